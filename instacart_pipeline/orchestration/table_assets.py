@@ -1,0 +1,152 @@
+"""How a table contract becomes a Dagster asset.
+
+Belongs here: the asset's key, group, schema, checks and what it reports of a published table; one place for all systems.
+Doesn't: what any asset does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+from dagster import (
+    AssetCheckResult,
+    AssetCheckSpec,
+    AssetDep,
+    AssetKey,
+    AssetsDefinition,
+    AssetSpec,
+    MaterializeResult,
+    MetadataValue,
+    PartitionsDefinition,
+    TableColumn,
+    TableColumnConstraints,
+    TableConstraints,
+    TableSchema,
+    asset,
+)
+
+from instacart_pipeline.lake.contracts import TableContract
+from instacart_pipeline.lake.rules import Outcome, Rule, rules_of
+from instacart_pipeline.resources.published import Published, VersionRefused
+
+OWNERS = ["team:data-platform"]
+
+
+def asset_key(table: TableContract) -> AssetKey:
+    """The key of a table's asset: [system, zone, table]."""
+    return AssetKey(table.asset_key)
+
+
+def table_asset(
+    table: TableContract,
+    *,
+    deps: Sequence[TableContract],
+    kinds: set[str],
+    partitions: PartitionsDefinition[str],
+    pool: str,
+    further_rules: Sequence[Rule] = (),
+) -> Callable[[Callable[..., Any]], AssetsDefinition]:
+    """Make a function that publishes `table` its asset. The contract's rules, and `further_rules`, are blocking checks.
+
+    The function yields from `publish(...)`: the rules are judged before the version is published, so a version that breaks
+    one is never seen by a reader.
+    """
+    return asset(
+        key=asset_key(table),
+        description=table.description,
+        deps=[AssetDep(asset_key(dep)) for dep in deps],
+        group_name=table.database,
+        kinds=kinds,
+        owners=OWNERS,
+        pool=pool,
+        partitions_def=partitions,
+        metadata={"dagster/column_schema": column_schema(table), "dagster/table_name": table.qualified_name},
+        check_specs=check_specs(table, (*rules_of(table), *further_rules), partitions),
+    )
+
+
+def table_spec(
+    table: TableContract, *, deps: Sequence[AssetKey], kinds: set[str], partitions: PartitionsDefinition[str]
+) -> AssetSpec:
+    """The spec of a table's asset, for a function that makes several tables at once."""
+    return AssetSpec(
+        key=asset_key(table),
+        description=table.description,
+        deps=deps,
+        group_name=table.database,
+        kinds=kinds,
+        owners=OWNERS,
+        partitions_def=partitions,
+        metadata={"dagster/column_schema": column_schema(table), "dagster/table_name": table.qualified_name},
+    )
+
+
+def check_specs(table: TableContract, rules: Iterable[Rule], partitions: PartitionsDefinition[str]) -> list[AssetCheckSpec]:
+    """A blocking check for each rule."""
+    return [
+        AssetCheckSpec(
+            rule.name, asset=asset_key(table), description=rule.description, blocking=True, partitions_def=partitions
+        )
+        for rule in rules
+    ]
+
+
+def publish(table: TableContract, work: Callable[[], Published]) -> Iterator[AssetCheckResult | MaterializeResult[Any]]:
+    """Do the work and report it to Dagster: a result for each rule, and the materialization if there was one.
+
+    Raises what the work raises. A refused version shows its broken rules as failed checks first.
+    """
+    try:
+        published = work()
+    except VersionRefused as refused:
+        yield from _check_results(table, [outcome for outcome in refused.outcomes if outcome.passed])
+        yield from _check_results(table, [outcome for outcome in refused.outcomes if not outcome.passed])
+        raise
+    yield from _check_results(table, published.version.outcomes)
+    version = published.version
+    yield MaterializeResult(
+        asset_key=asset_key(table),
+        metadata={
+            "dagster/row_count": version.rows,
+            "dagster/uri": version.location,
+            "dagster/column_schema": column_schema(table),
+            "bytes": version.bytes,
+            "seconds": round(published.seconds, 3),
+            "version": version.name,
+            "lineage": MetadataValue.json(dict(version.lineage)),
+            **({"superseded": "another run, which read newer inputs, published first"} if published.superseded else {}),
+            **{name: int(value) if value.isdecimal() else value for name, value in version.facts.items()},
+            **published.service,
+        },
+    )
+
+
+def column_schema(table: TableContract) -> TableSchema:
+    """The contract as Dagster shows a table's columns."""
+    columns = []
+    for column in table.columns:
+        others = []
+        if column.between:
+            others.append(f"between {column.between[0]:g} and {column.between[1]:g}")
+        if column.one_of:
+            others.append(f"one of {', '.join(column.one_of)}")
+        if column.references:
+            others.append(f"in {column.references.table.qualified_name}.{column.references.column}")
+        constraints = TableColumnConstraints(
+            nullable=not column.required, unique=column.key and len(table.key) == 1, other=others
+        )
+        columns.append(TableColumn(column.name, column.type, column.description or None, constraints))
+    keys = [f"({', '.join(columns)}) is unique" for columns in table.unique_sets]
+    return TableSchema(columns=columns, constraints=TableConstraints(other=keys))
+
+
+def _check_results(table: TableContract, outcomes: Iterable[Outcome]) -> Iterator[AssetCheckResult]:
+    for outcome in outcomes:
+        yield AssetCheckResult(
+            asset_key=asset_key(table),
+            check_name=outcome.rule,
+            passed=outcome.passed,
+            description=outcome.detail,
+            metadata={"rows_at_fault": outcome.violations},
+        )

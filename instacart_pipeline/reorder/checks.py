@@ -1,0 +1,81 @@
+"""Checks of the reorder system that look across tables or days.
+
+Belongs here: what no single contract says. A table's own rules are checked before it is published
+(orchestration/table_assets.py).
+"""
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+
+from dagster import (
+    AssetCheckExecutionContext,
+    AssetCheckResult,
+    AssetChecksDefinition,
+    AssetCheckSeverity,
+    AssetCheckSpec,
+    DailyPartitionsDefinition,
+    asset_check,
+    multi_asset_check,
+)
+
+from instacart_pipeline.orchestration.table_assets import asset_key
+from instacart_pipeline.reorder import tables as t
+from instacart_pipeline.resources.catalog import Catalog
+
+COMPARED = (t.ORDERS, t.ORDER_PRODUCTS, t.ORDER_PRODUCTS_PRIOR, t.UP_FEATURES, t.RESULT_TABLE)
+
+
+def build_checks(days: DailyPartitionsDefinition, *, tolerance: float) -> list[AssetChecksDefinition]:
+    """The checks, partitioned by `days`. A row count further than `tolerance` from the day before's warns."""
+
+    @asset_check(
+        asset=asset_key(t.ORDER_PRODUCTS_PRIOR),
+        additional_deps=[asset_key(t.ORDER_PRODUCTS_TRAIN), asset_key(t.ORDER_PRODUCTS)],
+        blocking=True,
+        partitions_def=days,
+        description="Every line of the upload belongs to a prior or a train order, and to one only.",
+    )
+    def every_line_is_prior_or_train(context: AssetCheckExecutionContext, catalog: Catalog) -> AssetCheckResult:
+        dt = context.partition_key
+        lines, prior, train = (
+            catalog.current(table, dt).rows
+            for table in (t.ORDER_PRODUCTS, t.ORDER_PRODUCTS_PRIOR, t.ORDER_PRODUCTS_TRAIN)
+        )
+        return AssetCheckResult(
+            passed=lines == prior + train,
+            description=f"{lines:,} lines = {prior:,} prior + {train:,} train"
+            + ("" if lines == prior + train else f" + {lines - prior - train:,} of test orders, whose baskets must not be in the upload"),
+            metadata={"lines": lines, "prior": prior, "train": train},
+        )
+
+    @multi_asset_check(
+        specs=[
+            AssetCheckSpec(
+                "row_count_near_the_day_before",
+                asset=asset_key(table),
+                partitions_def=days,
+                description=f"No more than {tolerance:.0%} more or fewer rows than the day before.",
+            )
+            for table in COMPARED
+        ],
+    )
+    def row_counts(context: AssetCheckExecutionContext, catalog: Catalog) -> Iterator[AssetCheckResult]:
+        dt = context.partition_key
+        day_before = (date.fromisoformat(dt) - timedelta(days=1)).isoformat()
+        for table in COMPARED:
+            now, before = catalog.find(table, dt), catalog.find(table, day_before)
+            if now is None:
+                continue
+            change = now.rows / before.rows - 1 if before and before.rows else 0.0
+            yield AssetCheckResult(
+                asset_key=asset_key(table),
+                check_name="row_count_near_the_day_before",
+                passed=abs(change) <= tolerance,
+                severity=AssetCheckSeverity.WARN,
+                description=f"{now.rows:,} rows, {change:+.1%} against {day_before}."
+                if before
+                else f"{now.rows:,} rows; nothing to compare with, as {day_before} was not built.",
+                metadata={"rows": now.rows, "rows_the_day_before": before.rows if before else 0},
+            )
+
+    return [every_line_is_prior_or_train, row_counts]

@@ -1,0 +1,39 @@
+"""Athena on this machine: DuckDB over the local lake."""
+
+import time
+
+from dagster import ResourceDependency
+
+from instacart_pipeline.lake.contracts import TableContract
+from instacart_pipeline.lake.errors import JobFailed
+from instacart_pipeline.lake.sql import Query
+from instacart_pipeline.resources.athena import Athena, QueryResult
+from instacart_pipeline.resources.local.engine import build, register, schema_at
+from instacart_pipeline.resources.local.lake import LocalLake
+from instacart_pipeline.resources.published import Published
+
+
+class LocalAthena(Athena):
+    """Runs Athena SQL on an embedded engine."""
+
+    lake: ResourceDependency[LocalLake]
+
+    def create_table_as(self, query: Query, target: TableContract, dt: str) -> Published:
+        """See Athena."""
+        return build(self.lake, query.bind(dt=dt), target, dt)
+
+    def query(self, query: Query, limit: int | None = None) -> QueryResult:
+        """See Athena."""
+        import duckdb  # noqa: PLC0415  # engines are loaded where they are used
+
+        started = time.perf_counter()
+        with self.lake.engine() as connection:
+            register(connection, self.lake.catalog, query)
+            text = query.render("duckdb", schema_at(self.lake.catalog, query))
+            try:
+                cut = f" LIMIT {limit + 1}" if limit is not None else ""
+                table = connection.execute(f"SELECT * FROM ({text}){cut}").to_arrow_table()
+            except duckdb.Error as error:
+                raise JobFailed(f"The query failed: {error}") from error
+        truncated = limit is not None and table.num_rows > limit
+        return QueryResult(table.slice(0, limit) if truncated else table, truncated, time.perf_counter() - started)

@@ -1,0 +1,110 @@
+"""The crawler on this machine: folders of CSV files become tables of the local catalog."""
+
+import hashlib
+import re
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from dagster import ResourceDependency
+
+from instacart_pipeline.lake.contracts import TableContract
+from instacart_pipeline.lake.errors import FileUnreadable
+from instacart_pipeline.lake.versions import Version
+from instacart_pipeline.lake.zones import new_version
+from instacart_pipeline.resources.catalog import CatalogTable
+from instacart_pipeline.resources.crawler import CrawledTable, Crawler, Crawl
+from instacart_pipeline.resources.local.csv_files import csv_files, sample_rows
+from instacart_pipeline.resources.local.lake import LocalLake
+
+_SAMPLED_ROWS = 1000
+_WHOLE = re.compile(r"[+-]?\d{1,18}")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+
+class LocalCrawler(Crawler):
+    """Crawls the raw folders of the lake."""
+
+    lake: ResourceDependency[LocalLake]
+
+    def crawl(self, tables: Sequence[TableContract], dt: str) -> Crawl:
+        """See Crawler."""
+        started = time.perf_counter()
+        found = {table.name: self._crawl_table(table, dt) for table in tables}
+        return Crawl(found, time.perf_counter() - started, {"files": sum(len(table.files) for table in found.values())})
+
+    def _crawl_table(self, table: TableContract, dt: str) -> CrawledTable:
+        catalog, zones = self.lake.catalog, self.lake.zones
+        folder = Path(zones.raw_partition(table.system, table.name, dt))
+        files = csv_files(folder)
+        known = catalog.find(table, dt)
+        if not files:
+            catalog.drop_partition(table.database, table.name, dt)
+            return CrawledTable(table, dt, "gone" if known else "missing")
+        size = sum(path.stat().st_size for path in files)
+        listing = fingerprint(files)
+        names = tuple(str(path.relative_to(zones.zone("raw"))) for path in files)
+        try:
+            samples = [(path, sample_rows(path, _SAMPLED_ROWS)) for path in files]
+        except FileUnreadable as error:
+            return CrawledTable(table, dt, "unreadable", (), names, size, problem=str(error))
+        empty = [path for path, rows in samples if len(rows) < 2]
+        if empty:
+            what = "only a header" if sample_rows(empty[0], 1) else "nothing at all"
+            problem = f"{empty[0]} holds {what}. Upload it again with its rows, or remove it."
+            return CrawledTable(table, dt, "unreadable", (), names, size, problem=problem)
+        columns = _columns(rows for _, rows in samples)
+        change = "new" if known is None else "unchanged" if known.facts.get("fingerprint") == listing else "changed"
+        version = known
+        if version is None or change != "unchanged":
+            # Rows are counted where they are read, on the way to curated; a crawl samples.
+            version = Version(new_version(), str(folder), -1, size, facts={"fingerprint": listing})
+            version = catalog.publish(table.database, table.name, dt, version)
+        catalog.put_table(
+            CatalogTable(
+                table.database,
+                table.name,
+                columns,
+                zones.table(table),
+                table.description,
+                parameters={"classification": "csv", "delimiter": ",", "skip.header.line.count": "1"},
+            )
+        )
+        header = {name for name, _ in columns}
+        lacking = tuple(
+            f"{name} ({path.relative_to(zones.zone('raw'))})"
+            for path, rows in samples
+            for name in table.column_names
+            if name not in {cell.strip().lower() for cell in rows[0]}
+        )
+        extra = tuple(sorted(header - set(table.column_names)))
+        return CrawledTable(table, dt, change, columns, names, size, version, lacking, extra)
+
+
+def fingerprint(files: Iterable[Path]) -> str:
+    """A digest of which files there are, how long each is and when it was last written: changes when any is replaced."""
+    digest = hashlib.sha256()
+    for path in files:
+        state = path.stat()
+        digest.update(f"{path.name}\0{state.st_size}\0{state.st_mtime_ns}\0{state.st_ino}\n".encode())
+    return digest.hexdigest()[:32]
+
+
+def infer_type(values: Iterable[str]) -> str:
+    """The narrowest of bigint, double and string that holds every non-empty text; string if there is none."""
+    filled = [value.strip() for value in values if value.strip()]
+    if filled and all(_WHOLE.fullmatch(value) for value in filled):
+        return "bigint"
+    if filled and all(_NUMBER.fullmatch(value) for value in filled):
+        return "double"
+    return "string"
+
+
+def _columns(samples: Iterable[list[list[str]]]) -> tuple[tuple[str, str], ...]:
+    """Column names and inferred types over the samples of all files, in the order they are first met."""
+    values: dict[str, list[str]] = {}
+    for rows in samples:
+        for position, name in enumerate(rows[0]):
+            column = values.setdefault(name.strip().lower(), [])
+            column.extend(row[position] for row in rows[1:] if position < len(row))
+    return tuple((name, infer_type(column)) for name, column in values.items())

@@ -1,0 +1,146 @@
+"""Running portable SQL over the lake on DuckDB.
+
+Belongs here: how a table of the catalog is read by DuckDB, and how a query's result is written as a new version of a
+table. Doesn't: how a result is judged (verify.py).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from instacart_pipeline.lake.contracts import PARTITION, TableContract
+from instacart_pipeline.lake.errors import TableNotFound
+from instacart_pipeline.lake.sql import Query
+from instacart_pipeline.lake.versions import Version, lineage_of
+from instacart_pipeline.resources.catalog import Catalog, CatalogTable, Partition
+from instacart_pipeline.resources.local.csv_files import csv_relation
+from instacart_pipeline.resources.local.lake import LocalLake, VersionFolder
+from instacart_pipeline.resources.local.verify import verify
+from instacart_pipeline.resources.published import Published, VersionRefused
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+DUCKDB_TYPES = {"string": "VARCHAR"}
+"""DuckDB's names of the lake's column types, where they differ."""
+
+
+def duckdb_type(name: str) -> str:
+    """DuckDB's name of a lake column type."""
+    return DUCKDB_TYPES.get(name, name)
+
+
+def quoted(text: str) -> str:
+    """`text` as a SQL string literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def inputs_of(catalog: Catalog, query: Query, dt: str) -> dict[str, Version]:
+    """The versions, at day `dt`, of the tables a query reads. Raises TableNotFound saying which is missing."""
+    versions = {}
+    for database, name in query.tables():
+        table = catalog.table(database, name)
+        found = catalog.partitions(database, name, dt)
+        if not found:
+            system = database.rsplit("_", 1)[0]
+            raise TableNotFound(
+                f"{query.name} reads {table.qualified_name}, which has no partition dt={dt}. "
+                f"Build it with `instacart-pipeline run {system} --dt {dt}`."
+            )
+        versions[table.qualified_name] = found[0].version
+    return versions
+
+
+def schema_at(catalog: Catalog, query: Query) -> dict[str, dict[str, dict[str, str]]]:
+    """The columns of the tables a query reads, as the catalog has them, the partition column included."""
+    schema: dict[str, dict[str, dict[str, str]]] = {}
+    for database, name in query.tables():
+        table = catalog.table(database, name)
+        schema.setdefault(database, {})[name] = {**dict(table.columns), **dict.fromkeys(table.partition_keys, "string")}
+    return schema
+
+
+def register(connection: DuckDBPyConnection, catalog: Catalog, query: Query, dt: str | None = None) -> None:
+    """Make the tables a query reads known to DuckDB as views, all their days or `dt` alone."""
+    for database, name in query.tables():
+        table = catalog.table(database, name)
+        partitions = catalog.partitions(database, name, dt)
+        connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{database}"')
+        connection.execute(f'CREATE OR REPLACE VIEW "{database}"."{name}" AS {_relation(table, partitions)}')
+
+
+def build(
+    lake: LocalLake, query: Query, target: TableContract, dt: str, *, files: int = 1, service: Mapping[str, str | int | float] | None = None
+) -> Published:
+    """Publish the result of `query`, its tables read at day `dt`, as `target` at `dt`, in `files` Parquet files.
+
+    Raises VersionRefused, leaving the version before in place, if the result breaks the target's contract.
+    """
+    started = time.perf_counter()
+    inputs = inputs_of(lake.catalog, query, dt)
+    lineage = lineage_of(inputs)
+    with lake.new_version(target, dt) as folder, lake.engine() as connection:
+        register(connection, lake.catalog, query, dt)
+        write(connection, query.render("duckdb", schema_at(lake.catalog, query)), target, folder.path, files)
+        return finish(lake, connection, target, dt, folder, lineage, started, service or {})
+
+
+def write(connection: DuckDBPyConnection, select: str, target: TableContract, folder: Path, files: int = 1) -> None:
+    """Write a SELECT's rows to Parquet in `folder`, columns in the contract's order and types, rows in its sort order."""
+    columns = ", ".join(f'CAST("{c.name}" AS {duckdb_type(c.type)}) AS "{c.name}"' for c in target.columns)
+    order = f" ORDER BY {', '.join(target.sorted_by)}" if target.sorted_by else ""
+    if files == 1:
+        to = quoted(str(folder / "part-00000.parquet"))
+        connection.execute(f"COPY (SELECT {columns} FROM ({select}){order}) TO {to} (FORMAT parquet)")
+        return
+    spread = ", ".join(f'"{name}"' for name in target.key)
+    connection.execute(
+        f"COPY (SELECT {columns}, hash({spread}) % {files} AS part FROM ({select}){order})"
+        f" TO {quoted(str(folder))} (FORMAT parquet, PARTITION_BY (part), OVERWRITE_OR_IGNORE)"
+    )
+    for number, path in enumerate(sorted(folder.glob("part=*/*.parquet"))):
+        path.rename(folder / f"part-{number:05}.parquet")
+    for emptied in folder.glob("part=*"):
+        emptied.rmdir()
+
+
+def finish(
+    lake: LocalLake,
+    connection: DuckDBPyConnection,
+    target: TableContract,
+    dt: str,
+    folder: VersionFolder,
+    lineage: Mapping[str, str],
+    started: float,
+    service: Mapping[str, str | int | float],
+) -> Published:
+    """Hold a written version to its contract and publish it. Raises VersionRefused if it breaks the contract."""
+    rows, outcomes = verify(connection, lake, target, dt, folder.path)
+    if not all(outcome.passed for outcome in outcomes):
+        raise VersionRefused(target, dt, outcomes)
+    size = sum(path.stat().st_size for path in folder.path.glob("*.parquet"))
+    version = Version(folder.name, str(folder.path), rows, size, lineage, outcomes)
+    lake.catalog.put_table(CatalogTable.of(target, lake.zones.table(target)))
+    current = lake.publish(target, dt, version)
+    seconds = time.perf_counter() - started
+    return Published(target, dt, current, seconds, superseded=current.name != version.name, service=service)
+
+
+def parquet_relation(locations: Sequence[str]) -> str:
+    """The rows of version folders, their day in the column dt."""
+    globs = ", ".join(quoted(f"{location}/*.parquet") for location in locations)
+    return f"read_parquet([{globs}], hive_partitioning = true, hive_types = {{'{PARTITION}': VARCHAR}}, union_by_name = {len(locations) > 1})"
+
+
+def _relation(table: CatalogTable, partitions: Sequence[Partition]) -> str:
+    names = ", ".join(f'"{name}"' for name in (*dict(table.columns), *table.partition_keys))
+    if not partitions:
+        empty = ", ".join(f'CAST(NULL AS {duckdb_type(kind)}) AS "{name}"' for name, kind in (*table.columns, (PARTITION, "string")))
+        return f"SELECT {empty} WHERE false"
+    if table.parameters.get("classification") == "csv":
+        days = (f"SELECT *, {quoted(p.dt)} AS {PARTITION} FROM ({csv_relation(p.location, table.columns)})" for p in partitions)
+        return " UNION ALL ".join(days)
+    return f"SELECT {names} FROM {parquet_relation([partition.location for partition in partitions])}"

@@ -1,0 +1,97 @@
+"""Glue on this machine: the job's SQL on DuckDB, or the Glue script itself on a local Spark."""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Literal
+
+from dagster import ResourceDependency
+from sqlglot import exp
+
+from instacart_pipeline.lake.contracts import TableContract
+from instacart_pipeline.lake.errors import JobFailed
+from instacart_pipeline.lake.versions import lineage_of
+from instacart_pipeline.resources.glue import Glue, GlueJob
+from instacart_pipeline.resources.local.engine import build, finish, inputs_of, schema_at
+from instacart_pipeline.resources.local.java import java_home
+from instacart_pipeline.resources.local.lake import LocalLake
+from instacart_pipeline.resources.published import Published
+from instacart_pipeline.resources.scripts import sql_to_parquet
+
+_LOG_LINES = 30
+_OUTSIDE_THE_HEAP = 600_000_000
+"""Bytes a Spark child takes besides the JVM's heap: its Python, and the JVM's own."""
+
+
+class LocalGlue(Glue):
+    """Runs Glue jobs on `engine`."""
+
+    lake: ResourceDependency[LocalLake]
+    engine: Literal["duckdb", "spark"]
+
+    def run(self, job: GlueJob, target: TableContract, dt: str) -> Published:
+        """See Glue."""
+        if self.engine == "duckdb":
+            return build(self.lake, job.query.bind(dt=dt), target, dt, files=job.files, service={"engine": "duckdb"})
+        started = time.perf_counter()
+        query = job.query.bind(dt=dt)
+        inputs = inputs_of(self.lake.catalog, query, dt)
+        lineage = lineage_of(inputs)
+        tree = query.qualified(schema_at(self.lake.catalog, query))
+        for table in tree.find_all(exp.Table):
+            if table.db:
+                table.replace(exp.alias_(exp.to_table(_view(f"{table.db}.{table.name}")), table.alias_or_name, table=True))
+        views = {_view(name): {"location": version.location, "dt": dt} for name, version in inputs.items()}
+        with self.lake.new_version(target, dt) as folder:
+            self._spark(job, tree.sql(dialect="spark"), views, target, folder.path)
+            for litter in (*folder.path.glob("*.crc"), *folder.path.glob(".*.crc"), folder.path / "_SUCCESS"):
+                litter.unlink(missing_ok=True)
+            with self.lake.engine() as connection:
+                return finish(self.lake, connection, target, dt, folder, lineage, started, {"engine": "spark"})
+
+    def _spark(self, job: GlueJob, sql: str, views: dict[str, dict[str, str]], target: TableContract, folder: Path) -> None:
+        with self.lake.scratch() as scratch:
+            heap = max(self.lake.memory - _OUTSIDE_THE_HEAP, 512_000_000) // 1_000_000
+            settings = {
+                "spark.master": f"local[{self.lake.threads}]",
+                "spark.driver.memory": f"{heap}m",
+                "spark.driver.host": "127.0.0.1",
+                "spark.driver.bindAddress": "127.0.0.1",
+                "spark.ui.enabled": "false",
+                "spark.local.dir": str(scratch),
+                "spark.sql.warehouse.dir": str(scratch / "warehouse"),
+                "spark.sql.shuffle.partitions": str(4 * self.lake.threads),
+                "spark.sql.ansi.enabled": "false",
+                "spark.sql.session.timeZone": "UTC",
+            }
+            submit = " ".join(f"--conf {shlex.quote(f'{name}={value}')}" for name, value in settings.items())
+            environment = {
+                **os.environ,
+                "JAVA_HOME": java_home(Path(self.lake.home)),
+                "PYSPARK_PYTHON": sys.executable,
+                "PYSPARK_SUBMIT_ARGS": f"{submit} pyspark-shell",
+            }
+            command = [
+                *(sys.executable, "-m", "instacart_pipeline.resources.local.spark_child", str(Path(sql_to_parquet.__file__))),
+                *("--sql", sql, "--views", json.dumps(views), "--target", str(folder), "--files", str(job.files)),
+                *("--columns", json.dumps([(column.name, column.type) for column in target.columns])),
+            ]
+            log = scratch / "spark.log"
+            with log.open("wb") as output:
+                child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=output, env=environment)  # noqa: S603
+                try:
+                    code = child.wait()
+                finally:
+                    child.kill()
+                    child.wait()
+            if code != 0:
+                lines = log.read_text(errors="replace").splitlines()
+                raise JobFailed(f"Glue job {job.name} ended with code {code}. The end of its log:\n" + "\n".join(lines[-_LOG_LINES:]))
+
+
+def _view(qualified_name: str) -> str:
+    return qualified_name.replace(".", "__")

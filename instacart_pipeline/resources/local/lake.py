@@ -1,0 +1,165 @@
+"""The lake on this machine: its folders, and how a new version of a table is written there without ever showing half of it.
+
+Belongs here: version folders, their locks, sweeping, retention, and the embedded engine's limits. Doesn't: what is written.
+
+A version's folder is locked (flock) by the process that writes it. The kernel lets go of the lock when the process ends,
+however it ends, so "unlocked and unpublished" means that the writer is gone and the folder is litter.
+"""
+
+import fcntl
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dagster import ConfigurableResource, ResourceDependency
+
+from instacart_pipeline.lake.contracts import PARTITION, TableContract
+from instacart_pipeline.lake.versions import Version
+from instacart_pipeline.lake.zones import Zones, new_version
+from instacart_pipeline.resources.catalog import Catalog
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+_LOCK = ".writing"
+_OUTSIDE_THE_ENGINE = 500_000_000
+"""Bytes of the memory setting left to what runs beside the engine: Python, Dagster, and buffers of the checks."""
+
+
+@dataclass(frozen=True)
+class VersionFolder:
+    """A folder that is being written: nobody reads it until the catalog points at it."""
+
+    name: str
+    path: Path
+
+
+class LocalLake(ConfigurableResource[Any]):
+    """The lake below the folder `home`. `memory` (bytes) and `threads` bound each embedded engine."""
+
+    catalog: ResourceDependency[Catalog]
+    home: str
+    memory: int
+    threads: int
+    retention_days: int
+
+    @property
+    def zones(self) -> Zones:
+        """The lake's prefixes, which are folders here."""
+        return Zones(f"{self.home}/lake")
+
+    @contextmanager
+    def new_version(self, table: TableContract, dt: str) -> Iterator[VersionFolder]:
+        """A new, locked version folder of a day of a table. Left unpublished, it is removed at the end of the block.
+
+        What killed writers left behind for the same day, and versions past their retention, are removed first.
+        """
+        self.sweep(table, dt)
+        name = new_version()
+        path = Path(self.zones.version(table, dt, name))
+        # Made and locked under a hidden name, so that a sweeper never meets a version folder before it is locked.
+        hidden = path.with_name(f".{path.name}")
+        hidden.mkdir(parents=True)
+        with (hidden / _LOCK).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            hidden.rename(path)
+            try:
+                yield VersionFolder(name, path)
+            finally:
+                if self._is_known(table, dt, path):
+                    (path / _LOCK).unlink()
+                else:
+                    shutil.rmtree(path)
+
+    def publish(self, table: TableContract, dt: str, version: Version) -> Version:
+        """Move the catalog's pointer to a finished version; see Catalog.publish."""
+        return self.catalog.publish(table.database, table.name, dt, version)
+
+    def leftovers(self, table: TableContract, dt: str) -> list[Path]:
+        """Version folders of a day of a table that no catalog entry knows and no living process writes."""
+        day = Path(self.zones.partition(table, dt))
+        return [path for path in (sorted(day.iterdir()) if day.is_dir() else []) if self._is_leftover(table, dt, path)]
+
+    def sweep(self, table: TableContract, dt: str) -> list[Path]:
+        """Remove leftovers of a day of a table, and its earlier versions past their retention. Returns what was removed."""
+        removed = self.leftovers(table, dt)
+        current = self.catalog.find(table, dt)
+        expired = current.expired(timedelta(days=self.retention_days)) if current else []
+        removed += [Path(location) for location in expired]
+        for path in removed:
+            shutil.rmtree(path, ignore_errors=True)
+        if expired:
+            self.catalog.forget_retired(table.database, table.name, dt, expired)
+        return removed
+
+    def sweep_all(self, tables: tuple[TableContract, ...]) -> list[Path]:
+        """Sweep every day of `tables`; returns what was removed."""
+        return [
+            path
+            for table in tables
+            if table.zone != "staging"
+            for day in sorted(Path(self.zones.table(table)).glob(f"{PARTITION}=*"))
+            for path in self.sweep(table, day.name.removeprefix(f"{PARTITION}="))
+        ]
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A folder for what an engine spills, removed at the end; those of killed processes are removed on the way."""
+        root = Path(self.home) / "scratch"
+        root.mkdir(parents=True, exist_ok=True)
+        for stale in root.glob("s=*"):
+            if _is_unlocked(stale):
+                shutil.rmtree(stale, ignore_errors=True)
+        path = root / f"s={new_version()}"
+        hidden = path.with_name(f".{path.name}")
+        hidden.mkdir()
+        with (hidden / _LOCK).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            hidden.rename(path)
+            try:
+                yield path
+            finally:
+                shutil.rmtree(path, ignore_errors=True)
+
+    @contextmanager
+    def engine(self) -> Iterator["DuckDBPyConnection"]:
+        """An embedded engine of its own, within the lake's memory and threads, spilling to scratch."""
+        import duckdb  # noqa: PLC0415  # engines are loaded where they are used, so that importing definitions stays cheap
+
+        with self.scratch() as spill:
+            limits = {
+                "memory_limit": f"{max(self.memory - _OUTSIDE_THE_ENGINE, 200_000_000)}B",
+                "threads": self.threads,
+                "temp_directory": str(spill),
+                "preserve_insertion_order": False,
+                "autoinstall_known_extensions": False,
+            }
+            connection = duckdb.connect(config=limits)
+            try:
+                yield connection
+            finally:
+                connection.close()
+
+    def _is_known(self, table: TableContract, dt: str, path: Path) -> bool:
+        current = self.catalog.find(table, dt)
+        return current is not None and str(path) in {current.location, *(location for location, _ in current.retired)}
+
+    def _is_leftover(self, table: TableContract, dt: str, path: Path) -> bool:
+        # The lock is asked for first: a writer publishes before it lets go, so that whoever gets the lock afterwards
+        # finds the version in the catalog.
+        return path.name.startswith("v=") and _is_unlocked(path) and not self._is_known(table, dt, path)
+
+
+def _is_unlocked(folder: Path) -> bool:
+    try:
+        with (folder / _LOCK).open("r+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except FileNotFoundError:
+        return True
+    return True

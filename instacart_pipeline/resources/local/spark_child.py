@@ -1,0 +1,23 @@
+"""Runs a Glue script in a process of its own: `python -m instacart_pipeline.resources.local.spark_child SCRIPT ARGS...`.
+
+The process ends when its standard input does: a parent that dies, however it dies, takes the job and its JVM with it.
+"""
+
+from __future__ import annotations
+
+import os
+import runpy
+import sys
+import threading
+
+
+def _end_with_parent() -> None:
+    sys.stdin.buffer.read()
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    script = sys.argv[1]
+    sys.argv = sys.argv[1:]
+    runpy.run_path(script, run_name="__main__")

@@ -1,0 +1,87 @@
+"""The raw zone on this machine: folders of files."""
+
+import filecmp
+import hashlib
+import os
+import shutil
+import sqlite3
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+
+from instacart_pipeline.lake.contracts import PARTITION
+from instacart_pipeline.lake.zones import Zones
+from instacart_pipeline.resources.local.csv_files import csv_files
+from instacart_pipeline.resources.storage import RawObject, Storage
+
+
+class LocalStorage(Storage):
+    """The raw zone below the lake's folder in `home`.
+
+    A file's content is read for its ETag once; afterwards it is remembered by path, size, inode and time of writing.
+    """
+
+    home: str
+
+    def days(self, system: str, table: str) -> Sequence[str]:
+        """See Storage."""
+        folder = Path(self._zones.raw_table(system, table))
+        prefix = f"{PARTITION}="
+        with os.scandir(folder) if folder.is_dir() else _nothing() as entries:
+            return sorted(entry.name.removeprefix(prefix) for entry in entries if entry.name.startswith(prefix))
+
+    def objects(self, system: str, table: str, dt: str, *, limit: int) -> Sequence[RawObject]:
+        """See Storage."""
+        folder = Path(self._zones.raw_partition(system, table, dt))
+        return [self._object(path) for path in islice(csv_files(folder), limit)]
+
+    def put(self, system: str, table: str, dt: str, files: Sequence[Path]) -> Mapping[str, bool]:
+        """See Storage."""
+        folder = Path(self._zones.raw_partition(system, table, dt))
+        folder.mkdir(parents=True, exist_ok=True)
+        written = {}
+        for source in files:
+            target = folder / source.name
+            written[source.name] = not (target.exists() and filecmp.cmp(source, target, shallow=False))
+            if written[source.name]:
+                # A name with a dot in front is no data file to anybody; the rename makes it one in a single step.
+                partial = folder / f".{source.name}.part"
+                shutil.copyfile(source, partial)
+                partial.replace(target)
+        for path in csv_files(folder):
+            if path.name not in written:
+                path.unlink()
+        return written
+
+    @property
+    def _zones(self) -> Zones:
+        return Zones(f"{self.home}/lake")
+
+    def _object(self, path: Path) -> RawObject:
+        state = path.stat()
+        name = str(path.relative_to(self._zones.zone("raw")))
+        identity = f"{state.st_size} {state.st_ino} {state.st_mtime_ns}"
+        with closing(sqlite3.connect(Path(self.home) / "etags.sqlite", timeout=60)) as db, db:
+            db.execute("CREATE TABLE IF NOT EXISTS etags (path TEXT PRIMARY KEY, identity TEXT, etag TEXT)")
+            known = db.execute("SELECT etag FROM etags WHERE path = ? AND identity = ?", (name, identity)).fetchone()
+            if known is None:
+                known = (_digest(path),)
+                db.execute("INSERT OR REPLACE INTO etags VALUES (?, ?, ?)", (name, identity, known[0]))
+        return RawObject(name, state.st_size, state.st_mtime, known[0])
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()[:32]
+
+
+class _nothing:  # noqa: N801  # stands in for os.scandir of a folder that isn't there
+    def __enter__(self) -> list[os.DirEntry[str]]:
+        return []
+
+    def __exit__(self, *_: object) -> None:
+        return None
