@@ -9,9 +9,11 @@ from collections.abc import Mapping
 
 from dagster import Definitions, ExecutorDefinition, in_process_executor, multiprocess_executor
 
+from instacart_pipeline.orchestration.failure import build_failure_sensor
 from instacart_pipeline.reorder import automation, checks
 from instacart_pipeline.reorder.assets import build_assets
 from instacart_pipeline.reorder.partitions import daily
+from instacart_pipeline.resources.local.alerts import LogFileAlerts
 from instacart_pipeline.resources.local.athena import LocalAthena
 from instacart_pipeline.resources.local.catalog import SqliteCatalog
 from instacart_pipeline.resources.local.crawler import LocalCrawler
@@ -32,7 +34,7 @@ def build_defs(settings: Settings, overrides: Mapping[str, object] | None = None
         asset_checks=checks.build_checks(days, tolerance=settings.row_count_tolerance),
         jobs=automated.jobs,
         schedules=automated.schedules,
-        sensors=automated.sensors,
+        sensors=[*automated.sensors, build_failure_sensor()],
         resources={**build_resources(settings), **(overrides or {})},
         executor=_executor(settings),
     )
@@ -52,6 +54,7 @@ def build_resources(settings: Settings) -> dict[str, object]:
     return {
         "catalog": catalog,
         "storage": LocalStorage(home=home),
+        "alerts": LogFileAlerts(path=f"{home}/alerts.log"),
         "crawler": LocalCrawler(lake=lake),
         "intake": LocalIntake(lake=lake, max_rejected=settings.max_rejected),
         "athena": LocalAthena(lake=lake),

@@ -156,7 +156,8 @@ def _(step: steps.RowNumber, query: Query) -> None:
         partition_by=[item.sql.copy() for item in items[: len(step.groups)]],
         order=exp.Order(expressions=ordered),
     )
-    query.add(step.target, Item(window, "bigint"), windowed=True)
+    # Spark numbers rows with an int.
+    query.add(step.target, Item(cast(window, "bigint"), "bigint"), windowed=True)
 
 
 @_apply.register

@@ -53,25 +53,21 @@ REJECTS_WITHIN_LIMIT = Rule(
 
 
 def rules_of(table: TableContract) -> tuple[Rule, ...]:
-    """The rules that follow from a table's columns, keys and references."""
+    """The rules that follow from a table's columns, keys and references: one of a kind, but one for each unique set."""
+    columns = table.columns
     rules = []
-    required = tuple(column.name for column in table.columns if column.required)
-    if required:
+    if required := tuple(column.name for column in columns if column.required):
         rules.append(Rule("no_nulls", "not_null", required, f"Never NULL: {', '.join(required)}."))
-    for column in table.columns:
-        if column.between:
-            low, high = column.between
-            text = f"{column.name} lies between {low:g} and {high:g}."
-            rules.append(Rule(f"{column.name}_in_range", "in_range", (column.name,), text))
-        if column.one_of:
-            text = f"{column.name} is one of {', '.join(column.one_of)}."
-            rules.append(Rule(f"{column.name}_allowed", "allowed_values", (column.name,), text))
-    for columns in table.unique_sets:
-        text = f"No two rows share ({', '.join(columns)})."
-        rules.append(Rule(f"{'_'.join(columns)}_unique", "unique", columns, text))
-    for column in table.columns:
-        if column.references:
-            target = column.references
-            text = f"Every {column.name} stands in {target.table.qualified_name}.{target.column}."
-            rules.append(Rule(f"{column.name}_known", "references", (column.name,), text))
+    if bounded := [column for column in columns if column.between]:
+        ranges = ", ".join(f"{c.name} {c.between[0]:g} to {c.between[1]:g}" for c in bounded if c.between)
+        rules.append(Rule("in_range", "in_range", tuple(c.name for c in bounded), f"In range: {ranges}."))
+    if listed := [column for column in columns if column.one_of]:
+        choices = "; ".join(f"{c.name} one of {', '.join(c.one_of)}" for c in listed if c.one_of)
+        rules.append(Rule("allowed_values", "allowed_values", tuple(c.name for c in listed), f"Only known values: {choices}."))
+    for names in table.unique_sets:
+        text = f"No two rows share ({', '.join(names)})."
+        rules.append(Rule(f"unique_{'_'.join(names)}", "unique", names, text))
+    if pointing := [column for column in columns if column.references]:
+        targets = ", ".join(f"{c.name} in {c.references.table.qualified_name}" for c in pointing if c.references)
+        rules.append(Rule("references", "references", tuple(c.name for c in pointing), f"Foreign keys hold: {targets}."))
     return tuple(rules)

@@ -81,7 +81,7 @@ class Query:
 
     def qualified(self, schema: Schema) -> exp.Query:
         """The query with every column resolved against `schema` and every expression typed."""
-        plain = {db: {name: dict(columns) for name, columns in tables.items()} for db, tables in schema.items()}
+        plain: dict[str, object] = {db: {name: dict(c) for name, c in tables.items()} for db, tables in schema.items()}
         try:
             tree = qualify(self.expression.copy(), schema=plain, dialect="athena")
             typed = annotate_types(tree, schema=plain, dialect="athena")
@@ -105,7 +105,7 @@ def schema_of(tables: Iterator[TableContract] | list[TableContract]) -> dict[str
     return schema
 
 
-def _literal(value: str | float | date) -> exp.Expression:
+def _literal(value: str | float | date) -> exp.Expr:
     if isinstance(value, date):
         return exp.cast(exp.Literal.string(value.isoformat()), "date")
     return exp.convert(value)

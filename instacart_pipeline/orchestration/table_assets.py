@@ -82,7 +82,9 @@ def table_spec(
     )
 
 
-def check_specs(table: TableContract, rules: Iterable[Rule], partitions: PartitionsDefinition[str]) -> list[AssetCheckSpec]:
+def check_specs(
+    table: TableContract, rules: Iterable[Rule], partitions: PartitionsDefinition[str]
+) -> list[AssetCheckSpec]:
     """A blocking check for each rule."""
     return [
         AssetCheckSpec(

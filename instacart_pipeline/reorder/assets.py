@@ -25,7 +25,14 @@ from instacart_pipeline.lake.errors import ColumnsMissing, FileUnreadable, Input
 from instacart_pipeline.lake.recipes import Recipe
 from instacart_pipeline.lake.rules import REJECTS_WITHIN_LIMIT, ROWS_ACCOUNTED, Rule
 from instacart_pipeline.lake.sql import Query
-from instacart_pipeline.orchestration.table_assets import OWNERS, asset_key, check_specs, publish, table_asset, table_spec
+from instacart_pipeline.orchestration.table_assets import (
+    OWNERS,
+    asset_key,
+    check_specs,
+    publish,
+    table_asset,
+    table_spec,
+)
 from instacart_pipeline.reorder import tables as t
 from instacart_pipeline.resources.athena import Athena
 from instacart_pipeline.resources.crawler import Crawl, CrawledTable, Crawler
@@ -104,7 +111,7 @@ def _crawled(found: CrawledTable, crawl: Crawl) -> Results:
             "bytes": found.bytes,
             "dagster/uri": found.version.location if found.version else "",
             "version": found.version.name if found.version else "",
-            "inferred_columns": {name: kind for name, kind in found.columns},
+            "inferred_columns": dict(found.columns),
             "extra_columns": list(found.extra_columns),
             "seconds": round(crawl.seconds, 3),
         },
@@ -167,7 +174,9 @@ def _admission(staged: TableContract, days: DailyPartitionsDefinition) -> Assets
 
 def _order_products(days: DailyPartitionsDefinition) -> list[AssetsDefinition]:
     def of(target: TableContract) -> AssetsDefinition:
-        @table_asset(target, deps=[t.ORDERS, t.ORDER_PRODUCTS], kinds={"athena", "parquet"}, partitions=days, pool="athena")
+        @table_asset(
+            target, deps=[t.ORDERS, t.ORDER_PRODUCTS], kinds={"athena", "parquet"}, partitions=days, pool="athena"
+        )
         def order_products_of_a_set(context: AssetExecutionContext, athena: Athena) -> Results:
             yield from publish(target, lambda: athena.create_table_as(sql(target.name), target, context.partition_key))
 

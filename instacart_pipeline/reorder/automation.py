@@ -1,23 +1,115 @@
-"""What starts the reorder system: its jobs, schedules and the sensor on its uploads."""
+"""What starts the reorder system: its jobs, its schedules, and the sensor on its uploads."""
 
-from dataclasses import dataclass, field
+import time
+from dataclasses import dataclass
 
-from dagster import AssetSelection, DailyPartitionsDefinition, ScheduleDefinition, SensorDefinition, define_asset_job
+from dagster import (
+    AssetSelection,
+    DailyPartitionsDefinition,
+    DefaultScheduleStatus,
+    DefaultSensorStatus,
+    RunRequest,
+    ScheduleDefinition,
+    ScheduleEvaluationContext,
+    SensorDefinition,
+    SensorEvaluationContext,
+    SensorResult,
+    SkipReason,
+    define_asset_job,
+    schedule,
+    sensor,
+)
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
+from instacart_pipeline.lake.contracts import TableContract
+from instacart_pipeline.orchestration.arrival import Arrival, Memory
+from instacart_pipeline.orchestration.table_assets import asset_key
 from instacart_pipeline.reorder import tables as t
+from instacart_pipeline.resources.catalog import Catalog
+from instacart_pipeline.resources.storage import Storage
 from instacart_pipeline.settings import Settings
 
 DAILY_JOB = "reorder_daily"
+FEATURES = (t.USER_FEATURES_1, t.USER_FEATURES_2, t.UP_FEATURES, t.PRD_FEATURES)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Automation:
-    jobs: list[UnresolvedAssetJobDefinition] = field(default_factory=list)
-    schedules: list[ScheduleDefinition] = field(default_factory=list)
-    sensors: list[SensorDefinition] = field(default_factory=list)
+    """What starts runs."""
+
+    jobs: list[UnresolvedAssetJobDefinition]
+    schedules: list[ScheduleDefinition]
+    sensors: list[SensorDefinition]
 
 
 def build_automation(days: DailyPartitionsDefinition, settings: Settings) -> Automation:
-    everything = AssetSelection.groups(*(f"{t.SYSTEM}_{zone}" for zone in ("staging", "curated", "features", "sandbox")))
-    return Automation(jobs=[define_asset_job(DAILY_JOB, selection=everything, description="A day's chain, from the crawl to the result table.")])
+    """The jobs, schedules and sensor over the partitions `days`."""
+    result = AssetSelection.keys(asset_key(t.RESULT_TABLE))
+    features = AssetSelection.groups(*(f"{t.SYSTEM}_{zone}" for zone in ("staging", "curated", "features")))
+    daily = define_asset_job(
+        DAILY_JOB, features | result, description="A day's chain: from the crawl to the result table."
+    )
+    to_features = define_asset_job("reorder_features", features, description="From the crawl to the feature tables.")
+    to_result = define_asset_job("reorder_result", result, description="The result table from the feature tables.")
+    return Automation(
+        jobs=[daily, to_features, to_result],
+        schedules=[
+            _schedule(to_features, "0 8 * * *", FEATURES, (), settings),
+            _schedule(to_result, "0 9 * * *", (t.RESULT_TABLE,), FEATURES, settings),
+        ],
+        sensors=[_upload_sensor(daily, days, settings)],
+    )
+
+
+def _schedule(
+    job: UnresolvedAssetJobDefinition,
+    cron: str,
+    made: tuple[TableContract, ...],
+    needed: tuple[TableContract, ...],
+    settings: Settings,
+) -> ScheduleDefinition:
+    """Runs `job` for the day of the tick, unless the day's upload is incomplete, `needed` is not built or `made` is already."""
+
+    @schedule(
+        name=job.name,
+        job=job,
+        cron_schedule=cron,
+        execution_timezone=settings.timezone,
+        default_status=DefaultScheduleStatus.RUNNING,
+        description=f"{job.description} Waits, saying for what, while the day's upload is incomplete.",
+    )
+    def daily_run(context: ScheduleEvaluationContext, storage: Storage, catalog: Catalog) -> RunRequest | SkipReason:
+        dt = context.scheduled_execution_time.strftime("%Y-%m-%d")
+        arrival = Arrival(storage, catalog, t.STAGED, t.RESULT_TABLE, settings.settle_seconds)
+        if missing := arrival.missing(dt):
+            return SkipReason(f"{dt} waits for {', '.join(missing)}; the sensor starts the day once it is there.")
+        if unbuilt := [table.name for table in needed if not arrival.is_built(dt, table)]:
+            return SkipReason(f"{dt} waits for {', '.join(unbuilt)} to be built from its upload.")
+        if all(arrival.is_built(dt, table) for table in made):
+            return SkipReason(f"{dt} is built from its upload as it is.")
+        return RunRequest(partition_key=dt, tags={"upload": dt})
+
+    return daily_run
+
+
+def _upload_sensor(
+    job: UnresolvedAssetJobDefinition, days: DailyPartitionsDefinition, settings: Settings
+) -> SensorDefinition:
+    @sensor(
+        name="reorder_uploads",
+        job=job,
+        minimum_interval_seconds=max(1, min(30, settings.settle_seconds)),
+        default_status=DefaultSensorStatus.RUNNING,
+        description="Starts a day's chain once its upload is whole, and again when a file of it is replaced.",
+    )
+    def reorder_uploads(context: SensorEvaluationContext, storage: Storage, catalog: Catalog) -> SensorResult:
+        arrival = Arrival(storage, catalog, t.STAGED, t.RESULT_TABLE, settings.settle_seconds)
+        tick = arrival.tick(Memory.of(context.cursor), time.time(), days.get_partition_keys())
+        waiting = "; ".join(f"{day} {why}" for day, why in tick.waiting.items())
+        return SensorResult(
+            run_requests=[RunRequest(partition_key=start.dt, run_key=start.key) for start in tick.starts],
+            skip_reason=None if tick.starts else SkipReason(waiting or "No new upload."),
+            cursor=tick.memory.cursor(),
+        )
+
+    return reorder_uploads

@@ -44,7 +44,11 @@ def build_checks(days: DailyPartitionsDefinition, *, tolerance: float) -> list[A
         return AssetCheckResult(
             passed=lines == prior + train,
             description=f"{lines:,} lines = {prior:,} prior + {train:,} train"
-            + ("" if lines == prior + train else f" + {lines - prior - train:,} of test orders, whose baskets must not be in the upload"),
+            + (
+                ""
+                if lines == prior + train
+                else f" + {lines - prior - train:,} of test orders, whose baskets must not be in the upload"
+            ),
             metadata={"lines": lines, "prior": prior, "train": train},
         )
 

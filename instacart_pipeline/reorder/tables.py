@@ -5,6 +5,8 @@ Belongs here: contracts only. How a table is made stands in assets.py and in the
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from instacart_pipeline.lake.contracts import Column, TableContract
 
 SYSTEM = "reorder"
@@ -95,7 +97,8 @@ ORDER_PRODUCTS_PRIOR = TableContract(
     database=CURATED,
     name="order_products_prior",
     description="The lines of prior orders, each with its order's columns: what every feature is computed from.",
-    columns=[*ORDERS.columns, *(c for c in ORDER_PRODUCTS.columns if c.name != "order_id")],
+    # Its lines were held to their foreign keys when they were admitted.
+    columns=[*ORDERS.columns, *(replace(c, references=None) for c in ORDER_PRODUCTS.columns if c.name != "order_id")],
     # ROW_NUMBER numbers a user's purchases of a product right only while no two of them share an order number.
     unique=(("user_id", "product_id", "order_number"),),
     sorted_by=("user_id",),

@@ -32,7 +32,11 @@ class VersionRefused(ContractViolated):
 
     def __init__(self, table: TableContract, dt: str, outcomes: tuple[Outcome, ...], note: str = "") -> None:
         """Name each broken rule and say what readers see meanwhile."""
-        broken = [f"  {outcome.rule}: {outcome.violations:,} rows. {outcome.detail}" for outcome in outcomes if not outcome.passed]
+        broken = [
+            f"  {outcome.rule}: {outcome.violations:,} rows. {outcome.detail}"
+            for outcome in outcomes
+            if not outcome.passed
+        ]
         super().__init__(
             "\n".join(
                 [

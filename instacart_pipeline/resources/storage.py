@@ -3,10 +3,9 @@
 Belongs here: what listing and putting uploads promise. Its twins: local/storage.py.
 """
 
-from __future__ import annotations
-
+import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,15 +15,19 @@ from dagster import ConfigurableResource
 
 @dataclass(frozen=True)
 class RawObject:
-    """An uploaded file: its path below the raw zone, bytes, the time it was last written (seconds since 1970) and its ETag.
-
-    The ETag is a digest of the content: the same bytes have the same one, whenever they were uploaded.
-    """
+    """An uploaded file: its path below the raw zone, bytes, and when it was last written (nanoseconds since 1970)."""
 
     path: str
     size: int
-    modified: float
-    etag: str
+    modified_ns: int
+
+
+def listing_digest(objects: Iterable[RawObject]) -> str:
+    """A digest of a listing: changes when a file comes, goes, grows or is replaced. Costs no reading of files."""
+    digest = hashlib.sha256()
+    for found in objects:
+        digest.update(f"{found.path}\0{found.size}\0{found.modified_ns}\n".encode())
+    return digest.hexdigest()[:32]
 
 
 class Storage(ConfigurableResource[Any], ABC):
@@ -35,8 +38,12 @@ class Storage(ConfigurableResource[Any], ABC):
         """The days that a table has a folder for, sorted."""
 
     @abstractmethod
-    def objects(self, system: str, table: str, dt: str, *, limit: int) -> Sequence[RawObject]:
+    def objects(self, system: str, table: str, dt: str, *, limit: int = 10_000) -> Sequence[RawObject]:
         """The data files of one day of a table, by path, at most `limit`."""
+
+    @abstractmethod
+    def etag(self, found: RawObject) -> str:
+        """A digest of a file's content: the same bytes have the same one, whenever they were uploaded."""
 
     @abstractmethod
     def put(self, system: str, table: str, dt: str, files: Sequence[Path]) -> Mapping[str, bool]:

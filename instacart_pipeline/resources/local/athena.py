@@ -1,6 +1,8 @@
 """Athena on this machine: DuckDB over the local lake."""
 
+import re
 import time
+from typing import TYPE_CHECKING
 
 from dagster import ResourceDependency
 
@@ -11,6 +13,11 @@ from instacart_pipeline.resources.athena import Athena, QueryResult
 from instacart_pipeline.resources.local.engine import build, register, schema_at
 from instacart_pipeline.resources.local.lake import LocalLake
 from instacart_pipeline.resources.published import Published
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_UNNAMED = re.compile(r"^_col_(?=\d+$)")
 
 
 class LocalAthena(Athena):
@@ -31,8 +38,14 @@ class LocalAthena(Athena):
             register(connection, self.lake.catalog, query)
             text = query.render("duckdb", schema_at(self.lake.catalog, query))
             try:
+                described = connection.execute(f"DESCRIBE {text}").fetchall()
+                # Athena sums whole numbers as bigint and calls a column without a name _col0; DuckDB differs in both.
+                columns = ", ".join(
+                    f'"{name}"{"::BIGINT" if kind == "HUGEINT" else ""} AS "{_UNNAMED.sub("_col", name)}"'
+                    for name, kind, *_ in described
+                )
                 cut = f" LIMIT {limit + 1}" if limit is not None else ""
-                table = connection.execute(f"SELECT * FROM ({text}){cut}").to_arrow_table()
+                table: pa.Table = connection.execute(f"SELECT {columns} FROM ({text}){cut}").to_arrow_table()
             except duckdb.Error as error:
                 raise JobFailed(f"The query failed: {error}") from error
         truncated = limit is not None and table.num_rows > limit

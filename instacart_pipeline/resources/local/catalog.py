@@ -49,7 +49,9 @@ class SqliteCatalog(Catalog):
     def tables(self, database: str | None = None) -> Sequence[CatalogTable]:
         """See Catalog."""
         with self._connect() as db:
-            rows = db.execute("SELECT * FROM tables WHERE ? IS NULL OR database = ? ORDER BY 1, 2", (database, database))
+            rows = db.execute(
+                "SELECT * FROM tables WHERE ? IS NULL OR database = ? ORDER BY 1, 2", (database, database)
+            )
             return [_table(row) for row in rows]
 
     def put_table(self, table: CatalogTable) -> None:

@@ -1,6 +1,5 @@
 """The crawler on this machine: folders of CSV files become tables of the local catalog."""
 
-import hashlib
 import re
 import time
 from collections.abc import Iterable, Sequence
@@ -13,9 +12,10 @@ from instacart_pipeline.lake.errors import FileUnreadable
 from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.lake.zones import new_version
 from instacart_pipeline.resources.catalog import CatalogTable
-from instacart_pipeline.resources.crawler import CrawledTable, Crawler, Crawl
-from instacart_pipeline.resources.local.csv_files import csv_files, sample_rows
+from instacart_pipeline.resources.crawler import Crawl, CrawledTable, Crawler
+from instacart_pipeline.resources.local.csv_files import csv_files, raw_objects, sample_rows
 from instacart_pipeline.resources.local.lake import LocalLake
+from instacart_pipeline.resources.storage import listing_digest
 
 _SAMPLED_ROWS = 1000
 _WHOLE = re.compile(r"[+-]?\d{1,18}")
@@ -42,7 +42,7 @@ class LocalCrawler(Crawler):
             catalog.drop_partition(table.database, table.name, dt)
             return CrawledTable(table, dt, "gone" if known else "missing")
         size = sum(path.stat().st_size for path in files)
-        listing = fingerprint(files)
+        listing = listing_digest(raw_objects(folder, Path(zones.zone("raw"))))
         names = tuple(str(path.relative_to(zones.zone("raw"))) for path in files)
         try:
             samples = [(path, sample_rows(path, _SAMPLED_ROWS)) for path in files]
@@ -54,11 +54,11 @@ class LocalCrawler(Crawler):
             problem = f"{empty[0]} holds {what}. Upload it again with its rows, or remove it."
             return CrawledTable(table, dt, "unreadable", (), names, size, problem=problem)
         columns = _columns(rows for _, rows in samples)
-        change = "new" if known is None else "unchanged" if known.facts.get("fingerprint") == listing else "changed"
+        change = "new" if known is None else "unchanged" if known.facts.get("listing") == listing else "changed"
         version = known
         if version is None or change != "unchanged":
             # Rows are counted where they are read, on the way to curated; a crawl samples.
-            version = Version(new_version(), str(folder), -1, size, facts={"fingerprint": listing})
+            version = Version(new_version(), str(folder), -1, size, facts={"listing": listing})
             version = catalog.publish(table.database, table.name, dt, version)
         catalog.put_table(
             CatalogTable(
@@ -79,15 +79,6 @@ class LocalCrawler(Crawler):
         )
         extra = tuple(sorted(header - set(table.column_names)))
         return CrawledTable(table, dt, change, columns, names, size, version, lacking, extra)
-
-
-def fingerprint(files: Iterable[Path]) -> str:
-    """A digest of which files there are, how long each is and when it was last written: changes when any is replaced."""
-    digest = hashlib.sha256()
-    for path in files:
-        state = path.stat()
-        digest.update(f"{path.name}\0{state.st_size}\0{state.st_mtime_ns}\0{state.st_ino}\n".encode())
-    return digest.hexdigest()[:32]
 
 
 def infer_type(values: Iterable[str]) -> str:

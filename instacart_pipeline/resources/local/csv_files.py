@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from instacart_pipeline.lake.errors import FileUnreadable
+from instacart_pipeline.resources.local.duckdb_sql import duckdb_type, quoted
+from instacart_pipeline.resources.storage import RawObject
 
 _SAMPLE = 1 << 20
 """Bytes of a file that are read to learn its columns; whole files are never read for that."""
@@ -38,10 +40,11 @@ class CsvFile:
     def relation(self, types: str | dict[str, str] = "VARCHAR", *, options: str = "") -> str:
         """DuckDB's read_csv of the file: each column in the file's order, all of one type or each of its own."""
         columns = ", ".join(
-            f"{_text(name)}: '{types if isinstance(types, str) else types.get(name, 'VARCHAR')}'" for name in self.header
+            f"{quoted(name)}: '{types if isinstance(types, str) else types.get(name, 'VARCHAR')}'"
+            for name in self.header
         )
         return (
-            f"read_csv({_text(str(self.path))}, columns = {{{columns}}}, header = true, auto_detect = false,"
+            f"read_csv({quoted(str(self.path))}, columns = {{{columns}}}, header = true, auto_detect = false,"
             f" delim = ',', quote = '\"', escape = '\"'{options})"
         )
 
@@ -55,6 +58,12 @@ def csv_files(folder: Path) -> list[Path]:
         for path in sorted(folder.iterdir())
         if path.is_file() and path.name[0] not in "._" and path.name.lower().endswith((".csv", ".csv.gz"))
     ]
+
+
+def raw_objects(folder: Path, raw_zone: Path) -> list[RawObject]:
+    """The CSV files of a raw folder as the raw zone lists them."""
+    states = ((path, path.stat()) for path in csv_files(folder))
+    return [RawObject(str(path.relative_to(raw_zone)), state.st_size, state.st_mtime_ns) for path, state in states]
 
 
 def sample_rows(path: Path, limit: int) -> list[list[str]]:
@@ -90,15 +99,9 @@ def csv_relation(folder: str, columns: Sequence[tuple[str, str]]) -> str:
     for path in csv_files(Path(folder)):
         file = CsvFile.open(path)
         wanted = ", ".join(
-            f'TRY_CAST("{name}" AS {"VARCHAR" if kind == "string" else kind}) AS "{name}"'
-            if name in file.header
-            else f'NULL AS "{name}"'
+            f'TRY_CAST("{name}" AS {duckdb_type(kind)}) AS "{name}"' if name in file.header else f'NULL AS "{name}"'
             for name, kind in columns
         )
         selects.append(f"SELECT {wanted} FROM {file.relation()}")
     empty = ", ".join(f'NULL AS "{name}"' for name, _ in columns)
     return " UNION ALL ".join(selects) if selects else f"SELECT {empty} WHERE false"
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"

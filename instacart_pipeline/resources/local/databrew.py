@@ -21,4 +21,6 @@ class LocalDataBrew(DataBrew):
         """See DataBrew."""
         frame = Frame(source.qualified_name, tuple((column.name, column.type) for column in source.columns))
         compiled = compile_recipe(recipe, frame, where=f"{PARTITION} = '{dt}'")
-        return build(self.lake, Query.parse(recipe.name, compiled.sql), target, dt, service={"steps": len(recipe.steps)})
+        return build(
+            self.lake, Query.parse(recipe.name, compiled.sql), target, dt, service={"steps": len(recipe.steps)}
+        )

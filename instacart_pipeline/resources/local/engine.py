@@ -17,25 +17,13 @@ from instacart_pipeline.lake.sql import Query
 from instacart_pipeline.lake.versions import Version, lineage_of
 from instacart_pipeline.resources.catalog import Catalog, CatalogTable, Partition
 from instacart_pipeline.resources.local.csv_files import csv_relation
+from instacart_pipeline.resources.local.duckdb_sql import duckdb_type, quoted
 from instacart_pipeline.resources.local.lake import LocalLake, VersionFolder
 from instacart_pipeline.resources.local.verify import verify
 from instacart_pipeline.resources.published import Published, VersionRefused
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
-
-DUCKDB_TYPES = {"string": "VARCHAR"}
-"""DuckDB's names of the lake's column types, where they differ."""
-
-
-def duckdb_type(name: str) -> str:
-    """DuckDB's name of a lake column type."""
-    return DUCKDB_TYPES.get(name, name)
-
-
-def quoted(text: str) -> str:
-    """`text` as a SQL string literal."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 def inputs_of(catalog: Catalog, query: Query, dt: str) -> dict[str, Version]:
@@ -73,7 +61,13 @@ def register(connection: DuckDBPyConnection, catalog: Catalog, query: Query, dt:
 
 
 def build(
-    lake: LocalLake, query: Query, target: TableContract, dt: str, *, files: int = 1, service: Mapping[str, str | int | float] | None = None
+    lake: LocalLake,
+    query: Query,
+    target: TableContract,
+    dt: str,
+    *,
+    files: int = 1,
+    service: Mapping[str, str | int | float] | None = None,
 ) -> Published:
     """Publish the result of `query`, its tables read at day `dt`, as `target` at `dt`, in `files` Parquet files.
 
@@ -138,9 +132,14 @@ def parquet_relation(locations: Sequence[str]) -> str:
 def _relation(table: CatalogTable, partitions: Sequence[Partition]) -> str:
     names = ", ".join(f'"{name}"' for name in (*dict(table.columns), *table.partition_keys))
     if not partitions:
-        empty = ", ".join(f'CAST(NULL AS {duckdb_type(kind)}) AS "{name}"' for name, kind in (*table.columns, (PARTITION, "string")))
+        empty = ", ".join(
+            f'CAST(NULL AS {duckdb_type(kind)}) AS "{name}"' for name, kind in (*table.columns, (PARTITION, "string"))
+        )
         return f"SELECT {empty} WHERE false"
     if table.parameters.get("classification") == "csv":
-        days = (f"SELECT *, {quoted(p.dt)} AS {PARTITION} FROM ({csv_relation(p.location, table.columns)})" for p in partitions)
+        days = (
+            f"SELECT *, {quoted(p.dt)} AS {PARTITION} FROM ({csv_relation(p.location, table.columns)})"
+            for p in partitions
+        )
         return " UNION ALL ".join(days)
     return f"SELECT {names} FROM {parquet_relation([partition.location for partition in partitions])}"

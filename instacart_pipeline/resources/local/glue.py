@@ -44,7 +44,9 @@ class LocalGlue(Glue):
         tree = query.qualified(schema_at(self.lake.catalog, query))
         for table in tree.find_all(exp.Table):
             if table.db:
-                table.replace(exp.alias_(exp.to_table(_view(f"{table.db}.{table.name}")), table.alias_or_name, table=True))
+                table.replace(
+                    exp.alias_(exp.to_table(_view(f"{table.db}.{table.name}")), table.alias_or_name, table=True)
+                )
         views = {_view(name): {"location": version.location, "dt": dt} for name, version in inputs.items()}
         with self.lake.new_version(target, dt) as folder:
             self._spark(job, tree.sql(dialect="spark"), views, target, folder.path)
@@ -53,7 +55,9 @@ class LocalGlue(Glue):
             with self.lake.engine() as connection:
                 return finish(self.lake, connection, target, dt, folder, lineage, started, {"engine": "spark"})
 
-    def _spark(self, job: GlueJob, sql: str, views: dict[str, dict[str, str]], target: TableContract, folder: Path) -> None:
+    def _spark(
+        self, job: GlueJob, sql: str, views: dict[str, dict[str, str]], target: TableContract, folder: Path
+    ) -> None:
         with self.lake.scratch() as scratch:
             heap = max(self.lake.memory - _OUTSIDE_THE_HEAP, 512_000_000) // 1_000_000
             settings = {
@@ -76,7 +80,12 @@ class LocalGlue(Glue):
                 "PYSPARK_SUBMIT_ARGS": f"{submit} pyspark-shell",
             }
             command = [
-                *(sys.executable, "-m", "instacart_pipeline.resources.local.spark_child", str(Path(sql_to_parquet.__file__))),
+                *(
+                    sys.executable,
+                    "-m",
+                    "instacart_pipeline.resources.local.spark_child",
+                    str(Path(sql_to_parquet.__file__)),
+                ),
                 *("--sql", sql, "--views", json.dumps(views), "--target", str(folder), "--files", str(job.files)),
                 *("--columns", json.dumps([(column.name, column.type) for column in target.columns])),
             ]
@@ -90,7 +99,10 @@ class LocalGlue(Glue):
                     child.wait()
             if code != 0:
                 lines = log.read_text(errors="replace").splitlines()
-                raise JobFailed(f"Glue job {job.name} ended with code {code}. The end of its log:\n" + "\n".join(lines[-_LOG_LINES:]))
+                raise JobFailed(
+                    f"Glue job {job.name} ended with code {code}. The end of its log:\n"
+                    + "\n".join(lines[-_LOG_LINES:])
+                )
 
 
 def _view(qualified_name: str) -> str:

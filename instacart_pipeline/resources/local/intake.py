@@ -19,13 +19,13 @@ from instacart_pipeline.lake.rules import REJECTS_WITHIN_LIMIT, ROWS_ACCOUNTED, 
 from instacart_pipeline.lake.versions import Version, lineage_of
 from instacart_pipeline.resources.catalog import CatalogTable
 from instacart_pipeline.resources.intake import Intake
-from instacart_pipeline.resources.local.crawler import fingerprint
-from instacart_pipeline.resources.local.csv_files import CsvFile, csv_files
+from instacart_pipeline.resources.local.csv_files import CsvFile, csv_files, raw_objects
 from instacart_pipeline.resources.local.engine import write
 from instacart_pipeline.resources.local.lake import LocalLake
 from instacart_pipeline.resources.local.sift import Sifted, sift
 from instacart_pipeline.resources.local.verify import verify
 from instacart_pipeline.resources.published import Published, VersionRefused
+from instacart_pipeline.resources.storage import listing_digest
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -51,7 +51,10 @@ class LocalIntake(Intake):
         lineage = lineage_of({staged.qualified_name: upload, **inputs})
         with self.lake.new_version(target, dt) as folder, self.lake.engine() as connection:
             sifted, rows, outcomes = self._read(connection, files, target, dt, folder.path)
-            if fingerprint(file.path for file in files) != upload.facts["fingerprint"]:
+            if (
+                listing_digest(raw_objects(Path(upload.location), Path(self.lake.zones.zone("raw"))))
+                != upload.facts["listing"]
+            ):
                 raise UploadChanged(
                     f"The files of {staged.qualified_name} dt={dt} changed while they were read. "
                     f"Run the day again once the upload is whole; the sensor does so by itself."
@@ -59,10 +62,16 @@ class LocalIntake(Intake):
             self._publish_rejects(connection, sifted, target, dt, lineage)
             outcomes = (*outcomes, *self._account(sifted, rows))
             if not all(outcome.passed for outcome in outcomes):
-                look = f'instacart-pipeline sql "SELECT * FROM {rejects_of(target).qualified_name} WHERE dt = \'{dt}\'"'
-                raise VersionRefused(target, dt, outcomes, f"Look at the rejected rows with `{look}`, and upload the table again.")
+                look = f"instacart-pipeline sql \"SELECT * FROM {rejects_of(target).qualified_name} WHERE dt = '{dt}'\""
+                raise VersionRefused(
+                    target, dt, outcomes, f"Look at the rejected rows with `{look}`, and upload the table again."
+                )
             size = sum(path.stat().st_size for path in folder.path.glob("*.parquet"))
-            facts = {"rows_in": str(sifted.rows_in), "rejects": str(sifted.rejects), "duplicates": str(sifted.duplicates)}
+            facts = {
+                "rows_in": str(sifted.rows_in),
+                "rejects": str(sifted.rejects),
+                "duplicates": str(sifted.duplicates),
+            }
             version = Version(folder.name, str(folder.path), rows, size, lineage, outcomes, facts)
             self.lake.catalog.put_table(CatalogTable.of(target, self.lake.zones.table(target)))
             current = self.lake.publish(target, dt, version)
@@ -138,13 +147,18 @@ def _typed(file: CsvFile, target: TableContract) -> str:
 
     Whole numbers are read as doubles and narrowed here: the reader itself would round 2.7 to 3 without a word.
     """
-    types = {c.name: "VARCHAR" if c.type == "string" else "DOUBLE" if c.type in ("int", "bigint") else c.type for c in target.columns}
+    types = {
+        c.name: "VARCHAR" if c.type == "string" else "DOUBLE" if c.type in ("int", "bigint") else c.type
+        for c in target.columns
+    }
     columns = []
     for column in target.columns:
         if column.type in ("int", "bigint"):
             name = f'"{column.name}"'
             fits = f"{name} = floor({name}) AND abs({name}) <= {_EXACT_IN_DOUBLE}"
-            columns.append(f"CASE WHEN {fits} THEN {name}::{column.type} WHEN {name} IS NOT NULL THEN error('not whole') END AS {name}")
+            columns.append(
+                f"CASE WHEN {fits} THEN {name}::{column.type} WHEN {name} IS NOT NULL THEN error('not whole') END AS {name}"
+            )
         else:
             columns.append(f'"{column.name}"')
     return f"SELECT {', '.join(columns)} FROM {file.relation(types)}"

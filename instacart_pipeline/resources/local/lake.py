@@ -131,7 +131,7 @@ class LocalLake(ConfigurableResource[Any]):
         import duckdb  # noqa: PLC0415  # engines are loaded where they are used, so that importing definitions stays cheap
 
         with self.scratch() as spill:
-            limits = {
+            limits: dict[str, str | bool | int | float | list[str]] = {
                 "memory_limit": f"{max(self.memory - _OUTSIDE_THE_ENGINE, 200_000_000)}B",
                 "threads": self.threads,
                 "temp_directory": str(spill),

@@ -14,13 +14,12 @@ from instacart_pipeline.lake.contracts import Column, TableContract
 from instacart_pipeline.lake.errors import FileUnreadable
 from instacart_pipeline.resources.catalog import Catalog
 from instacart_pipeline.resources.local.csv_files import CsvFile
+from instacart_pipeline.resources.local.duckdb_sql import one_row, quoted
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-_NO_REJECTS = (
-    "SELECT ''::VARCHAR AS file, 0::BIGINT AS line, ''::VARCHAR AS column_name, ''::VARCHAR AS reason, ''::VARCHAR AS raw WHERE false"
-)
+_NO_REJECTS = "SELECT ''::VARCHAR AS file, 0::BIGINT AS line, ''::VARCHAR AS column_name, ''::VARCHAR AS reason, ''::VARCHAR AS raw WHERE false"
 _EXACT_IN_DOUBLE = 1 << 53
 
 
@@ -56,19 +55,21 @@ def sift(
     for number, file in enumerate(files):
         _sift_file(connection, file, number, target, scratch)
     connection.execute("SET preserve_insertion_order = false")
-    names = ", ".join(f"({number}, '{_escape(str(file.path.relative_to(raw_zone)))}')" for number, file in enumerate(files))
+    names = ", ".join(
+        f"({number}, '{_escape(str(file.path.relative_to(raw_zone)))}')" for number, file in enumerate(files)
+    )
     connection.execute(f"CREATE TEMP TABLE files AS SELECT * FROM (VALUES {names}) AS t(file_number, file)")
     candidates = f"read_parquet('{scratch}/candidates-*.parquet')"
-    (candidate_count,) = _row(connection, f"SELECT count(*) FROM {candidates}")
-    (broken_count,) = _row(connection, "SELECT count(*) FROM rejected")
+    (candidate_count,) = one_row(connection, f"SELECT count(*) FROM {candidates}")
+    (broken_count,) = one_row(connection, "SELECT count(*) FROM rejected")
 
     _reject_unknown(connection, catalog, target, dt, candidates)
     connection.execute("CREATE TEMP TABLE duplicates (file_number INT, record BIGINT)")
     for columns in target.unique_sets:
         _reject_doubled(connection, target, columns, candidates)
 
-    (rejects,) = _row(connection, "SELECT count(*) FROM (SELECT DISTINCT file_number, record, broken FROM rejected)")
-    (duplicates,) = _row(connection, "SELECT count(*) FROM (SELECT DISTINCT file_number, record FROM duplicates)")
+    (rejects,) = one_row(connection, "SELECT count(*) FROM (SELECT DISTINCT file_number, record, broken FROM rejected)")
+    (duplicates,) = one_row(connection, "SELECT count(*) FROM (SELECT DISTINCT file_number, record FROM duplicates)")
     struck = "(SELECT file_number, record FROM rejected WHERE NOT broken UNION ALL SELECT file_number, record FROM duplicates)"
     typed = ", ".join(f'"{name}"' for name in target.column_names)
     return Sifted(
@@ -80,21 +81,23 @@ def sift(
     )
 
 
-def _sift_file(connection: DuckDBPyConnection, file: CsvFile, number: int, target: TableContract, scratch: Path) -> None:
+def _sift_file(
+    connection: DuckDBPyConnection, file: CsvFile, number: int, target: TableContract, scratch: Path
+) -> None:
     """Write the file's candidates to scratch and enter its other rows in `rejected`."""
     import duckdb  # noqa: PLC0415  # engines are loaded where they are used
 
     reasons = [(column.name, _reason(column)) for column in target.columns]
     reason = f"concat_ws('; ', {', '.join(text for _, text in reasons)})"
-    at_fault = f"concat_ws(',', {', '.join(f'CASE WHEN {text} IS NOT NULL THEN {_text(name)} END' for name, text in reasons)})"
+    at_fault = f"concat_ws(',', {', '.join(f'CASE WHEN {text} IS NOT NULL THEN {quoted(name)} END' for name, text in reasons)})"
     raw = f"concat_ws(',', {', '.join(_requoted(name) for name in file.header)})"
     typed = ", ".join(f'{_parsed(column)} AS "{column.name}"' for column in target.columns)
     source = file.relation(options=", store_rejects = true, rejects_limit = 0")
-    to = _text(str(scratch / f"candidates-{number:05}.parquet"))
+    to = quoted(str(scratch / f"candidates-{number:05}.parquet"))
     connection.execute("DROP TABLE IF EXISTS reject_errors; DROP TABLE IF EXISTS reject_scans")
     try:
         # One reading feeds both: rows at fault carry their reason, and are parted from the candidates afterwards.
-        everything = _text(str(scratch / f"all-{number:05}.parquet"))
+        everything = quoted(str(scratch / f"all-{number:05}.parquet"))
         connection.execute(
             f"COPY (SELECT {number} AS file_number, row_number() OVER () AS record, {typed},"
             f" nullif({reason}, '') AS reason, {at_fault} AS column_name, {raw} AS raw"
@@ -102,7 +105,9 @@ def _sift_file(connection: DuckDBPyConnection, file: CsvFile, number: int, targe
         )
     except duckdb.Error as error:
         raise FileUnreadable(f"{file.path} can't be read to its end: {_first_line(error)} Upload it again.") from error
-    undecodable = connection.execute("SELECT min(line) FROM reject_errors WHERE error_type = 'INVALID ENCODING'").fetchone()
+    undecodable = connection.execute(
+        "SELECT min(line) FROM reject_errors WHERE error_type = 'INVALID ENCODING'"
+    ).fetchone()
     if undecodable and undecodable[0] is not None:
         raise FileUnreadable(
             f"{file.path}, record {undecodable[0]} (the header is 1): bytes that are not UTF-8. Save the file as UTF-8 and upload it again."
@@ -121,7 +126,9 @@ def _sift_file(connection: DuckDBPyConnection, file: CsvFile, number: int, targe
     )
 
 
-def _reject_unknown(connection: DuckDBPyConnection, catalog: Catalog, target: TableContract, dt: str, candidates: str) -> None:
+def _reject_unknown(
+    connection: DuckDBPyConnection, catalog: Catalog, target: TableContract, dt: str, candidates: str
+) -> None:
     for column in target.columns:
         if column.references is None:
             continue
@@ -135,7 +142,9 @@ def _reject_unknown(connection: DuckDBPyConnection, catalog: Catalog, target: Ta
         )
 
 
-def _reject_doubled(connection: DuckDBPyConnection, target: TableContract, columns: Sequence[str], candidates: str) -> None:
+def _reject_doubled(
+    connection: DuckDBPyConnection, target: TableContract, columns: Sequence[str], candidates: str
+) -> None:
     """Of rows that share `columns`, keep the first; a later one is a duplicate if it is the same throughout, else a reject."""
     names = ", ".join(f'"{name}"' for name in columns)
     everything = ", ".join(f'"{name}"' for name in target.column_names)
@@ -200,12 +209,16 @@ def _reason(column: Column) -> str:
         whens.append(f"WHEN {name} IS NULL THEN '{column.name} is empty'")
     if column.type != "string":
         kind = "a whole number" if column.type in ("int", "bigint") else f"a {column.type}"
-        whens.append(f"WHEN {name} IS NOT NULL AND {value} IS NULL THEN '{column.name} ''' || {name} || ''' is not {kind}'")
+        whens.append(
+            f"WHEN {name} IS NOT NULL AND {value} IS NULL THEN '{column.name} ''' || {name} || ''' is not {kind}'"
+        )
     if column.between:
         low, high = column.between
-        whens.append(f"WHEN NOT ({value} BETWEEN {low} AND {high}) THEN '{column.name} ' || {name} || ' is not between {low:g} and {high:g}'")
+        whens.append(
+            f"WHEN NOT ({value} BETWEEN {low} AND {high}) THEN '{column.name} ' || {name} || ' is not between {low:g} and {high:g}'"
+        )
     if column.one_of:
-        allowed = ", ".join(_text(choice) for choice in column.one_of)
+        allowed = ", ".join(quoted(choice) for choice in column.one_of)
         listed = _escape(", ".join(column.one_of))
         whens.append(f"WHEN {name} NOT IN ({allowed}) THEN '{column.name} ''' || {name} || ''' is none of {listed}'")
     return f"CASE {' '.join(whens)} END" if whens else "NULL::VARCHAR"
@@ -213,14 +226,8 @@ def _reason(column: Column) -> str:
 
 def _requoted(name: str) -> str:
     """A text column as a CSV field, quoted where it must be."""
-    field = f'coalesce("{name}", \'\')'
+    field = f"coalesce(\"{name}\", '')"
     return f"CASE WHEN regexp_matches({field}, '[\",\\r\\n]') THEN '\"' || replace({field}, '\"', '\"\"') || '\"' ELSE {field} END"
-
-
-def _row(connection: DuckDBPyConnection, sql: str) -> tuple[int, ...]:
-    row = connection.execute(sql).fetchone()
-    assert row is not None  # noqa: S101  # an aggregate always gives one row
-    return tuple(row)
 
 
 def _first_line(error: Exception) -> str:
@@ -229,7 +236,3 @@ def _first_line(error: Exception) -> str:
 
 def _escape(text: str) -> str:
     return text.replace("'", "''")
-
-
-def _text(value: str) -> str:
-    return f"'{_escape(value)}'"

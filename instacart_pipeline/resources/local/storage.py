@@ -7,19 +7,18 @@ import shutil
 import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from itertools import islice
 from pathlib import Path
 
 from instacart_pipeline.lake.contracts import PARTITION
 from instacart_pipeline.lake.zones import Zones
-from instacart_pipeline.resources.local.csv_files import csv_files
+from instacart_pipeline.resources.local.csv_files import csv_files, raw_objects
 from instacart_pipeline.resources.storage import RawObject, Storage
 
 
 class LocalStorage(Storage):
     """The raw zone below the lake's folder in `home`.
 
-    A file's content is read for its ETag once; afterwards it is remembered by path, size, inode and time of writing.
+    A file's content is read for its ETag once; afterwards it is remembered by path, size and time of writing.
     """
 
     home: str
@@ -31,10 +30,22 @@ class LocalStorage(Storage):
         with os.scandir(folder) if folder.is_dir() else _nothing() as entries:
             return sorted(entry.name.removeprefix(prefix) for entry in entries if entry.name.startswith(prefix))
 
-    def objects(self, system: str, table: str, dt: str, *, limit: int) -> Sequence[RawObject]:
+    def objects(self, system: str, table: str, dt: str, *, limit: int = 10_000) -> Sequence[RawObject]:
         """See Storage."""
-        folder = Path(self._zones.raw_partition(system, table, dt))
-        return [self._object(path) for path in islice(csv_files(folder), limit)]
+        return raw_objects(Path(self._zones.raw_partition(system, table, dt)), Path(self._zones.zone("raw")))[:limit]
+
+    def etag(self, found: RawObject) -> str:
+        """See Storage."""
+        identity = f"{found.size} {found.modified_ns}"
+        with closing(sqlite3.connect(Path(self.home) / "etags.sqlite", timeout=60)) as db, db:
+            db.execute("CREATE TABLE IF NOT EXISTS etags (path TEXT PRIMARY KEY, identity TEXT, etag TEXT)")
+            known = db.execute(
+                "SELECT etag FROM etags WHERE path = ? AND identity = ?", (found.path, identity)
+            ).fetchone()
+            if known is None:
+                known = (_digest(Path(self._zones.zone("raw")) / found.path),)
+                db.execute("INSERT OR REPLACE INTO etags VALUES (?, ?, ?)", (found.path, identity, known[0]))
+        return str(known[0])
 
     def put(self, system: str, table: str, dt: str, files: Sequence[Path]) -> Mapping[str, bool]:
         """See Storage."""
@@ -57,18 +68,6 @@ class LocalStorage(Storage):
     @property
     def _zones(self) -> Zones:
         return Zones(f"{self.home}/lake")
-
-    def _object(self, path: Path) -> RawObject:
-        state = path.stat()
-        name = str(path.relative_to(self._zones.zone("raw")))
-        identity = f"{state.st_size} {state.st_ino} {state.st_mtime_ns}"
-        with closing(sqlite3.connect(Path(self.home) / "etags.sqlite", timeout=60)) as db, db:
-            db.execute("CREATE TABLE IF NOT EXISTS etags (path TEXT PRIMARY KEY, identity TEXT, etag TEXT)")
-            known = db.execute("SELECT etag FROM etags WHERE path = ? AND identity = ?", (name, identity)).fetchone()
-            if known is None:
-                known = (_digest(path),)
-                db.execute("INSERT OR REPLACE INTO etags VALUES (?, ?, ?)", (name, identity, known[0]))
-        return RawObject(name, state.st_size, state.st_mtime, known[0])
 
 
 def _digest(path: Path) -> str:

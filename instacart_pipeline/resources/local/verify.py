@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.rules import Outcome, Rule, rules_of
+from instacart_pipeline.resources.local.duckdb_sql import one_row, quoted
 from instacart_pipeline.resources.local.lake import LocalLake
 
 if TYPE_CHECKING:
@@ -28,12 +29,11 @@ def verify(
 
     Foreign keys are looked up in the current version, at `dt`, of the tables they point to.
     """
-    source = f"read_parquet('{folder}/*.parquet')"
+    source = f"read_parquet({quoted(f'{folder}/*.parquet')})"
     numbers = [column.name for column in table.columns if column.type != "string"]
     # Least, greatest and count of numbers stand in the Parquet footers; DuckDB answers from there without reading rows.
     facts = ", ".join(f'min("{name}"), max("{name}"), count("{name}")' for name in numbers)
-    row = connection.execute(f"SELECT count(*){', ' if facts else ''}{facts} FROM {source}").fetchone()
-    assert row is not None  # noqa: S101  # an aggregate always gives one row
+    row = one_row(connection, f"SELECT count(*){', ' if facts else ''}{facts} FROM {source}")
     rows = int(row[0])
     extremes = {name: (row[1 + 3 * i], row[2 + 3 * i], row[3 + 3 * i]) for i, name in enumerate(numbers)}
     judge = _Judge(connection, lake, table, dt, source, rows, extremes)
@@ -53,62 +53,53 @@ class _Judge:
         rows: int,
         extremes: dict[str, tuple[float, float, int]],
     ) -> None:
-        self.connection, self.lake, self.table, self.dt, self.source, self.rows, self.extremes = (
-            connection,
-            lake,
-            table,
-            dt,
-            source,
-            rows,
-            extremes,
-        )
+        self.connection, self.lake, self.table, self.dt = connection, lake, table, dt
+        self.source, self.rows, self.extremes = source, rows, extremes
 
     def outcome(self, rule: Rule) -> Outcome:
-        """What comes of one rule."""
+        """What comes of one rule, with each column that breaks it named."""
+        if rule.kind == "unique":
+            return Outcome(rule.name, self._doubled(rule.columns), rule.description)
         count = {
             "not_null": self._nulls,
             "in_range": self._out_of_range,
             "allowed_values": self._not_allowed,
-            "unique": self._doubled,
             "references": self._unknown,
-        }[rule.kind](rule.columns)
-        return Outcome(rule.name, count, rule.description)
+        }[rule.kind]
+        broken = {name: violations for name in rule.columns if (violations := count(name))}
+        named = " ".join(f"{name}: {violations:,} rows." for name, violations in broken.items())
+        return Outcome(rule.name, sum(broken.values()), f"{rule.description} {named}".rstrip())
 
     def _count(self, predicate: str) -> int:
-        row = self.connection.execute(f"SELECT count(*) FROM {self.source} WHERE {predicate}").fetchone()
-        assert row is not None  # noqa: S101
-        return int(row[0])
+        return int(one_row(self.connection, f"SELECT count(*) FROM {self.source} WHERE {predicate}")[0])
 
-    def _nulls(self, columns: tuple[str, ...]) -> int:
-        texts = [name for name in columns if name not in self.extremes]
-        if any(self.extremes[name][2] < self.rows for name in columns if name in self.extremes) or texts:
-            return self._count(" OR ".join(f'"{name}" IS NULL' for name in columns))
-        return 0
+    def _nulls(self, name: str) -> int:
+        if name in self.extremes:
+            return self.rows - self.extremes[name][2]
+        return self._count(f'"{name}" IS NULL')
 
-    def _out_of_range(self, columns: tuple[str, ...]) -> int:
-        (name,) = columns
+    def _out_of_range(self, name: str) -> int:
         low, high = self.table.column(name).between or (0, 0)
         least, greatest, filled = self.extremes[name]
         if not filled or (low <= least and greatest <= high):
             return 0
         return self._count(f'NOT ("{name}" BETWEEN {low} AND {high})')
 
-    def _not_allowed(self, columns: tuple[str, ...]) -> int:
-        (name,) = columns
-        allowed = ", ".join(f"'{value}'" for value in self.table.column(name).one_of or ())
+    def _not_allowed(self, name: str) -> int:
+        allowed = ", ".join(quoted(value) for value in self.table.column(name).one_of or ())
         return self._count(f'"{name}" NOT IN ({allowed})')
 
-    def _unknown(self, columns: tuple[str, ...]) -> int:
-        (name,) = columns
+    def _unknown(self, name: str) -> int:
         target = self.table.column(name).references
         assert target is not None  # noqa: S101  # a references rule comes from a column that has one
         known = self.lake.catalog.current(target.table, self.dt).location
-        row = self.connection.execute(
-            f'SELECT count(*) FROM {self.source} AS own ANTI JOIN read_parquet(\'{known}/*.parquet\') AS other'
-            f' ON own."{name}" = other."{target.column}" WHERE own."{name}" IS NOT NULL'
-        ).fetchone()
-        assert row is not None  # noqa: S101
-        return int(row[0])
+        return int(
+            one_row(
+                self.connection,
+                f"SELECT count(*) FROM {self.source} AS own ANTI JOIN read_parquet({quoted(f'{known}/*.parquet')}) AS other"
+                f' ON own."{name}" = other."{target.column}" WHERE own."{name}" IS NOT NULL',
+            )[0]
+        )
 
     def _doubled(self, columns: tuple[str, ...]) -> int:
         packed = self._packed(columns)
@@ -121,11 +112,12 @@ class _Judge:
                 for i in range(slices)
             )
         names = ", ".join(f'"{name}"' for name in columns)
-        row = self.connection.execute(
-            f"SELECT coalesce(sum(n - 1), 0) FROM (SELECT count(*) AS n FROM {self.source} GROUP BY {names} HAVING count(*) > 1)"
-        ).fetchone()
-        assert row is not None  # noqa: S101
-        return int(row[0])
+        return int(
+            one_row(
+                self.connection,
+                f"SELECT coalesce(sum(n - 1), 0) FROM (SELECT count(*) AS n FROM {self.source} GROUP BY {names} HAVING count(*) > 1)",
+            )[0]
+        )
 
     def _packed(self, columns: tuple[str, ...]) -> str | None:
         """The columns as one 64-bit integer, if they are whole numbers without NULLs whose ranges fit; else None."""

@@ -16,7 +16,9 @@ def main(arguments: Sequence[str]) -> None:
     """Run the job that the arguments describe; the Spark session is stopped however it ends."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sql", required=True, help="a SELECT in Spark SQL over the views")
-    parser.add_argument("--views", required=True, help='JSON: {"view": {"location": folder of Parquet files, "dt": its day}}')
+    parser.add_argument(
+        "--views", required=True, help='JSON: {"view": {"location": folder of Parquet files, "dt": its day}}'
+    )
     parser.add_argument("--columns", required=True, help='JSON: [["column", "type"], ...] of the output, in order')
     parser.add_argument("--target", required=True, help="the folder to write to; files in it stay")
     parser.add_argument("--files", type=int, default=1, help="number of Parquet files to write")
