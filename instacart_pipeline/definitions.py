@@ -43,16 +43,9 @@ def build_defs(settings: Settings, overrides: Mapping[str, object] | None = None
 def build_resources(settings: Settings) -> dict[str, object]:
     """The resources of the profile: each service's abstract name, and its twin."""
     home = str(settings.home)
-    catalog = SqliteCatalog(path=f"{home}/catalog.sqlite")
-    lake = LocalLake(
-        catalog=catalog,
-        home=home,
-        memory=settings.memory_bytes // settings.concurrent_steps,
-        threads=settings.engine_threads,
-        retention_days=settings.retention_days,
-    )
+    lake = build_lake(settings)
     return {
-        "catalog": catalog,
+        "catalog": lake.catalog,
         "storage": LocalStorage(home=home),
         "alerts": LogFileAlerts(path=f"{home}/alerts.log"),
         "crawler": LocalCrawler(lake=lake),
@@ -61,6 +54,17 @@ def build_resources(settings: Settings) -> dict[str, object]:
         "databrew": LocalDataBrew(lake=lake),
         "glue": LocalGlue(lake=lake, engine=settings.glue_engine),
     }
+
+
+def build_lake(settings: Settings) -> LocalLake:
+    """The lake of this machine."""
+    return LocalLake(
+        catalog=SqliteCatalog(path=f"{settings.home}/catalog.sqlite"),
+        home=str(settings.home),
+        memory=settings.memory_bytes // settings.concurrent_steps,
+        threads=settings.engine_threads,
+        retention_days=settings.retention_days,
+    )
 
 
 def _executor(settings: Settings) -> ExecutorDefinition:

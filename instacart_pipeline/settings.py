@@ -101,6 +101,11 @@ class Settings:
         return parse_size(self.memory)
 
     @property
+    def zone(self) -> ZoneInfo:
+        """`timezone` as Python's time zone."""
+        return ZoneInfo(self.timezone)
+
+    @property
     def engine_threads(self) -> int:
         """Threads of one embedded engine, when all concurrent steps run one."""
         cores = (

@@ -99,7 +99,8 @@ class Arrival:
         )
         days = [day for day in uploaded if day in set(known_days)]
         looked_at, next_older = _in_turn(days, memory.next_older)
-        states, waiting, starts = dict(memory.days), {}, []
+        states, waiting = dict(memory.days), dict[str, str]()
+        starts: list[Start] = []
         for day in looked_at:
             state = states.get(day, DayState())
             files = self.files(day)

@@ -44,7 +44,7 @@ class Automation:
 
 def build_automation(days: DailyPartitionsDefinition, settings: Settings) -> Automation:
     """The jobs, schedules and sensor over the partitions `days`."""
-    result = AssetSelection.keys(asset_key(t.RESULT_TABLE))
+    result = AssetSelection.assets(asset_key(t.RESULT_TABLE))
     features = AssetSelection.groups(*(f"{t.SYSTEM}_{zone}" for zone in ("staging", "curated", "features")))
     daily = define_asset_job(
         DAILY_JOB, features | result, description="A day's chain: from the crawl to the result table."

@@ -45,7 +45,7 @@ class LocalAthena(Athena):
                     for name, kind, *_ in described
                 )
                 cut = f" LIMIT {limit + 1}" if limit is not None else ""
-                table: pa.Table = connection.execute(f"SELECT {columns} FROM ({text}){cut}").to_arrow_table()
+                table: pa.Table = connection.sql(f"SELECT {columns} FROM ({text}){cut}").to_arrow_table()
             except duckdb.Error as error:
                 raise JobFailed(f"The query failed: {error}") from error
         truncated = limit is not None and table.num_rows > limit

@@ -12,7 +12,9 @@ import threading
 
 
 def _end_with_parent() -> None:
-    sys.stdin.buffer.read()
+    # The file descriptor itself: a buffered stream read by a daemon thread breaks the interpreter's own ending.
+    while os.read(0, 1):
+        pass
     os._exit(1)
 
 

@@ -1,0 +1,197 @@
+"""The commands of `instacart-pipeline`, a function each.
+
+Belongs here: arguments, help and what is printed. Doesn't: running a job (running.py), drawing tables (output.py), any work.
+What a command needs is imported inside it, so that --help answers at once.
+"""
+
+from datetime import date, datetime, timedelta
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from instacart_pipeline.cli import output
+from instacart_pipeline.lake.errors import PipelineError
+
+app = typer.Typer(
+    help="A retail data platform on one machine: uploads become catalogued tables, features and results.\n\n"
+    "Everything is kept below INSTACART_HOME (default: .instacart in the clone).",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+generate_app = typer.Typer(help="Make raw files of a system, to try the platform on.", no_args_is_help=True)
+upload_app = typer.Typer(help="Put a folder of files into the raw zone, as a day's upload.", no_args_is_help=True)
+run_app = typer.Typer(help="Build a day's tables now, as the schedule or the sensor would.", no_args_is_help=True)
+app.add_typer(generate_app, name="generate")
+app.add_typer(upload_app, name="upload")
+app.add_typer(run_app, name="run")
+
+Day = Annotated[str, typer.Option("--dt", help="The day, as 2026-11-20.", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for a program to read.")]
+
+
+class Format(str, Enum):
+    """How the rows of a query are printed."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+
+
+@generate_app.command("reorder")
+def generate_reorder_command(
+    out: Annotated[
+        Path, typer.Option(help="Folder to write to; each day becomes a folder below it.", show_default=False)
+    ],
+    scale: Annotated[float, typer.Option(help="1 is the full Instacart set: 206,209 users, 33 million lines.")] = 0.01,
+    days: Annotated[int, typer.Option(help="Days on end; each day's dump carries the history on.")] = 1,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same files, byte for byte.")] = 7,
+    first_day: Annotated[
+        str, typer.Option(help="The first day. Default: so that the last one is today.", show_default=False)
+    ] = "",
+) -> None:
+    """Generate Instacart-shaped uploads: users with favourites, habits and rhythms, in the six Kaggle files."""
+    from instacart_pipeline.datagen.reorder import generate_reorder  # noqa: PLC0415
+    from instacart_pipeline.lake.zones import parse_day  # noqa: PLC0415
+
+    first = date.fromisoformat(parse_day(first_day)) if first_day else _today() - timedelta(days=days - 1)
+    with output.progress() as bar:
+        task = bar.add_task("generating", total=1.0)
+        uploads = generate_reorder(
+            out,
+            scale=scale,
+            days=days,
+            seed=seed,
+            first_day=first,
+            progress=lambda what, share: bar.update(task, description=what, completed=share),
+        )
+    rows = [
+        (u.day.isoformat(), f"{u.users:,}", f"{u.orders:,}", f"{u.prior_lines:,}", f"{u.train_lines:,}", str(u.folder))
+        for u in uploads
+    ]
+    headers = ("day", "users", "orders", "prior lines", "train lines", "folder")
+    output.table("Generated", headers, rows, right=(1, 2, 3, 4))
+
+
+@upload_app.command("reorder")
+def upload_reorder(
+    folder: Annotated[
+        Path, typer.Argument(help="A folder with the Kaggle file names: orders.csv, order_products__prior.csv, ...")
+    ],
+    dt: Day,
+) -> None:
+    """Upload the five reorder tables. Files appear whole; the same file again changes nothing."""
+    from instacart_pipeline.cli.uploading import upload_folder  # noqa: PLC0415
+    from instacart_pipeline.reorder.tables import STAGED, SYSTEM  # noqa: PLC0415
+
+    report = upload_folder(SYSTEM, [table.name for table in STAGED], folder, dt)
+    rows = [
+        (table, name, f"{size / 1e6:,.1f} MB", "written" if new else "unchanged")
+        for table, name, size, new in report.files
+    ]
+    output.table(f"Uploaded to {report.location}", ("table", "file", "size", ""), rows, right=(2,))
+    if report.ignored:
+        output.note(f"Ignored, as no table's file: {', '.join(report.ignored)}.")
+    if report.missing:
+        output.note(f"The day still lacks {', '.join(report.missing)}; it is built once they are there.")
+
+
+@run_app.command("reorder")
+def run_reorder(dt: Day, as_json: Json = False) -> None:
+    """Build a day: crawl, admit, join, features, result table. Ends with 1 if anything failed."""
+    from instacart_pipeline.cli.running import run_job  # noqa: PLC0415
+    from instacart_pipeline.reorder.automation import DAILY_JOB  # noqa: PLC0415
+
+    report = run_job(DAILY_JOB, dt, quiet=as_json)
+    output.run_report(report, as_json=as_json)
+    if not report.success:
+        raise typer.Exit(1)
+
+
+@app.command()
+def sql(
+    statement: Annotated[
+        str, typer.Argument(help='Athena SQL, such as "SELECT * FROM reorder_curated.orders LIMIT 5".')
+    ],
+    form: Annotated[Format, typer.Option("--format", help="How to print the rows.")] = Format.TABLE,
+    limit: Annotated[int, typer.Option(help="Most rows a table shows; csv and json print all.")] = 100,
+) -> None:
+    """Query the lake with Athena SQL. Tables are named database.table; every table has the day in the column dt."""
+    from instacart_pipeline.definitions import build_resources  # noqa: PLC0415
+    from instacart_pipeline.lake.sql import Query  # noqa: PLC0415
+    from instacart_pipeline.resources.athena import Athena  # noqa: PLC0415
+    from instacart_pipeline.settings import Settings  # noqa: PLC0415
+
+    athena = build_resources(Settings.from_env())["athena"]
+    assert isinstance(athena, Athena)  # noqa: S101  # build_resources gives resources by name
+    result = athena.query(Query.parse("statement", statement), limit if form is Format.TABLE else None)
+    output.query_result(result, form.value)
+
+
+@app.command()
+def tables(
+    name: Annotated[
+        str, typer.Argument(help="A table, as database.table, to see its columns and days.", show_default=False)
+    ] = "",
+    as_json: Json = False,
+) -> None:
+    """List the tables of the catalog, or describe one."""
+    from instacart_pipeline.definitions import build_resources  # noqa: PLC0415
+    from instacart_pipeline.resources.catalog import Catalog  # noqa: PLC0415
+    from instacart_pipeline.settings import Settings  # noqa: PLC0415
+
+    catalog = build_resources(Settings.from_env())["catalog"]
+    assert isinstance(catalog, Catalog)  # noqa: S101  # build_resources gives resources by name
+    if name:
+        database, _, table = name.partition(".")
+        output.table_description(catalog.table(database, table), catalog.partitions(database, table), as_json=as_json)
+    else:
+        output.table_list(
+            [(table, catalog.partitions(table.database, table.name)) for table in catalog.tables()], as_json=as_json
+        )
+
+
+@app.command()
+def sweep() -> None:
+    """Remove what killed runs left behind, and replaced versions older than INSTACART_RETENTION_DAYS. Runs do so as they go."""
+    from instacart_pipeline.definitions import build_lake  # noqa: PLC0415
+    from instacart_pipeline.lake.contracts import rejects_of  # noqa: PLC0415
+    from instacart_pipeline.reorder.tables import ADMITTED, DERIVED  # noqa: PLC0415
+    from instacart_pipeline.settings import Settings  # noqa: PLC0415
+
+    admitted = tuple(ADMITTED.values())
+    removed = build_lake(Settings.from_env()).sweep_all(
+        (*admitted, *(rejects_of(table) for table in admitted), *DERIVED)
+    )
+    output.note(f"Removed {len(removed)} version folders." if removed else "Nothing to remove.")
+
+
+@app.command()
+def up(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 3000,
+) -> None:
+    """Start the Dagster UI with its daemon: schedules and sensors run until you press Ctrl-C."""
+    from instacart_pipeline.cli.running import serve_dagster  # noqa: PLC0415
+
+    serve_dagster(host, port)
+
+
+def main() -> None:
+    """Run the command line. An error of ours is printed as its text alone, and ends with 1."""
+    try:
+        app()
+    except PipelineError as error:
+        output.error(error)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        output.note("Stopped.")
+        raise SystemExit(130) from None
+
+
+def _today() -> date:
+    from instacart_pipeline.settings import Settings  # noqa: PLC0415
+
+    return datetime.now(Settings.from_env().zone).date()

@@ -1,0 +1,179 @@
+"""What the commands print: tables for people, JSON and CSV for programs. Errors and notes go to standard error."""
+
+import csv
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from dagster import EventLogEntry
+
+    from instacart_pipeline.cli.running import RunReport
+    from instacart_pipeline.resources.athena import QueryResult
+    from instacart_pipeline.resources.catalog import CatalogTable, Partition
+
+_out = Console()
+_err = Console(stderr=True)
+_PIPED_WIDTH = 160
+"""Columns of a table that goes to a file or a pipe, where no terminal says how wide it is."""
+
+
+def table(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> None:
+    """Print a table; `right` are the positions of columns set to the right."""
+    drawn = Table(title=escape(title), title_justify="left", header_style="bold")
+    for position, header in enumerate(headers):
+        drawn.add_column(escape(header), justify="right" if position in right else "left", overflow="fold")
+    for row in rows:
+        drawn.add_row(*(escape(cell) for cell in row))
+    console = _out if _out.is_terminal else Console(width=_PIPED_WIDTH)
+    console.print(drawn)
+
+
+def note(text: str) -> None:
+    """Print a remark."""
+    _err.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def error(problem: Exception) -> None:
+    """Print an error: its kind, and its text."""
+    _err.print(f"[bold red]{type(problem).__name__}[/]: {escape(str(problem))}", highlight=False, soft_wrap=True)
+
+
+def progress() -> Progress:
+    """A progress bar on standard error."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+    )
+    return Progress(*columns, console=_err, transient=True)
+
+
+@contextmanager
+def run_progress(job: str, steps: int, *, quiet: bool) -> "Iterator[Callable[[EventLogEntry], None]]":
+    """Show the steps of a run as they go; gives the function to call with each event."""
+    bar = progress()
+    task = bar.add_task(job, total=steps)
+
+    def show(entry: "EventLogEntry") -> None:
+        kind = entry.dagster_event.event_type_value if entry.dagster_event else ""
+        step = (entry.step_key or "").replace("__", "/")
+        if kind == "STEP_START":
+            bar.update(task, description=step)
+        elif kind in {"STEP_SUCCESS", "STEP_FAILURE", "STEP_SKIPPED"}:
+            bar.advance(task)
+
+    if quiet:
+        yield lambda _: None
+        return
+    with bar:
+        yield show
+
+
+def run_report(report: "RunReport", *, as_json: bool) -> None:
+    """Print what came of a run."""
+    if as_json:
+        print(json.dumps(asdict(report), indent=2))  # noqa: T201
+        return
+    rows = [
+        (
+            a.asset,
+            _count(a.rows),
+            _count(a.rejects),
+            _count(a.duplicates),
+            f"{a.seconds:.2f}",
+            a.location.removeprefix(f"{report.home}/"),
+        )
+        for a in report.assets
+    ]
+    headers = ("asset", "rows", "rejects", "duplicates", "seconds", "location")
+    table(f"{report.job} {report.dt}, below {report.home}", headers, rows, right=(1, 2, 3, 4))
+    for asset, check, text in report.failed_checks:
+        _err.print(f"[yellow]check failed[/] {asset} {check}: {escape(text)}", highlight=False, soft_wrap=True)
+    for step, text in report.errors:
+        _err.print(
+            f"[bold red]{escape(step.replace('__', '/'))} failed[/]: {escape(text)}", highlight=False, soft_wrap=True
+        )
+    state = "[green]succeeded[/]" if report.success else "[bold red]failed[/]"
+    _err.print(
+        f"Run {report.run_id} {state} in {report.seconds:.1f} s; {report.checks_passed} checks passed.", highlight=False
+    )
+
+
+def query_result(result: "QueryResult", form: str) -> None:
+    """Print the rows of a query as a table, CSV or JSON."""
+    names = result.table.column_names
+    if form == "json":
+        print(json.dumps(result.table.to_pylist(), default=_plain, indent=2, ensure_ascii=False))  # noqa: T201
+    elif form == "csv":
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(names)
+        for batch in result.table.to_batches():
+            writer.writerows(zip(*(column.to_pylist() for column in batch.columns), strict=True))
+    else:
+        rows = [["" if value is None else str(value) for value in row.values()] for row in result.table.to_pylist()]
+        table("", names, rows)
+        cut = " (there are more; raise --limit, or use --format csv)" if result.truncated else ""
+        note(f"{result.table.num_rows:,} rows{cut} in {result.seconds:.2f} s")
+
+
+def table_list(tables: "Sequence[tuple[CatalogTable, Sequence[Partition]]]", *, as_json: bool) -> None:
+    """Print the tables of the catalog with their days, and the rows and bytes of the newest."""
+    if as_json:
+        listed = [
+            {"table": t.qualified_name, "location": t.location, "days": [p.dt for p in partitions]}
+            for t, partitions in tables
+        ]
+        print(json.dumps(listed, indent=2))  # noqa: T201
+        return
+    rows = []
+    for found, partitions in tables:
+        newest = partitions[-1] if partitions else None
+        version = newest.version if newest else None
+        rows.append(
+            (
+                found.qualified_name,
+                str(len(partitions)),
+                newest.dt if newest else "",
+                _count(version.rows if version and version.rows >= 0 else None),
+                f"{version.bytes / 1e6:,.1f} MB" if version else "",
+                found.description,
+            )
+        )
+    table("", ("table", "days", "newest", "rows", "size", "what it is"), rows, right=(1, 3, 4))
+
+
+def table_description(found: "CatalogTable", partitions: "Sequence[Partition]", *, as_json: bool) -> None:
+    """Print one table's columns and days."""
+    if as_json:
+        days = [{"dt": p.dt, "location": p.location, "rows": p.version.rows} for p in partitions]
+        shown = {
+            "table": found.qualified_name,
+            "description": found.description,
+            "columns": dict(found.columns),
+            "days": days,
+        }
+        print(json.dumps(shown, indent=2))  # noqa: T201
+        return
+    keys = [(name, "string", "partition key") for name in found.partition_keys]
+    table(found.qualified_name, ("column", "type", ""), [*((n, k, "") for n, k in found.columns), *keys])
+    rows = [(p.dt, _count(p.version.rows if p.version.rows >= 0 else None), p.location) for p in partitions]
+    table("", ("day", "rows", "location"), rows, right=(1,))
+
+
+def _count(value: int | None) -> str:
+    return "" if value is None else f"{value:,}"
+
+
+def _plain(value: Any) -> Any:
+    return float(value) if isinstance(value, Decimal) else str(value)

@@ -1,0 +1,224 @@
+"""Running a Dagster job from the command line, and starting Dagster's own processes.
+
+Belongs here: the Dagster instance, following a run, and reading its outcome. Doesn't: printing it (output.py).
+"""
+
+import os
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dagster import (
+    DagsterEventType,
+    DagsterInstance,
+    DagsterRun,
+    EventLogEntry,
+    JobDefinition,
+    RunsFilter,
+    build_reconstructable_job,
+    execute_job,
+)
+
+from instacart_pipeline.cli import output
+from instacart_pipeline.lake.errors import InputInvalid
+from instacart_pipeline.lake.zones import parse_day
+from instacart_pipeline.orchestration.failure import alert_of
+from instacart_pipeline.resources.alerts import Alerts
+from instacart_pipeline.settings import PROJECT, Settings
+
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+_STARTED_BY = "instacart_pipeline/started_by"
+
+
+@dataclass
+class AssetReport:
+    """What a run did to one asset."""
+
+    asset: str
+    rows: int | None
+    rejects: int | None
+    duplicates: int | None
+    seconds: float
+    location: str
+
+
+@dataclass
+class RunReport:
+    """What came of a run. `errors` are (step, text); `failed_checks` are (asset, check, text)."""
+
+    job: str
+    dt: str
+    home: str
+    run_id: str = ""
+    success: bool = False
+    seconds: float = 0.0
+    assets: list[AssetReport] = field(default_factory=list)
+    errors: list[tuple[str, str]] = field(default_factory=list)
+    failed_checks: list[tuple[str, str, str]] = field(default_factory=list)
+    checks_passed: int = 0
+
+    def note(self, entry: EventLogEntry) -> None:
+        """Take in an event of the run."""
+        event = entry.dagster_event
+        if event is None:
+            return
+        if event.event_type is DagsterEventType.ASSET_MATERIALIZATION:
+            materialization = event.step_materialization_data.materialization
+            values = {name: value.value for name, value in materialization.metadata.items()}
+            self.assets.append(
+                AssetReport(
+                    "/".join(materialization.asset_key.path),
+                    _number(values.get("dagster/row_count")),
+                    _number(values.get("rejects")),
+                    _number(values.get("duplicates")),
+                    float(str(values.get("seconds", 0))),
+                    str(values.get("dagster/uri", "")),
+                )
+            )
+        elif event.event_type is DagsterEventType.ASSET_CHECK_EVALUATION:
+            check = event.asset_check_evaluation_data
+            if check.passed:
+                self.checks_passed += 1
+            else:
+                self.failed_checks.append(("/".join(check.asset_key.path), check.check_name, check.description or ""))
+        elif event.event_type is DagsterEventType.STEP_FAILURE:
+            error = event.step_failure_data.error
+            if error and error.cls_name != "DagsterAssetCheckFailedError":
+                cause = error.cause or error
+                self.errors.append(
+                    (event.step_key or "", cause.message.strip().removeprefix("instacart_pipeline.lake.errors."))
+                )
+
+
+def daily_job(name: str) -> JobDefinition:
+    """A job of the definitions, by name; child processes of a run find it through this."""
+    from instacart_pipeline.definitions import defs  # noqa: PLC0415  # reads the environment
+
+    return defs.resolve_job_def(name)
+
+
+def run_job(name: str, dt: str, *, quiet: bool) -> RunReport:
+    """Run a job for a day, showing progress unless `quiet`. Raises InputInvalid if there is no such day."""
+    from instacart_pipeline.definitions import build_resources  # noqa: PLC0415
+
+    settings = Settings.from_env()
+    _hold_day(parse_day(dt), settings)
+    report = RunReport(name, dt, str(settings.home))
+    started = time.perf_counter()
+    with dagster_instance(settings) as instance:
+        job = daily_job(name)
+        with output.run_progress(name, len(job.nodes), quiet=quiet) as show:
+
+            def note(entry: EventLogEntry) -> None:
+                report.note(entry)
+                show(entry)
+
+            run = (
+                _run_here(job, instance, dt, note)
+                if settings.concurrent_steps == 1
+                else _run_in_processes(name, instance, dt, note)
+            )
+        report.run_id, report.success, report.seconds = run.run_id, run.is_success, time.perf_counter() - started
+        if not report.success:
+            alerts = build_resources(settings)["alerts"]
+            assert isinstance(alerts, Alerts)  # noqa: S101  # build_resources gives resources by name
+            alerts.send(alert_of(instance, run))
+    return report
+
+
+@contextmanager
+def dagster_instance(settings: Settings) -> Iterator[DagsterInstance]:
+    """The Dagster instance: DAGSTER_HOME if it is set, else below INSTACART_HOME with the project's dagster.yaml."""
+    prepare_dagster_home(settings)
+    with DagsterInstance.get() as instance:
+        yield instance
+
+
+def prepare_dagster_home(settings: Settings) -> None:
+    """Make the folder for Dagster's own state and set DAGSTER_HOME and INSTACART_HOME for this process and its children."""
+    os.environ["INSTACART_HOME"] = str(settings.home)
+    if not os.environ.get("DAGSTER_HOME"):
+        home = settings.home / "dagster"
+        home.mkdir(parents=True, exist_ok=True)
+        config = home / "dagster.yaml"
+        if not config.exists():
+            config.unlink(missing_ok=True)
+            config.symlink_to(PROJECT / "dagster.yaml")
+        os.environ["DAGSTER_HOME"] = str(home)
+
+
+def serve_dagster(host: str, port: int) -> None:
+    """Become `dagster dev`: the UI and the daemon, with the project's workspace."""
+    prepare_dagster_home(Settings.from_env())
+    program = str(Path(sys.executable).with_name("dagster"))
+    os.chdir(PROJECT)
+    os.execv(program, [program, "dev", "-w", str(PROJECT / "workspace.yaml"), "-h", host, "-p", str(port)])  # noqa: S606
+
+
+def _run_here(
+    job: JobDefinition, instance: DagsterInstance, dt: str, note: Callable[[EventLogEntry], None]
+) -> DagsterRun:
+    run_id = str(uuid.uuid4())
+    instance.add_event_listener(run_id, note)
+    result = job.execute_in_process(
+        instance=instance,
+        run_id=run_id,
+        partition_key=dt,
+        raise_on_error=False,
+        run_config=_QUIET,
+        tags={_STARTED_BY: "cli"},
+    )
+    return result.dagster_run
+
+
+def _run_in_processes(
+    name: str, instance: DagsterInstance, dt: str, note: Callable[[EventLogEntry], None]
+) -> DagsterRun:
+    token = str(uuid.uuid4())
+    ended = threading.Event()
+
+    def follow() -> None:
+        cursor, last = None, False
+        while not last:
+            last = ended.wait(0.5)
+            for run in instance.get_runs(RunsFilter(tags={_STARTED_BY: token}), limit=1):
+                connection = instance.get_records_for_run(run.run_id, cursor=cursor)
+                cursor = connection.cursor
+                for record in connection.records:
+                    note(record.event_log_entry)
+
+    follower = threading.Thread(target=follow)
+    follower.start()
+    try:
+        tags = {"dagster/partition": dt, _STARTED_BY: token}
+        result = execute_job(reconstructable_job(name), instance, run_config=_QUIET, tags=tags)
+    finally:
+        ended.set()
+        follower.join()
+    return result.dagster_run
+
+
+def reconstructable_job(name: str) -> Any:
+    """The job in the form that child processes can load it again from."""
+    return build_reconstructable_job("instacart_pipeline.cli.running", "daily_job", (name,), {})
+
+
+def _hold_day(dt: str, settings: Settings) -> None:
+    from instacart_pipeline.reorder.partitions import daily  # noqa: PLC0415
+
+    days = daily(settings.first_day, settings.timezone)
+    if not days.has_partition_key(dt):
+        raise InputInvalid(
+            f"There is no day {dt}: days run from {days.get_first_partition_key()} to {days.get_last_partition_key()}. "
+            f"Earlier ones begin with INSTACART_FIRST_DAY."
+        )
+
+
+def _number(value: object) -> int | None:
+    return int(value) if isinstance(value, (int, float)) else None

@@ -1,0 +1,29 @@
+"""Fixtures: a platform in a folder of its own, and small uploads for it."""
+
+from pathlib import Path
+
+import pytest
+
+from instacart_pipeline_tests.platform import Platform, write_upload
+
+REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture
+def platform(tmp_path: Path) -> Platform:
+    """The local platform, its home in a fresh folder."""
+    return Platform(tmp_path / "home")
+
+
+@pytest.fixture
+def upload_folder(tmp_path: Path) -> Path:
+    """A whole small upload: 6 users, 12 products, hand-made; see write_upload."""
+    return write_upload(tmp_path / "upload")
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The real data sets that may lie beside the clone; skips the test where they don't."""
+    if not REAL_DATA.is_dir():
+        pytest.skip("the real data sets (../shared/data beside the clone) are not here")
+    return REAL_DATA
