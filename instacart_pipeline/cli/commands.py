@@ -120,13 +120,17 @@ def sql(
 ) -> None:
     """Query the lake with Athena SQL. Tables are named database.table; every table has the day in the column dt."""
     from instacart_pipeline.definitions import build_resources  # noqa: PLC0415
+    from instacart_pipeline.lake.portable import unproven_functions  # noqa: PLC0415
     from instacart_pipeline.lake.sql import Query  # noqa: PLC0415
     from instacart_pipeline.resources.athena import Athena  # noqa: PLC0415
     from instacart_pipeline.settings import Settings  # noqa: PLC0415
 
     athena = build_resources(Settings.from_env())["athena"]
     assert isinstance(athena, Athena)  # noqa: S101  # build_resources gives resources by name
-    result = athena.query(Query.parse("statement", statement), limit if form is Format.TABLE else None)
+    query = Query.parse("statement", statement)
+    result = athena.query(query, limit if form is Format.TABLE else None)
+    if unproven := unproven_functions(query):
+        output.note(f"Not tried on every engine, so may differ from Athena: {', '.join(unproven)}.")
     output.query_result(result, form.value)
 
 

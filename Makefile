@@ -1,0 +1,65 @@
+# make run    generate a day's upload, build everything, show what came out
+# make test   run all tests, Spark's included
+# make up     the Dagster UI with schedules and sensors, on http://127.0.0.1:3000
+# make check  ruff, mypy, import-linter
+# make bench  the chain against pandas, Polars, PySpark and a hand-written DuckDB script
+# make clean  remove the environment and everything that runs left in .instacart
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.10 python3; do \
+	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 13))' 2>/dev/null && { echo $$p; break; }; done)
+export INSTACART_HOME ?= $(CURDIR)/.instacart
+
+# What `make run` builds: the share of the full Instacart set, and the day.
+SCALE ?= 0.05
+DAY ?= $(shell date -u +%F)
+
+BIN := .venv/bin
+CLI := $(BIN)/instacart-pipeline
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: run test up check bench clean docs
+.DELETE_ON_ERROR:
+
+run: .venv/.run
+	@[ -d $(INSTACART_HOME)/generated/$(DAY) ] || $(CLI) generate reorder --scale $(SCALE) --days 1 --first-day $(DAY) --out $(INSTACART_HOME)/generated
+	@$(CLI) upload reorder $(INSTACART_HOME)/generated/$(DAY) --dt $(DAY)
+	@$(CLI) run reorder --dt $(DAY)
+	@echo "The products bought most, by Athena SQL on the lake:"
+	@$(CLI) sql "SELECT p.product_name, f.prod_orders, f.prod_reorders FROM reorder_features.prd_features AS f \
+		JOIN reorder_curated.products AS p ON p.product_id = f.product_id AND p.dt = f.dt \
+		WHERE f.dt = '$(DAY)' ORDER BY f.prod_orders DESC LIMIT 5"
+
+test: .venv/.dev
+	$(BIN)/python -m pytest
+
+up: .venv/.run
+	$(CLI) up
+
+check: .venv/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/.dev
+	$(BIN)/python -m bench
+
+docs: .venv/.run
+	$(BIN)/python -m instacart_pipeline.lake.dictionary > docs/data-dictionary.md
+
+clean:
+	rm -rf .venv .instacart
+
+.venv/bin/python:
+	@[ -n "$(PYTHON)" ] || { echo "No Python 3.10, 3.11 or 3.12 found. Install one, or name it: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/.run: .venv/bin/python setup.py constraints.txt
+	$(PIP) --editable .
+	@touch $@
+
+.venv/.dev: .venv/bin/python setup.py constraints.txt
+	$(PIP) --editable '.[dev,bench]'
+	@touch $@ .venv/.run

@@ -1,0 +1,89 @@
+"""The portable subset: what of Athena SQL means the same on DuckDB and Spark, and has been tried to.
+
+Belongs here: the list of allowed functions and the rules a statement is held to. A function comes onto the list together
+with a sample in the tests, which compare its values on both engines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+
+from sqlglot import exp
+
+from instacart_pipeline.lake.contracts import TableContract
+from instacart_pipeline.lake.sql import Query, Schema
+
+ALLOWED: tuple[type[exp.Expr], ...] = (
+    *(exp.Count, exp.CountIf, exp.Sum, exp.Min, exp.Max, exp.Avg),
+    *(exp.Coalesce, exp.Nullif, exp.If, exp.Case, exp.Cast, exp.TryCast, exp.Greatest, exp.Least),
+    *(exp.Abs, exp.Floor, exp.Ceil, exp.Sqrt, exp.Ln, exp.Exp, exp.Pow),
+    *(exp.Lower, exp.Upper, exp.Trim, exp.Length, exp.Substring, exp.Concat, exp.DPipe),
+    *(exp.Year, exp.Month, exp.Day),
+    *(exp.RowNumber, exp.Lag, exp.Lead),
+    *(exp.And, exp.Or, exp.Exists),
+)
+_TEXT = {exp.DataType.Type.VARCHAR, exp.DataType.Type.TEXT, exp.DataType.Type.CHAR}
+
+
+def unproven_functions(query: Query) -> list[str]:
+    """The functions of a query that are not on the list: they may differ from Athena on another engine."""
+    return sorted({_name(node) for node in query.expression.find_all(exp.Func) if not isinstance(node, ALLOWED)})
+
+
+def problems(query: Query, schema: Schema, inputs: Iterable[TableContract]) -> list[str]:
+    """Why a statement is outside the portable subset, in words; empty if it is inside.
+
+    Held to: functions on the list; division by floating numbers only, whole ones cast first; text cast with TRY_CAST; fractions dropped by floor or ceil;
+    windows ordered by columns that, with the partition, hold a unique set of an input, so that ties can't be broken by chance.
+    """
+    tree = query.qualified(schema)
+    unique = [set(columns) for table in inputs for columns in table.unique_sets]
+    found = [f"{name} is not on the list of functions proven on every engine" for name in unproven_functions(query)]
+    found += _divisions(tree)
+    found += _casts(tree)
+    found += _windows(tree, unique)
+    return found
+
+
+def _divisions(tree: exp.Expr) -> Iterator[str]:
+    for division in tree.find_all(exp.Div):
+        left, right = division.this, division.expression
+        if _is(left, exp.DataType.INTEGER_TYPES) and _is(right, exp.DataType.INTEGER_TYPES):
+            yield f"{division.sql('athena')} divides whole numbers; cast one to double, or the result with CAST(... AS bigint)"
+
+
+def _casts(tree: exp.Expr) -> Iterator[str]:
+    for cast in tree.find_all(exp.Cast):
+        to = cast.to.this
+        if (
+            not isinstance(cast, exp.TryCast)
+            and _is(cast.this, _TEXT)
+            and to not in _TEXT
+            and not isinstance(cast.this, exp.Literal)
+        ):
+            yield f"{cast.sql('athena')} casts text; use TRY_CAST, which gives NULL where a value does not convert"
+        fractional = _is(cast.this, exp.DataType.REAL_TYPES) and not isinstance(cast.this, (exp.Floor, exp.Ceil))
+        if fractional and to in exp.DataType.INTEGER_TYPES:
+            yield f"{cast.sql('athena')} drops a fraction, which engines round differently; take floor or ceil of it first"
+
+
+def _windows(tree: exp.Expr, unique: list[set[str]]) -> Iterator[str]:
+    for window in tree.find_all(exp.Window):
+        order = window.args.get("order")
+        if order is None:
+            continue
+        named = {
+            column.name
+            for part in (*window.args.get("partition_by", []), order)
+            for column in part.find_all(exp.Column)
+        }
+        if not any(columns <= named for columns in unique):
+            yield f"{window.sql('athena')} is ordered by columns that are not unique; ties would be broken by chance"
+
+
+def _is(node: exp.Expr, types: Collection[object]) -> bool:
+    return node.type is not None and node.type.this in types
+
+
+def _name(node: exp.Func) -> str:
+    return node.name.lower() if isinstance(node, exp.Anonymous) else node.sql_name().lower()

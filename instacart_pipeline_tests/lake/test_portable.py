@@ -1,0 +1,208 @@
+"""The portable subset of Athena SQL: every file is inside it, and what is inside it means the same on every engine."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from sqlglot import exp
+
+import instacart_pipeline
+from instacart_pipeline.lake.contracts import Column, TableContract
+from instacart_pipeline.lake.errors import UnsupportedSql
+from instacart_pipeline.lake.portable import ALLOWED, problems, unproven_functions
+from instacart_pipeline.lake.sql import Query, schema_of
+from instacart_pipeline.reorder.tables import TABLES
+
+PACKAGE = Path(instacart_pipeline.__file__).parent
+SQL_FILES = sorted(PACKAGE.glob("*/sql/*.sql"))
+NUMBERS = TableContract(
+    "test_curated",
+    "numbers",
+    "Whole and floating numbers, texts and days, NULLs among them.",
+    [
+        Column("id", "bigint", key=True),
+        Column("whole", "int"),
+        Column("wide", "bigint"),
+        Column("number", "double"),
+        Column("text", "string"),
+        Column("day", "date"),
+    ],
+)
+ROWS = [
+    (1, 7, 70_000_000_000, 2.75, " Milk ", "2026-11-20"),
+    (2, -7, -3, -2.75, "12", "2024-02-29"),
+    (3, None, None, None, None, None),
+    (4, 0, 9, 0.5, "héllo", "1999-12-31"),
+    (5, 2, 2, 100.0, "x2", "2026-01-01"),
+]
+SAMPLES = {
+    exp.Count: ["count(*)", "count(whole)", "count(DISTINCT whole)"],
+    exp.CountIf: ["count_if(whole > 0)"],
+    exp.Sum: ["sum(whole)", "sum(wide)", "sum(number)"],
+    exp.Min: ["min(number)", "min(text)"],
+    exp.Max: ["max(wide)", "max(day)"],
+    exp.Avg: ["avg(whole)", "avg(number)"],
+    exp.Coalesce: ["coalesce(whole, 5)", "coalesce(text, 'none')"],
+    exp.Nullif: ["nullif(whole, 0)"],
+    exp.If: ["if(whole > 0, 1, 0)"],
+    exp.Case: ["CASE WHEN whole > 0 THEN 'more' WHEN whole = 0 THEN 'none' ELSE 'less' END"],
+    exp.Cast: ["CAST(whole AS double) / 2", "CAST(floor(number) AS bigint)", "CAST(whole AS varchar)"],
+    exp.TryCast: ["try_cast(text AS bigint)", "try_cast(text AS double)"],
+    exp.Greatest: ["greatest(coalesce(whole, 0), 3)"],
+    exp.Least: ["least(coalesce(number, 0.0), 1.5)"],
+    exp.Abs: ["abs(whole)", "abs(number)"],
+    exp.Floor: ["floor(number)"],
+    exp.Ceil: ["ceil(number)"],
+    exp.Sqrt: ["sqrt(abs(number))"],
+    exp.Ln: ["ln(abs(number))"],
+    exp.Exp: ["exp(number / 50)"],
+    exp.Pow: ["power(number, 2)"],
+    exp.Lower: ["lower(text)"],
+    exp.Upper: ["upper(text)"],
+    exp.Trim: ["trim(text)"],
+    exp.Length: ["length(text)"],
+    exp.Substring: ["substr(text, 2, 2)"],
+    exp.Concat: ["concat(coalesce(text, ''), '!')"],
+    exp.DPipe: ["text || '!'"],
+    exp.Year: ["year(day)"],
+    exp.Month: ["month(day)"],
+    exp.Day: ["day(day)"],
+    exp.RowNumber: ["row_number() OVER (ORDER BY id NULLS FIRST)"],
+    exp.Lag: ["lag(whole) OVER (ORDER BY id NULLS FIRST)"],
+    exp.Lead: ["lead(text) OVER (ORDER BY id NULLS FIRST)"],
+    exp.And: ["whole > 0 AND number > 0"],
+    exp.Or: ["whole > 0 OR number > 0"],
+    exp.Exists: ["EXISTS (SELECT 1 FROM test_curated.numbers AS o WHERE o.id = 1)"],
+}
+AGGREGATES = (exp.Count, exp.CountIf, exp.Sum, exp.Min, exp.Max, exp.Avg)
+
+
+def test_there_are_statements_to_hold_to_the_subset() -> None:
+    assert {path.stem for path in SQL_FILES} >= {"order_products_prior", "order_products_train", "result_table"}
+
+
+@pytest.mark.parametrize("path", SQL_FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_every_statement_is_inside_the_portable_subset(path: Path) -> None:
+    query = Query.load(path).bind(dt="2026-11-20")
+    inputs = [table for table in TABLES if (table.database, table.name) in query.tables()]
+    assert problems(query, schema_of(list(TABLES)), inputs) == []
+
+
+@pytest.mark.parametrize(
+    ("select", "why"),
+    [
+        ("whole / wide", "divides whole numbers"),
+        ("CAST(text AS bigint)", "casts text; use TRY_CAST"),
+        ("CAST(number AS bigint)", "drops a fraction"),
+        ("row_number() OVER (PARTITION BY whole ORDER BY number)", "not unique; ties"),
+        ("regexp_extract(text, 'x')", "regexp_extract is not on the list"),
+        ("slice(ARRAY[1], 1, 1)", "is not on the list"),
+        ("date_diff('day', day, day)", "is not on the list"),
+    ],
+)
+def test_a_statement_outside_the_subset_is_told_why(select: str, why: str) -> None:
+    query = Query.parse("q", f"SELECT {select} AS value FROM test_curated.numbers")
+    assert any(why in problem for problem in problems(query, schema_of([NUMBERS]), [NUMBERS]))
+
+
+def test_every_allowed_function_has_a_sample() -> None:
+    assert set(SAMPLES) == set(ALLOWED)
+
+
+def test_a_query_by_hand_names_its_unproven_functions() -> None:
+    assert unproven_functions(
+        Query.parse("q", "SELECT sum(whole), width_bucket(1, 2, 3, 4) FROM test_curated.numbers")
+    ) == ["width_bucket"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("SELECT 1; SELECT 2", "holds 2 statements"),
+        ("DROP TABLE reorder_curated.orders", "is not a SELECT"),
+        ("SELEC 1 FROM", "not readable as Athena SQL"),
+        ("SELECT * FROM orders", "lacks its database"),
+    ],
+)
+def test_what_is_no_single_select_on_qualified_tables_is_refused(text: str, message: str) -> None:
+    with pytest.raises(UnsupportedSql, match=message):
+        Query.parse("q", text).tables()
+
+
+def test_parameters_become_literals_and_must_match() -> None:
+    query = Query.parse("q", "SELECT id FROM test_curated.numbers WHERE text = :text")
+    assert (
+        query.bind(text="it's; DROP TABLE x").render("duckdb", schema_of([NUMBERS])).count("'it''s; DROP TABLE x'") == 1
+    )
+    with pytest.raises(UnsupportedSql, match="takes parameters"):
+        query.bind(other="x")
+
+
+def test_an_unknown_column_is_named() -> None:
+    with pytest.raises(UnsupportedSql, match="nope"):
+        Query.parse("q", "SELECT nope FROM test_curated.numbers").render("duckdb", schema_of([NUMBERS]))
+
+
+def test_whole_numbers_divide_as_on_athena() -> None:
+    text = Query.parse("q", "SELECT whole / 2 AS half FROM test_curated.numbers WHERE id = 1").render(
+        "duckdb", schema_of([NUMBERS])
+    )
+    assert _on_duckdb(text) == [(3,)]
+
+
+@pytest.fixture(scope="module")
+def spark() -> Iterator[Any]:
+    session = pytest.importorskip(
+        "instacart_pipeline_tests.spark_session", reason="the extra spark is not installed"
+    ).session()
+    schema = "id bigint, whole int, wide bigint, number double, text string, day string"
+    frame = session.createDataFrame(ROWS, schema).selectExpr(
+        "id", "whole", "wide", "number", "text", "CAST(day AS date) AS day"
+    )
+    frame.createOrReplaceTempView("numbers")
+    yield session
+    session.stop()
+
+
+@pytest.mark.spark
+def test_every_allowed_function_gives_the_same_on_duckdb_and_spark(spark: Any) -> None:
+    different = []
+    for kind, samples in SAMPLES.items():
+        for sample in samples:
+            order = "" if kind in AGGREGATES else " ORDER BY id NULLS FIRST"
+            selected = "" if kind in AGGREGATES else ", id"
+            query = Query.parse("sample", f"SELECT {sample} AS value{selected} FROM test_curated.numbers{order}")
+            schema = schema_of([NUMBERS])
+            ours = _on_duckdb(query.render("duckdb", schema))
+            theirs = [
+                tuple(row) for row in spark.sql(query.render("spark", schema).replace("`test_curated`.", "")).collect()
+            ]
+            if not _same(ours, theirs):
+                different.append((sample, ours, theirs))
+    assert different == []
+
+
+def _on_duckdb(text: str) -> list[tuple[Any, ...]]:
+    with duckdb.connect() as connection:
+        connection.execute("CREATE SCHEMA test_curated")
+        connection.execute(
+            "CREATE TABLE test_curated.numbers (id BIGINT, whole INT, wide BIGINT, number DOUBLE, text VARCHAR, day DATE, dt VARCHAR)"
+        )
+        connection.executemany("INSERT INTO test_curated.numbers VALUES (?, ?, ?, ?, ?, ?, '2026-11-20')", ROWS)
+        return connection.execute(text).fetchall()
+
+
+def _same(ours: list[tuple[Any, ...]], theirs: list[tuple[Any, ...]]) -> bool:
+    def alike(a: Any, b: Any) -> bool:
+        if isinstance(a, float) or isinstance(b, float):
+            return a is not None and b is not None and math.isclose(a, b, rel_tol=1e-12)
+        return bool(a == b)
+
+    return len(ours) == len(theirs) and all(
+        len(a) == len(b) and all(map(alike, a, b)) for a, b in zip(ours, theirs, strict=True)
+    )
