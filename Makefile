@@ -47,7 +47,7 @@ bench: .venv/.dev
 	$(BIN)/python -m bench
 
 docs: .venv/.run
-	$(BIN)/python -m instacart_pipeline.lake.dictionary > docs/data-dictionary.md
+	$(BIN)/python -m instacart_pipeline.dictionary > docs/data-dictionary.md
 
 clean:
 	rm -rf .venv .instacart

@@ -1,0 +1,55 @@
+"""The data dictionary, made from the contracts: `python -m instacart_pipeline.dictionary` prints it as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from instacart_pipeline.lake.contracts import PARTITION, Column, TableContract, rejects_of
+from instacart_pipeline.reorder.tables import ADMITTED, DERIVED, STAGED
+
+
+def dictionary(groups: Iterable[tuple[str, Iterable[TableContract]]]) -> str:
+    """The tables of each group as Markdown: a heading, what the table is, its columns and what they must meet."""
+    lines = [
+        "# Data dictionary",
+        "",
+        "Made from the table contracts with `make docs`; a test holds it to them. "
+        f"Every table also has the partition column `{PARTITION}`, the day of the upload it comes from, as text.",
+    ]
+    for title, tables in groups:
+        lines += ["", f"## {title}"]
+        for table in tables:
+            lines += ["", f"### {table.qualified_name}", "", table.description, ""]
+            lines += ["| column | type | what it is | must be |", "|---|---|---|---|"]
+            lines += [f"| {c.name} | {c.type} | {c.description} | {_demands(c)} |" for c in table.columns]
+            lines += [""] if table.unique_sets else []
+            lines += [f"Unique: ({', '.join(columns)})." for columns in table.unique_sets]
+    return "\n".join(lines) + "\n"
+
+
+def _demands(column: Column) -> str:
+    demands = ["key"] if column.key else ["not NULL"] if column.required else []
+    if column.between:
+        demands.append(f"{column.between[0]:g} to {column.between[1]:g}")
+    if column.one_of:
+        demands.append(" or ".join(column.one_of))
+    if column.references:
+        demands.append(f"in {column.references.table.qualified_name}")
+    return ", ".join(demands)
+
+
+def reorder_dictionary() -> str:
+    """The data dictionary of the reorder system."""
+    admitted = list(ADMITTED.values())
+    return dictionary(
+        [
+            ("Staging: the files as uploaded", STAGED),
+            ("Curated: the same rows, typed and held to their contracts", admitted),
+            ("Rejects: one such table beside each curated one", [rejects_of(admitted[0])]),
+            ("Derived tables", DERIVED),
+        ]
+    )
+
+
+if __name__ == "__main__":
+    print(reorder_dictionary(), end="")  # noqa: T201
