@@ -87,7 +87,7 @@ class Query:
     def __init__(self, table: str, columns: Sequence[tuple[str, ColumnType]], where: exp.Expr | None) -> None:
         self._block = _Block(named_table(table, LEFT), _plain(columns))
         self._done: list[tuple[str, _Block]] = []
-        self._label = "source"
+        self._label = self._next = "source"
         if where is not None:
             self._block.filters.append(where)
 

@@ -1,0 +1,455 @@
+"""The vocabulary the generated shop is named with: departments, aisles, nouns, brands.
+
+Belongs here: words, and the per-department figures that go with them. Doesn't: how names are put together
+(reorder_catalogue.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Department:
+    """A department: its aisles with the nouns sold there, most wanted aisle first, and how it sells.
+
+    `lines` is its percentage of all lines. `habit` is the logit of how readily its best sellers are bought again.
+    `products` counts its products by sales-rank bin (reorder_calibration.RANK_BINS) at full size.
+    """
+
+    name: str
+    lines: float
+    habit: float
+    products: tuple[int, ...]
+    aisles: tuple[tuple[str, str], ...]
+
+
+DEPARTMENTS: tuple[Department, ...] = (
+    Department(
+        "frozen foods",
+        7.21,
+        1.20,
+        (0, 5, 21, 41, 89, 344, 565, 1036, 1906),
+        (
+            ("frozen fruit and vegetables", "Peas|Broccoli Florets|Mango Chunks|Berry Blend|Edamame"),
+            ("ice cream", "Ice Cream|Gelato|Sorbet|Frozen Custard"),
+            ("frozen dinners", "Lasagna|Curry Bowl|Burrito Bowl|Pot Pie|Macaroni Bake"),
+            ("frozen breakfasts", "Waffles|Breakfast Burrito|Pancakes|Hash Browns"),
+            ("frozen starters", "Potato Wedges|Spring Rolls|Onion Rings|Mozzarella Sticks"),
+            ("frozen pizzas", "Pizza|Pizza Crust|Flatbread Pizza"),
+            ("frozen meatless", "Veggie Burger|Meatless Nuggets|Bean Patties"),
+            ("frozen fish and meat", "Salmon Fillets|Shrimp|Meatballs|Fish Sticks"),
+            ("frozen dough", "Dinner Rolls|Puff Pastry|Pie Shells|Garlic Bread"),
+            ("frozen desserts", "Cheesecake|Apple Pie|Cream Puffs"),
+            ("frozen juice concentrates", "Orange Concentrate|Lemonade Concentrate|Limeade Concentrate"),
+        ),
+    ),
+    Department(
+        "seasonal",
+        0.13,
+        0.84,
+        (0, 0, 0, 0, 1, 3, 12, 62, 470),
+        (("seasonal finds", "Gift Tin|Party Favors|Candle Set"),),
+    ),
+    Department(
+        "bakery",
+        3.51,
+        1.50,
+        (0, 2, 11, 27, 59, 151, 225, 341, 700),
+        (
+            ("sliced bread", "Sandwich Bread|Multigrain Bread|Sourdough|Rye Bread"),
+            ("morning bakery", "Bagels|English Muffins|Croissants|Scones"),
+            ("wraps and flatbreads", "Flour Tortillas|Corn Tortillas|Pita|Naan"),
+            ("buns", "Hamburger Buns|Hot Dog Buns|Slider Rolls"),
+            ("bakery sweets", "Carrot Cake|Brownies|Cupcakes|Muffins"),
+        ),
+    ),
+    Department(
+        "produce",
+        29.46,
+        1.05,
+        (45, 62, 73, 96, 119, 200, 237, 316, 536),
+        (
+            ("whole fruit", "Apples|Pears|Oranges|Grapes|Peaches|Kiwis|Mangoes|Grapefruit"),
+            ("whole vegetables", "Carrots|Cucumbers|Onions|Zucchini|Broccoli Crowns|Bell Peppers|Celery"),
+            ("bagged salads and vegetables", "Baby Kale|Spring Mix|Romaine Hearts|Baby Carrots|Arugula|Mushrooms"),
+            ("cut herbs", "Cilantro|Basil|Parsley|Dill|Mint"),
+            ("bagged fruit", "Clementines|Blueberries|Raspberries|Cherries"),
+        ),
+    ),
+    Department(
+        "beer wine and spirits",
+        0.41,
+        1.53,
+        (0, 0, 0, 2, 5, 15, 43, 145, 844),
+        (
+            ("beers and ciders", "Pale Ale|Lager|Hard Cider|Stout"),
+            ("reds", "Pinot Noir|Merlot|Cabernet|Red Blend"),
+            ("whites", "Chardonnay|Riesling|Pinot Grigio"),
+            ("liquor", "Vodka|Gin|Bourbon|Tequila"),
+            ("sparkling wines", "Brut|Prosecco|Sparkling Rosé"),
+        ),
+    ),
+    Department(
+        "world foods",
+        0.86,
+        0.60,
+        (0, 0, 1, 1, 8, 56, 95, 239, 739),
+        (
+            ("east asian", "Soy Sauce|Rice Noodles|Miso Paste|Coconut Curry Paste"),
+            ("mexican", "Taco Shells|Enchilada Sauce|Refried Beans"),
+            ("south asian", "Simmer Sauce|Mango Chutney|Lentil Dal"),
+            ("kosher shelf", "Matzo|Gefilte Fish|Matzo Ball Mix"),
+        ),
+    ),
+    Department(
+        "drinks",
+        8.25,
+        1.54,
+        (1, 16, 28, 49, 87, 307, 504, 924, 2449),
+        (
+            ("sparkling and still water", "Sparkling Water|Spring Water|Mineral Water|Seltzer"),
+            ("chilled drinks", "Orange Juice|Cold Brew|Kombucha|Green Smoothie"),
+            ("sodas", "Cola|Ginger Ale|Root Beer|Lemon Soda"),
+            ("juices", "Apple Juice|Cranberry Juice|Grape Juice|Coconut Water"),
+            ("teas", "Green Tea|Black Tea|Chamomile Tea|Oolong Tea"),
+            ("coffees", "Ground Coffee|Coffee Pods|Espresso Beans"),
+            ("sports drinks", "Sports Drink|Energy Drink|Electrolyte Water"),
+            ("cocoa", "Hot Cocoa|Drinking Chocolate"),
+        ),
+    ),
+    Department(
+        "pets",
+        0.33,
+        1.84,
+        (0, 0, 0, 0, 0, 7, 44, 217, 704),
+        (("cats", "Cat Food|Cat Litter|Cat Treats"), ("dogs", "Dog Food|Dog Biscuits|Chew Sticks")),
+    ),
+    Department(
+        "pasta and grains",
+        2.77,
+        0.92,
+        (0, 1, 9, 22, 34, 133, 211, 427, 1021),
+        (
+            ("noodles and pasta", "Spaghetti|Penne|Fusilli|Egg Noodles"),
+            ("boxed sides", "Macaroni & Cheese|Ramen|Instant Potatoes"),
+            ("sauces for pasta", "Marinara Sauce|Pesto|Alfredo Sauce"),
+            ("rice and grains", "Brown Rice|Quinoa|Couscous|Jasmine Rice"),
+            ("chilled pasta", "Ravioli|Tortellini|Gnocchi"),
+        ),
+    ),
+    Department(
+        "bulk bins",
+        0.1,
+        1.22,
+        (0, 0, 1, 1, 1, 3, 8, 12, 12),
+        (
+            ("bulk fruit and nuts", "Almonds|Dried Mango|Cashews|Dates"),
+            ("bulk grains", "Rolled Oats|Red Lentils|Farro"),
+        ),
+    ),
+    Department(
+        "personal care",
+        1.54,
+        0.57,
+        (0, 0, 0, 2, 3, 37, 166, 875, 5480),
+        (
+            ("teeth", "Toothpaste|Toothbrush|Mouthwash|Floss"),
+            ("soaps", "Bar Soap|Hand Soap|Body Wash"),
+            ("lotions", "Body Lotion|Hand Cream|Body Oil"),
+            ("vitamins", "Multivitamin|Vitamin C|Fish Oil|Probiotic"),
+            ("protein shakes", "Protein Powder|Protein Shake"),
+            ("hair", "Shampoo|Conditioner|Hair Gel"),
+            ("colds and allergies", "Cough Drops|Allergy Tablets|Decongestant"),
+            ("digestive aids", "Antacid|Fiber Powder|Ginger Chews"),
+            ("feminine hygiene", "Tampons|Liners|Pads"),
+            ("pain relief", "Ibuprofen|Muscle Rub|Heat Wrap"),
+            ("antiperspirants", "Deodorant|Antiperspirant"),
+            ("face", "Face Wash|Face Cream|Toner"),
+            ("bandages", "Bandages|Gauze|Antiseptic Wipes"),
+            ("eyes and ears", "Eye Drops|Contact Solution|Ear Plugs"),
+            ("skin", "Sunscreen|Balm|Lip Care"),
+            ("shaving", "Razors|Shaving Cream|Aftershave"),
+            ("make-up", "Mascara|Nail Polish|Cotton Rounds"),
+        ),
+    ),
+    Department(
+        "meat and fish",
+        2.19,
+        1.24,
+        (0, 4, 8, 16, 32, 68, 124, 201, 454),
+        (
+            ("bacon and sausages", "Bacon|Breakfast Sausage|Hot Dogs|Bratwurst"),
+            ("packed poultry", "Chicken Thighs|Ground Turkey|Chicken Tenders"),
+            ("poultry counter", "Chicken Breast|Whole Chicken|Turkey Breast"),
+            ("butcher's counter", "Ground Beef|Ribeye|Pork Chops|Lamb Chops"),
+            ("packed meat", "Beef Patties|Pork Loin|Stew Beef"),
+            ("fish counter", "Salmon|Cod|Tilapia|Scallops"),
+            ("packed fish", "Smoked Salmon|Crab Cakes|Herring"),
+        ),
+    ),
+    Department(
+        "pantry",
+        5.85,
+        0.42,
+        (0, 3, 18, 28, 68, 267, 522, 1036, 3429),
+        (
+            ("baking basics", "All Purpose Flour|Cane Sugar|Baking Powder|Chocolate Chips|Vanilla Extract"),
+            ("nut butters and jams", "Peanut Butter|Almond Butter|Strawberry Jam|Fruit Spread"),
+            ("oils and vinegars", "Olive Oil|Coconut Oil|Balsamic Vinegar|Cider Vinegar"),
+            ("table sauces", "Ketchup|Mustard|Mayonnaise|Hot Sauce"),
+            ("spices", "Cumin|Paprika|Cinnamon|Sea Salt|Black Pepper|Oregano"),
+            ("salsas and dips", "Salsa|Queso|Guacamole Mix"),
+            ("pickles and olives", "Dill Pickles|Green Olives|Capers|Banana Peppers"),
+            ("mixes and gelatins", "Brownie Mix|Cake Mix|Gelatin"),
+            ("salad dressings", "Ranch Dressing|Caesar Dressing|Vinaigrette|Croutons"),
+            ("honey and syrups", "Honey|Maple Syrup|Agave Nectar"),
+            ("marinades and rubs", "Barbecue Sauce|Marinade|Bread Crumbs"),
+            ("baking decor", "Sprinkles|Baking Cups|Food Coloring"),
+        ),
+    ),
+    Department(
+        "breakfast",
+        2.15,
+        1.26,
+        (0, 3, 3, 11, 41, 121, 172, 249, 517),
+        (
+            ("cold cereals", "Corn Flakes|Oat Rings|Bran Cereal|Puffed Rice"),
+            ("porridge and pancakes", "Steel Cut Oats|Instant Oatmeal|Pancake Mix"),
+            ("granolas", "Granola|Muesli|Granola Clusters"),
+            ("breakfast bars", "Toaster Pastries|Cereal Bars|Breakfast Biscuits"),
+        ),
+    ),
+    Department(
+        "tins and jars",
+        3.37,
+        0.87,
+        (0, 4, 14, 14, 47, 124, 254, 483, 1152),
+        (
+            ("soups and stocks", "Chicken Broth|Tomato Soup|Vegetable Stock|Lentil Soup"),
+            ("tinned vegetables", "Diced Tomatoes|Sweet Corn|Pumpkin Puree|Artichoke Hearts"),
+            ("tinned beans", "Black Beans|Chickpeas|Kidney Beans|Chili"),
+            ("tinned fruit", "Applesauce|Pineapple Rings|Peach Halves"),
+            ("tinned fish", "Tuna|Sardines|Anchovies"),
+        ),
+    ),
+    Department(
+        "dairy and eggs",
+        15.82,
+        1.52,
+        (3, 43, 73, 101, 187, 404, 532, 740, 1366),
+        (
+            ("yogurts", "Greek Yogurt|Whole Milk Yogurt|Drinkable Yogurt|Skyr"),
+            ("everyday cheeses", "Shredded Cheddar|String Cheese|Mozzarella|Swiss Slices|Monterey Jack"),
+            ("milks", "Whole Milk|Reduced Fat Milk|Fat Free Milk|Chocolate Milk"),
+            ("plant milks", "Almondmilk|Soymilk|Oat Drink|Coconutmilk"),
+            ("egg shelf", "Large Eggs|Brown Eggs|Egg Whites"),
+            ("soft cheeses", "Cream Cheese|Cottage Cheese|Feta|Ricotta"),
+            ("creams", "Half & Half|Heavy Cream|Sour Cream|Coffee Creamer"),
+            ("butters", "Salted Butter|Unsalted Butter|Buttery Spread"),
+            ("fine cheeses", "Brie|Manchego|Gouda|Parmigiano"),
+            ("chilled puddings", "Rice Pudding|Chocolate Pudding|Custard Cups"),
+        ),
+    ),
+    Department(
+        "household",
+        2.56,
+        0.75,
+        (0, 2, 1, 6, 34, 143, 254, 622, 2023),
+        (
+            ("paper", "Paper Towels|Bath Tissue|Facial Tissues|Napkins"),
+            ("cleaners", "All Purpose Cleaner|Sponges|Glass Cleaner|Disinfecting Wipes"),
+            ("washing", "Laundry Detergent|Fabric Softener|Dryer Sheets"),
+            ("dishwashing", "Dish Soap|Dishwasher Tablets|Rinse Aid"),
+            ("wraps and bags", "Storage Bags|Aluminum Foil|Parchment Paper|Food Containers"),
+            ("cups and plates", "Paper Plates|Plastic Cups|Forks"),
+            ("bin bags", "Trash Bags|Compost Bags"),
+            ("air fresheners", "Air Freshener|Scented Candle|Incense"),
+            ("odds and ends", "Batteries|Light Bulbs|Tape"),
+            ("kitchenware", "Baking Dish|Bamboo Skewers|Frying Pan|Mixing Bowl"),
+        ),
+    ),
+    Department(
+        "babies",
+        1.12,
+        1.26,
+        (0, 0, 0, 4, 16, 82, 109, 222, 648),
+        (
+            ("baby meals", "Baby Food Pouch|Infant Formula|Rice Cereal|Puffs"),
+            ("diapers", "Diapers|Baby Wipes|Training Pants"),
+            ("baby bath", "Baby Shampoo|Baby Lotion|Diaper Cream"),
+            ("baby gear", "Bottle|Pacifier|Bib"),
+        ),
+    ),
+    Department(
+        "snacks",
+        8.64,
+        1.32,
+        (0, 1, 26, 65, 118, 395, 690, 1405, 3564),
+        (
+            ("crisps and pretzels", "Tortilla Chips|Potato Chips|Pretzels|Pita Chips"),
+            ("crackers", "Wheat Crackers|Rice Crackers|Cheese Crackers|Graham Crackers"),
+            ("bars", "Granola Bars|Nut Bars|Protein Bars"),
+            ("nuts and dried fruit", "Roasted Almonds|Raisins|Pistachios|Dried Apricots"),
+            ("chocolate and sweets", "Dark Chocolate Bar|Gummy Bears|Caramels|Milk Chocolate"),
+            ("cookies", "Chocolate Chip Cookies|Sandwich Cookies|Shortbread|Ginger Snaps"),
+            ("popcorn and jerky", "Popcorn|Beef Jerky|Kettle Corn"),
+            ("fruit snacks", "Fruit Leather|Apple Chips|Seaweed Snack"),
+            ("trail mixes", "Trail Mix|Snack Mix"),
+            ("gum and mints", "Chewing Gum|Peppermints"),
+            ("sundae toppings", "Chocolate Syrup|Waffle Cones|Caramel Topping"),
+        ),
+    ),
+    Department(
+        "deli",
+        3.21,
+        1.33,
+        (1, 6, 12, 13, 45, 114, 192, 313, 626),
+        (
+            ("sliced meats", "Roast Turkey|Black Forest Ham|Salami|Prosciutto"),
+            ("fresh dips", "Hummus|Guacamole|Tzatziki|Bruschetta"),
+            ("tofu and tempeh", "Firm Tofu|Tempeh|Seitan"),
+            ("ready meals", "Chicken Salad|Sushi Tray|Rotisserie Chicken"),
+            ("ready soups and salads", "Lentil Salad|Minestrone|Potato Salad"),
+        ),
+    ),
+    Department(
+        "unsorted", 0.55, 0.62, (0, 0, 1, 1, 6, 26, 41, 135, 1048), (("unsorted", "Sampler|Assortment|Variety Box"),)
+    ),
+)
+
+STAPLES: tuple[tuple[str, str], ...] = (
+    ("Bananas", "whole fruit"),
+    ("Organic Bananas", "whole fruit"),
+    ("Organic Strawberries", "whole fruit"),
+    ("Organic Baby Spinach", "bagged salads and vegetables"),
+    ("Organic Hass Avocados", "whole fruit"),
+    ("Large Lemons", "whole fruit"),
+    ("Avocados", "whole fruit"),
+    ("Strawberries", "whole fruit"),
+    ("Limes", "whole fruit"),
+    ("Organic Whole Milk, 1 gal", "milks"),
+)
+"""The best sellers, first first, and where they lie."""
+
+BRANDS: tuple[str, ...] = (
+    "Alder & Oak",
+    "Bright Valley",
+    "Copper Kettle",
+    "Daybreak",
+    "Eastgate",
+    "Fern Hollow",
+    "Golden Acre",
+    "Harvest Lane",
+    "Ivy Farm",
+    "Juniper's",
+    "Kindred",
+    "Lakeside",
+    "Millstone",
+    "North Pier",
+    "Old Orchard Road",
+    "Plain & Good",
+    "Quarry Hill",
+    "Red Barn",
+    "Silver Creek",
+    "Three Sisters",
+    "Upland",
+    "Village Green",
+    "Wild Thicket",
+    "Yarrow",
+    "Zephyr",
+    "Aunt Tilda's",
+    "Blue Heron",
+    "Corner Shop",
+    "Dune",
+    "Everyday",
+    "First Light",
+    "Grandpa Joe's",
+    "Hearth",
+    "Island Sun",
+    "Jolly Mill",
+    "Keystone",
+    "Little Acorn",
+    "Meadow Made",
+    "Noble Root",
+    "Open Range",
+)
+
+QUALIFIERS: tuple[str, ...] = (
+    "",
+    "Organic",
+    "Organic",
+    "Natural",
+    "Original",
+    "Classic",
+    "Family Size",
+    "Low Sodium",
+    "Unsweetened",
+    "Gluten Free",
+    "Extra",
+    "Light",
+    "No Sugar Added",
+    "Premium",
+    "Small Batch",
+    "Large",
+)
+"""Listed twice: twice as likely. Empty: none."""
+
+FLAVOURS: tuple[str, ...] = (
+    "",
+    "",
+    "",
+    "Vanilla",
+    "Honey",
+    "Lemon",
+    "Garlic",
+    "Sea Salt",
+    "Chocolate",
+    "Strawberry",
+    "Ginger",
+    "Smoked",
+    "Roasted",
+    "Spicy",
+    "Mild",
+    "Herb",
+    "Maple",
+    "Coconut",
+    "Peach",
+    "Cherry",
+    "Lavender",
+    "Mint",
+    "Cinnamon",
+    "Rosemary",
+    "Lime",
+    "Pepper",
+    "Tropical",
+    "Country",
+    "Golden",
+    "Double",
+    "Harvest",
+    "Fresh",
+    "Crunchy",
+)
+
+SIZES: tuple[str, ...] = (
+    "1 gal",
+    "16 oz",
+    "12 oz",
+    "6 ct",
+    "12 ct",
+    "2 lb",
+    "Value Pack",
+    "Twin Pack",
+    "32 fl oz",
+    "Family Style",
+)
+"""What follows a comma."""
+
+NICKNAMES: tuple[str, ...] = (
+    '"Sunday Best"',
+    '"Old Faithful"',
+    '12"',
+    '9"x13"',
+    '6"',
+)
+"""What puts quotation marks into a name."""
