@@ -6,8 +6,18 @@ Belongs here: putting parts together. Dagster loads `defs` from here; a test cal
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 
-from dagster import Definitions, ExecutorDefinition, in_process_executor, multiprocess_executor
+from dagster import (
+    AssetSpec,
+    Definitions,
+    ExecutorDefinition,
+    FreshnessPolicy,
+    apply_freshness_policy,
+    in_process_executor,
+    map_asset_specs,
+    multiprocess_executor,
+)
 
 from instacart_pipeline.orchestration.failure import build_failure_sensor
 from instacart_pipeline.reorder import automation, checks
@@ -29,8 +39,9 @@ def build_defs(settings: Settings, overrides: Mapping[str, object] | None = None
     """The definitions under `settings`; `overrides` replaces resources by name. Opens nothing and starts nothing."""
     days = daily(settings.first_day, settings.timezone)
     automated = automation.build_automation(days, settings)
+    assets = build_assets(days, result_files=settings.result_files)
     return Definitions(
-        assets=build_assets(days, result_files=settings.result_files),
+        assets=map_asset_specs(lambda spec: _with_freshness(spec, settings), assets),
         asset_checks=checks.build_checks(days, tolerance=settings.row_count_tolerance),
         jobs=automated.jobs,
         schedules=automated.schedules,
@@ -64,6 +75,15 @@ def build_lake(settings: Settings) -> LocalLake:
         memory=settings.memory_bytes // settings.concurrent_steps,
         threads=settings.engine_threads,
         retention_days=settings.retention_days,
+    )
+
+
+def _with_freshness(spec: AssetSpec, settings: Settings) -> AssetSpec:
+    """What analysts and models read is expected by ten, an hour after the last schedule."""
+    if not (spec.group_name or "").endswith("_sandbox"):
+        return spec
+    return apply_freshness_policy(
+        spec, FreshnessPolicy.cron("0 10 * * *", timedelta(hours=10), timezone=settings.timezone)
     )
 
 

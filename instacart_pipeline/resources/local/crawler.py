@@ -13,7 +13,8 @@ from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.lake.zones import new_version
 from instacart_pipeline.resources.catalog import CatalogTable
 from instacart_pipeline.resources.crawler import Crawl, CrawledTable, Crawler
-from instacart_pipeline.resources.local.csv_files import csv_files, raw_objects, sample_rows
+from instacart_pipeline.resources.local.csv_files import CsvFile, csv_files, raw_objects
+from instacart_pipeline.resources.local.csv_records import Record
 from instacart_pipeline.resources.local.lake import LocalLake
 from instacart_pipeline.resources.storage import listing_digest
 
@@ -45,15 +46,14 @@ class LocalCrawler(Crawler):
         listing = listing_digest(raw_objects(folder, Path(zones.zone("raw"))))
         names = tuple(str(path.relative_to(zones.zone("raw"))) for path in files)
         try:
-            samples = [(path, sample_rows(path, _SAMPLED_ROWS)) for path in files]
+            samples = [CsvFile.sample(path, _SAMPLED_ROWS) for path in files]
         except FileUnreadable as error:
             return CrawledTable(table, dt, "unreadable", (), names, size, problem=str(error))
-        empty = [path for path, rows in samples if len(rows) < 2]
+        empty = [file.path for file, records in samples if not records]
         if empty:
-            what = "only a header" if sample_rows(empty[0], 1) else "nothing at all"
-            problem = f"{empty[0]} holds {what}. Upload it again with its rows, or remove it."
+            problem = f"{empty[0]} holds only a header. Upload it again with its rows, or remove it."
             return CrawledTable(table, dt, "unreadable", (), names, size, problem=problem)
-        columns = _columns(rows for _, rows in samples)
+        columns = _columns(samples)
         change = "new" if known is None else "unchanged" if known.facts.get("listing") == listing else "changed"
         version = known
         if version is None or change != "unchanged":
@@ -72,10 +72,10 @@ class LocalCrawler(Crawler):
         )
         header = {name for name, _ in columns}
         lacking = tuple(
-            f"{name} ({path.relative_to(zones.zone('raw'))})"
-            for path, rows in samples
+            f"{name} ({file.path.relative_to(zones.zone('raw'))})"
+            for file, _ in samples
             for name in table.column_names
-            if name not in {cell.strip().lower() for cell in rows[0]}
+            if name not in file.header
         )
         extra = tuple(sorted(header - set(table.column_names)))
         return CrawledTable(table, dt, change, columns, names, size, version, lacking, extra)
@@ -91,11 +91,11 @@ def infer_type(values: Iterable[str]) -> str:
     return "string"
 
 
-def _columns(samples: Iterable[list[list[str]]]) -> tuple[tuple[str, str], ...]:
+def _columns(samples: Iterable[tuple[CsvFile, list[Record]]]) -> tuple[tuple[str, str], ...]:
     """Column names and inferred types over the samples of all files, in the order they are first met."""
     values: dict[str, list[str]] = {}
-    for rows in samples:
-        for position, name in enumerate(rows[0]):
-            column = values.setdefault(name.strip().lower(), [])
-            column.extend(row[position] for row in rows[1:] if position < len(row))
+    for file, records in samples:
+        for position, name in enumerate(file.header):
+            column = values.setdefault(name, [])
+            column.extend(record.fields[position] for record in records if position < len(record.fields))
     return tuple((name, infer_type(column)) for name, column in values.items())

@@ -6,38 +6,46 @@ and a query read a file alike. Doesn't: judging values (intake.py).
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from instacart_pipeline.lake.errors import FileUnreadable
+from instacart_pipeline.resources.local.csv_records import Record, Records, is_gzip, opened
 from instacart_pipeline.resources.local.duckdb_sql import duckdb_type, quoted
 from instacart_pipeline.resources.storage import RawObject
-
-_SAMPLE = 1 << 20
-"""Bytes of a file that are read to learn its columns; whole files are never read for that."""
 
 
 @dataclass(frozen=True)
 class CsvFile:
-    """A CSV file and the column names of its header: lower case, trimmed, as Glue names columns."""
+    """A CSV file and the column names of its header: lower case, trimmed, as Glue names columns; `col3` if it has no name."""
 
     path: Path
     header: tuple[str, ...]
+    header_line: int = 1
 
     @classmethod
     def open(cls, path: Path) -> CsvFile:
         """The file with its header. Raises FileUnreadable if it is empty, not UTF-8 or not readable as gzip."""
-        rows = sample_rows(path, 1)
-        if not rows:
-            raise FileUnreadable(f"{path} is empty: not even a header. Upload it again.")
-        return cls(path, tuple(name.strip().lower() for name in rows[0]))
+        return cls.sample(path, 0)[0]
 
-    def relation(self, types: str | dict[str, str] = "VARCHAR", *, options: str = "") -> str:
+    @classmethod
+    def sample(cls, path: Path, limit: int) -> tuple[CsvFile, list[Record]]:
+        """The file and at most `limit` of its records from the start on; no more than is needed is read. Raises as `open`."""
+        with opened(path) as stream:
+            records = iter(Records(path, stream))
+            first = next(records, None)
+            if first is None:
+                raise FileUnreadable(f"{path} holds nothing at all, not even a header. Upload it again.")
+            header = tuple(name.strip().lower() or f"col{i}" for i, name in enumerate(first.fields))
+            twice = sorted({name for name in header if header.count(name) > 1})
+            if twice or first.fault:
+                what = f"names the column {twice[0]} twice" if twice else f"is {first.fault}"
+                raise FileUnreadable(f"{path}, line {first.line}: the header {what}. Upload the file again.")
+            return cls(path, header, first.line), list(islice(records, limit))
+
+    def relation(self, types: str | dict[str, str] = "VARCHAR") -> str:
         """DuckDB's read_csv of the file: each column in the file's order, all of one type or each of its own."""
         columns = ", ".join(
             f"{quoted(name)}: '{types if isinstance(types, str) else types.get(name, 'VARCHAR')}'"
@@ -45,7 +53,8 @@ class CsvFile:
         )
         return (
             f"read_csv({quoted(str(self.path))}, columns = {{{columns}}}, header = true, auto_detect = false,"
-            f" delim = ',', quote = '\"', escape = '\"'{options})"
+            f" delim = ',', quote = '"', escape = '"', compression = '{'gzip' if is_gzip(self.path) else 'none'}'"
+            f"{f', skip = {self.header_line - 1}' if self.header_line > 1 else ''})"
         )
 
 
@@ -64,33 +73,6 @@ def raw_objects(folder: Path, raw_zone: Path) -> list[RawObject]:
     """The CSV files of a raw folder as the raw zone lists them."""
     states = ((path, path.stat()) for path in csv_files(folder))
     return [RawObject(str(path.relative_to(raw_zone)), state.st_size, state.st_mtime_ns) for path, state in states]
-
-
-def sample_rows(path: Path, limit: int) -> list[list[str]]:
-    """At most `limit` records from the file's first MiB, the header first. Raises FileUnreadable."""
-    try:
-        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
-            head = stream.read(_SAMPLE)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise FileUnreadable(f"{path} is not a whole gzip file ({error}). Upload it again.") from error
-    whole = len(head) < _SAMPLE
-    if not whole:
-        head = head[: head.rfind(b"\n") + 1]
-    try:
-        text = head.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = head[: error.start].count(b"\n") + 1
-        raise FileUnreadable(
-            f"{path}, line {line}: byte {error.start + 1} of the file is not UTF-8 ({error.reason}). Save the file as UTF-8 and upload it again."
-        ) from error
-    records = csv.reader(io.StringIO(text, newline=""), strict=False)
-    rows: list[list[str]] = []
-    for record in records:
-        if record:
-            rows.append(record)
-        if len(rows) == limit:
-            break
-    return rows
 
 
 def csv_relation(folder: str, columns: Sequence[tuple[str, str]]) -> str:

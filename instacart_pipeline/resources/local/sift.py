@@ -11,16 +11,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from instacart_pipeline.lake.contracts import Column, TableContract
-from instacart_pipeline.lake.errors import FileUnreadable
 from instacart_pipeline.resources.catalog import Catalog
 from instacart_pipeline.resources.local.csv_files import CsvFile
+from instacart_pipeline.resources.local.csv_tables import EXACT_IN_DOUBLE, field, write_records
 from instacart_pipeline.resources.local.duckdb_sql import one_row, quoted
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _NO_REJECTS = "SELECT ''::VARCHAR AS file, 0::BIGINT AS line, ''::VARCHAR AS column_name, ''::VARCHAR AS reason, ''::VARCHAR AS raw WHERE false"
-_EXACT_IN_DOUBLE = 1 << 53
+_STRUCK = "(SELECT file_number, line FROM rejected UNION ALL SELECT file_number, line FROM duplicates)"
+_REJECTS = """
+SELECT file, line, nullif(string_agg(column_name, ',' ORDER BY reason), '') AS column_name,
+       string_agg(reason, '; ' ORDER BY reason) AS reason, any_value(raw) AS raw
+FROM rejected JOIN files USING (file_number)
+GROUP BY file, line
+ORDER BY file, line
+"""
 
 
 @dataclass(frozen=True)
@@ -48,82 +55,63 @@ def sift(
     Candidates (rows good by themselves) are spilled to `scratch`; the SELECTs returned read them there.
     Raises FileUnreadable, naming file and line, on bytes that are not UTF-8 and on a gzip file cut short.
     """
-    connection.execute("SET preserve_insertion_order = true")  # a row's place in its file is its number in the scan
     connection.execute(
-        "CREATE TEMP TABLE rejected (file_number INT, record BIGINT, broken BOOLEAN, column_name VARCHAR, reason VARCHAR, raw VARCHAR)"
+        "CREATE TEMP TABLE rejected (file_number INT, line BIGINT, column_name VARCHAR, reason VARCHAR, raw VARCHAR)"
     )
-    for number, file in enumerate(files):
-        _sift_file(connection, file, number, target, scratch)
-    connection.execute("SET preserve_insertion_order = false")
+    rows_in = sum(_sift_file(connection, file, number, target, scratch) for number, file in enumerate(files))
     names = ", ".join(
-        f"({number}, '{_escape(str(file.path.relative_to(raw_zone)))}')" for number, file in enumerate(files)
+        f"({number}, {quoted(str(file.path.relative_to(raw_zone)))})" for number, file in enumerate(files)
     )
     connection.execute(f"CREATE TEMP TABLE files AS SELECT * FROM (VALUES {names}) AS t(file_number, file)")
-    candidates = f"read_parquet('{scratch}/candidates-*.parquet')"
-    (candidate_count,) = one_row(connection, f"SELECT count(*) FROM {candidates}")
-    (broken_count,) = one_row(connection, "SELECT count(*) FROM rejected")
+    candidates = f"read_parquet({quoted(f'{scratch}/candidates-*.parquet')})"
 
     _reject_unknown(connection, catalog, target, dt, candidates)
-    connection.execute("CREATE TEMP TABLE duplicates (file_number INT, record BIGINT)")
+    connection.execute("CREATE TEMP TABLE duplicates (file_number INT, line BIGINT)")
     for columns in target.unique_sets:
         _reject_doubled(connection, target, columns, candidates)
 
-    (rejects,) = one_row(connection, "SELECT count(*) FROM (SELECT DISTINCT file_number, record, broken FROM rejected)")
-    (duplicates,) = one_row(connection, "SELECT count(*) FROM (SELECT DISTINCT file_number, record FROM duplicates)")
-    struck = "(SELECT file_number, record FROM rejected WHERE NOT broken UNION ALL SELECT file_number, record FROM duplicates)"
+    (rejects,) = one_row(connection, "SELECT count(*) FROM (SELECT DISTINCT file_number, line FROM rejected)")
+    (duplicates,) = one_row(connection, "SELECT count(*) FROM duplicates")
     typed = ", ".join(f'"{name}"' for name in target.column_names)
     return Sifted(
-        rows_in=candidate_count + broken_count,
+        rows_in=rows_in,
         rejects=rejects,
         duplicates=duplicates,
-        good=f"SELECT {typed} FROM {candidates} ANTI JOIN {struck} AS struck USING (file_number, record)",
-        rejected=_rejects_select(),
+        good=f"SELECT {typed} FROM {candidates} ANTI JOIN {_STRUCK} AS struck USING (file_number, line)",
+        rejected=_REJECTS,
     )
 
 
 def _sift_file(
     connection: DuckDBPyConnection, file: CsvFile, number: int, target: TableContract, scratch: Path
-) -> None:
-    """Write the file's candidates to scratch and enter its other rows in `rejected`."""
-    import duckdb  # noqa: PLC0415  # engines are loaded where they are used
-
+) -> int:
+    """Write the file's candidates to scratch, enter its other rows in `rejected`, and return how many rows it has."""
+    records = scratch / f"records-{number:05}.parquet"
+    rows = write_records(file, records)
     reasons = [(column.name, _reason(column)) for column in target.columns]
     reason = f"concat_ws('; ', {', '.join(text for _, text in reasons)})"
     at_fault = f"concat_ws(',', {', '.join(f'CASE WHEN {text} IS NOT NULL THEN {quoted(name)} END' for name, text in reasons)})"
-    raw = f"concat_ws(',', {', '.join(_requoted(name) for name in file.header)})"
+    named = ", ".join(f'{field(file.header.index(name))} AS "{name}"' for name in target.column_names)
+    raw = f"coalesce(raw, concat_ws(',', {', '.join(f"coalesce({field(i)}, '')" for i in range(len(file.header)))}))"
     typed = ", ".join(f'{_parsed(column)} AS "{column.name}"' for column in target.columns)
-    source = file.relation(options=", store_rejects = true, rejects_limit = 0")
-    to = quoted(str(scratch / f"candidates-{number:05}.parquet"))
-    connection.execute("DROP TABLE IF EXISTS reject_errors; DROP TABLE IF EXISTS reject_scans")
-    try:
-        # One reading feeds both: rows at fault carry their reason, and are parted from the candidates afterwards.
-        everything = quoted(str(scratch / f"all-{number:05}.parquet"))
-        connection.execute(
-            f"COPY (SELECT {number} AS file_number, row_number() OVER () AS record, {typed},"
-            f" nullif({reason}, '') AS reason, {at_fault} AS column_name, {raw} AS raw"
-            f" FROM {source}) TO {everything} (FORMAT parquet)"
-        )
-    except duckdb.Error as error:
-        raise FileUnreadable(f"{file.path} can't be read to its end: {_first_line(error)} Upload it again.") from error
-    undecodable = connection.execute(
-        "SELECT min(line) FROM reject_errors WHERE error_type = 'INVALID ENCODING'"
-    ).fetchone()
-    if undecodable and undecodable[0] is not None:
-        raise FileUnreadable(
-            f"{file.path}, record {undecodable[0]} (the header is 1): bytes that are not UTF-8. Save the file as UTF-8 and upload it again."
-        )
+    # The values are parsed once: rows at fault carry their reason, and are parted from the candidates afterwards.
+    judged = quoted(str(scratch / f"judged-{number:05}.parquet"))
+    connection.execute(
+        f"COPY (SELECT {number} AS file_number, line, {typed}, raw,"
+        f" coalesce(fault, nullif({reason}, '')) AS reason, CASE WHEN fault IS NULL THEN {at_fault} END AS column_name"
+        f" FROM (SELECT line, fault, {raw} AS raw, {named} FROM read_parquet({quoted(str(records))}))) TO {judged} (FORMAT parquet)"
+    )
+    records.unlink()
     columns = ", ".join(f'"{name}"' for name in target.column_names)
     connection.execute(
-        f"COPY (SELECT file_number, record, raw, {columns} FROM read_parquet({everything}) WHERE reason IS NULL) TO {to} (FORMAT parquet)"
+        f"COPY (SELECT file_number, line, raw, {columns} FROM read_parquet({judged}) WHERE reason IS NULL)"
+        f" TO {quoted(str(scratch / f'candidates-{number:05}.parquet'))} (FORMAT parquet)"
     )
     connection.execute(
-        f"INSERT INTO rejected SELECT file_number, record, false, column_name, reason, raw FROM read_parquet({everything}) WHERE reason IS NOT NULL"
+        f"INSERT INTO rejected SELECT file_number, line, column_name, reason, raw FROM read_parquet({judged}) WHERE reason IS NOT NULL"
     )
-    (scratch / f"all-{number:05}.parquet").unlink()
-    # Rows that don't even have the right number of fields are reported by the reader, with their place in the file.
-    connection.execute(
-        f"INSERT INTO rejected SELECT {number}, line, true, max(column_name), first(error_message), first(csv_line) FROM reject_errors GROUP BY line"
-    )
+    (scratch / f"judged-{number:05}.parquet").unlink()
+    return rows
 
 
 def _reject_unknown(
@@ -136,7 +124,7 @@ def _reject_unknown(
         known = f"read_parquet('{catalog.current(table, dt).location}/*.parquet')"
         why = f"'{column.name} ' || own.\"{column.name}\" || ' is not in {table.qualified_name}'"
         connection.execute(
-            f"INSERT INTO rejected SELECT file_number, record, false, '{column.name}', {why}, own.raw"
+            f"INSERT INTO rejected SELECT file_number, line, '{column.name}', {why}, own.raw"
             f' FROM {candidates} AS own ANTI JOIN {known} AS other ON own."{column.name}" = other."{key}"'
             f' WHERE own."{column.name}" IS NOT NULL'
         )
@@ -148,46 +136,21 @@ def _reject_doubled(
     """Of rows that share `columns`, keep the first; a later one is a duplicate if it is the same throughout, else a reject."""
     names = ", ".join(f'"{name}"' for name in columns)
     everything = ", ".join(f'"{name}"' for name in target.column_names)
-    struck = "(SELECT file_number, record FROM rejected WHERE NOT broken UNION ALL SELECT file_number, record FROM duplicates)"
-    standing = f"(SELECT * FROM {candidates} ANTI JOIN {struck} AS struck USING (file_number, record))"
+    standing = f"(SELECT * FROM {candidates} ANTI JOIN {_STRUCK} AS struck USING (file_number, line))"
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE doubled AS"
-        f" SELECT file_number, record, raw, {everything}, row_number() OVER same AS occurrence,"
+        f" SELECT file_number, line, raw, {everything}, row_number() OVER same AS occurrence,"
         f" struct_pack({everything}) = first_value(struct_pack({everything})) OVER same AS alike"
         f" FROM {standing} SEMI JOIN (SELECT {names} FROM {standing} GROUP BY {names} HAVING count(*) > 1) USING ({names})"
-        f" WINDOW same AS (PARTITION BY {names} ORDER BY file_number, record)"
+        f" WINDOW same AS (PARTITION BY {names} ORDER BY file_number, line)"
     )
-    connection.execute("INSERT INTO duplicates SELECT file_number, record FROM doubled WHERE occurrence > 1 AND alike")
+    connection.execute("INSERT INTO duplicates SELECT file_number, line FROM doubled WHERE occurrence > 1 AND alike")
     key = " || ', ' || ".join(f"'{name} ' || \"{name}\"" for name in columns)
     connection.execute(
-        f"INSERT INTO rejected SELECT file_number, record, false, '{','.join(columns)}',"
+        f"INSERT INTO rejected SELECT file_number, line, '{','.join(columns)}',"
         f" 'duplicate key (' || {key} || ') with other values than the row kept', raw"
         f" FROM doubled WHERE occurrence > 1 AND NOT coalesce(alike, false)"
     )
-
-
-def _rejects_select() -> str:
-    """The rejects with their file and line. The scan numbers only records it could read, so those it couldn't are added."""
-    return """
-    WITH broken AS (
-        SELECT file_number, record AS line,
-               record - row_number() OVER (PARTITION BY file_number ORDER BY record) AS readable_before,
-               row_number() OVER (PARTITION BY file_number ORDER BY record) AS broken_so_far
-        FROM rejected WHERE broken
-    ),
-    placed AS (
-        SELECT r.file_number, r.record + 1 + coalesce(b.broken_so_far, 0) AS line, r.column_name, r.reason, r.raw
-        FROM (SELECT *, record + 1 AS readable FROM rejected WHERE NOT broken) AS r
-        ASOF LEFT JOIN broken AS b ON r.file_number = b.file_number AND r.readable > b.readable_before
-        UNION ALL
-        SELECT file_number, record, column_name, reason, raw FROM rejected WHERE broken
-    )
-    SELECT file, line, string_agg(column_name, ',' ORDER BY column_name) AS column_name,
-           string_agg(reason, '; ' ORDER BY reason) AS reason, first(raw ORDER BY reason) AS raw
-    FROM placed JOIN files USING (file_number)
-    GROUP BY file, line
-    ORDER BY file, line
-    """
 
 
 def _parsed(column: Column) -> str:
@@ -196,9 +159,13 @@ def _parsed(column: Column) -> str:
     if column.type == "string":
         return name
     if column.type in ("int", "bigint"):
-        number = f"TRY_CAST({name} AS DOUBLE)"
-        return f"CASE WHEN {number} = floor({number}) AND abs({number}) <= {_EXACT_IN_DOUBLE} THEN TRY_CAST({number} AS {column.type}) END"
-    return f"TRY_CAST({name} AS {column.type})"
+        number = f"TRY_CAST({name} AS DOUBLE)"  # 2.0 and 2e0 are whole numbers too; 2.7 is not rounded to one
+        return (
+            f"CASE WHEN regexp_full_match(trim({name}), '[+-]?[0-9]+') THEN TRY_CAST({name} AS {column.type})"
+            f" WHEN {number} = floor({number}) AND abs({number}) < {EXACT_IN_DOUBLE} THEN TRY_CAST({number} AS {column.type}) END"
+        )
+    parsed = f"TRY_CAST({name} AS {column.type})"
+    return parsed if column.type == "boolean" else f"CASE WHEN isfinite({parsed}) THEN {parsed} END"
 
 
 def _reason(column: Column) -> str:
@@ -222,16 +189,6 @@ def _reason(column: Column) -> str:
         listed = _escape(", ".join(column.one_of))
         whens.append(f"WHEN {name} NOT IN ({allowed}) THEN '{column.name} ''' || {name} || ''' is none of {listed}'")
     return f"CASE {' '.join(whens)} END" if whens else "NULL::VARCHAR"
-
-
-def _requoted(name: str) -> str:
-    """A text column as a CSV field, quoted where it must be."""
-    field = f"coalesce(\"{name}\", '')"
-    return f"CASE WHEN regexp_matches({field}, '[\",\\r\\n]') THEN '\"' || replace({field}, '\"', '\"\"') || '\"' ELSE {field} END"
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).split("\n", 1)[0].removesuffix(".") + "."
 
 
 def _escape(text: str) -> str:
