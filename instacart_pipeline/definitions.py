@@ -82,9 +82,9 @@ def _with_freshness(spec: AssetSpec, settings: Settings) -> AssetSpec:
     """What analysts and models read is expected by ten, an hour after the last schedule."""
     if not (spec.group_name or "").endswith("_sandbox"):
         return spec
-    return apply_freshness_policy(
-        spec, FreshnessPolicy.cron("0 10 * * *", timedelta(hours=10), timezone=settings.timezone)
-    )
+    by_ten = FreshnessPolicy.cron("0 10 * * *", timedelta(hours=10), timezone=settings.timezone)
+    fresh: AssetSpec = apply_freshness_policy(spec, by_ten)
+    return fresh
 
 
 def _executor(settings: Settings) -> ExecutorDefinition:

@@ -17,8 +17,11 @@ from pathlib import Path
 import duckdb
 import psutil
 import pytest
+import typer
 
+from bench.__main__ import main
 from bench.agreement import SUMMED, differences
+from bench.contenders import Contender, Limits, Run
 from bench.measure import CommandFailed, Cost, measure
 from bench.report import ScaleCost, verdicts
 
@@ -219,9 +222,9 @@ def test_a_failed_command_says_how_it_ended(tmp_path: Path) -> None:
 
 def test_a_command_that_takes_too_long_is_stopped_with_its_children(tmp_path: Path) -> None:
     grandchild = f"import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(60)"
-    with pytest.raises(CommandFailed, match="still running after 2 s"):
+    with pytest.raises(CommandFailed, match="still running after 4 s"):
         measured_python(
-            f"import subprocess, sys; subprocess.run([sys.executable, '-c', {grandchild!r}])", tmp_path, timeout=2
+            f"import subprocess, sys; subprocess.run([sys.executable, '-c', {grandchild!r}])", tmp_path, timeout=4
         )
     with suppress(psutil.NoSuchProcess):  # whoever adopted it may not have taken note of its end yet
         assert psutil.Process(int((tmp_path / "pid").read_text())).status() == psutil.STATUS_ZOMBIE
@@ -285,3 +288,36 @@ def test_a_contender_that_fails_is_shown_and_does_not_stop_the_next(raw: Path, t
     assert "duckdb failed" in done.stdout
     assert "pandas failed" in done.stdout
     assert "not a product" in done.stdout
+
+
+class Claimant(Contender):
+    """Computes nothing and claims a number of result rows."""
+
+    def __init__(self, name: str, rows: float) -> None:
+        super().__init__(name, name)
+        self._rows = rows
+
+    def run(self, raw: Path, out: Path, limits: Limits) -> Run:  # noqa: ARG002  # it only claims
+        return Run(Cost(1, 1, 1), {"result_table": {"row_count": self._rows}})
+
+
+def test_contenders_that_disagree_fail_the_benchmark(
+    raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    claimants = {"duckdb": Claimant("duckdb", 100), "polars": Claimant("polars", 100), "pandas": Claimant("pandas", 99)}
+    monkeypatch.setattr("bench.__main__.CONTENDERS", claimants)
+    with pytest.raises(typer.Exit) as ended:
+        main(raw=raw, work=tmp_path)
+    assert ended.value.exit_code == 1
+    printed = capsys.readouterr().out
+    assert "pandas, with" in printed
+    assert "result_table.row_count: 100 and 99" in printed
+    assert "polars, with" not in printed
+
+
+def test_a_folder_without_all_files_is_refused_before_anything_runs(raw: Path, tmp_path: Path) -> None:
+    partial = tmp_path / "partial"
+    shutil.copytree(raw, partial, ignore=shutil.ignore_patterns("orders.csv", "aisles.csv"))
+    done = run_bench("--raw", str(partial))
+    assert done.returncode == 2
+    assert "lacks aisles.csv, orders.csv" in " ".join(done.stderr.replace("│", " ").split())

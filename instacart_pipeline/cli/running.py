@@ -4,6 +4,7 @@ Belongs here: the Dagster instance, following a run, and reading its outcome. Do
 """
 
 import os
+import signal
 import sys
 import threading
 import time
@@ -158,6 +159,9 @@ def serve_dagster(host: str, port: int) -> None:
     prepare_dagster_home(Settings.from_env())
     program = str(Path(sys.executable).with_name("dagster"))
     os.chdir(PROJECT)
+    # A shell starts what it puts in the background deaf to Ctrl-C, and Dagster's children would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.execv(program, [program, "dev", "-w", str(PROJECT / "workspace.yaml"), "-h", host, "-p", str(port)])  # noqa: S606
 
 

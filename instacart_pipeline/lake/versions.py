@@ -106,9 +106,12 @@ def is_upload(table: str) -> bool:
 
 
 def supersedes(current: Version, candidate: Version) -> bool:
-    """Whether `current` was computed from something newer than `candidate` was, so that it must stay.
+    """Whether `current` must stay: it was computed from something newer than `candidate`, or the two are one upload.
 
-    Two runs of one day may end in either order. What decides is not who ends last but who read the newer inputs.
+    Two runs of one day may end in either order. What decides is not who ends last but who read the newer inputs. And two
+    crawls that meet the same files agree on the version that was catalogued first.
     """
+    if current.location == candidate.location and current.facts == candidate.facts:
+        return True
     shared = set(current.lineage) & set(candidate.lineage)
     return any(current.lineage[name] > candidate.lineage[name] for name in shared)

@@ -97,7 +97,8 @@ class Arrival:
         uploaded = sorted(
             {day for table in self.tables for day in self.storage.days(table.system, table.name)}, reverse=True
         )
-        days = [day for day in uploaded if day in set(known_days)]
+        known = set(known_days)
+        days = [day for day in uploaded if day in known]
         looked_at, next_older = _in_turn(days, memory.next_older)
         states, waiting = dict(memory.days), dict[str, str]()
         starts: list[Start] = []
@@ -120,7 +121,7 @@ class Arrival:
                 waiting[day] = "is whole; its turn comes in the next tick"
                 continue
             content = self._content(files)
-            if content == state.content or (not state.starts and self.is_built(day, self.target)):
+            if content == state.content or self.is_built(day, self.target):
                 states[day] = replace(state, started=listing, content=content)
                 continue
             states[day] = DayState(listing, listing, content, state.starts + 1)

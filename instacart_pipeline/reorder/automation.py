@@ -79,7 +79,7 @@ def _schedule(
         description=f"{job.description} Waits, saying for what, while the day's upload is incomplete.",
     )
     def daily_run(context: ScheduleEvaluationContext, storage: Storage, catalog: Catalog) -> RunRequest | SkipReason:
-        dt = context.scheduled_execution_time.strftime("%Y-%m-%d")
+        dt = context.scheduled_execution_time.astimezone(settings.zone).strftime("%Y-%m-%d")
         arrival = Arrival(storage, catalog, t.STAGED, t.RESULT_TABLE, settings.settle_seconds)
         if missing := arrival.missing(dt):
             return SkipReason(f"{dt} waits for {', '.join(missing)}; the sensor starts the day once it is there.")

@@ -93,14 +93,20 @@ ADMITTED = {staged: staged.moved_to(CURATED) for staged in STAGED}
 
 # Derived tables.
 
+# A line is named by its user, product and order number: the rule that numbering a user's purchases of a product stands on.
+# (order_id, product_id) names it as well, since an order has one user and number; ORDERS and ORDER_PRODUCTS hold that.
+# Foreign keys were held when the lines were admitted.
+_LINE_KEY = ("user_id", "product_id", "order_number")
+_LINE_COLUMNS = [
+    replace(column, key=column.name in _LINE_KEY, nullable=column.nullable and not column.key, references=None)
+    for column in (*ORDERS.columns, *ORDER_PRODUCTS.columns[1:])
+]
+
 ORDER_PRODUCTS_PRIOR = TableContract(
     database=CURATED,
     name="order_products_prior",
     description="The lines of prior orders, each with its order's columns: what every feature is computed from.",
-    # Its lines were held to their foreign keys when they were admitted.
-    columns=[*ORDERS.columns, *(replace(c, references=None) for c in ORDER_PRODUCTS.columns if c.name != "order_id")],
-    # ROW_NUMBER numbers a user's purchases of a product right only while no two of them share an order number.
-    unique=(("user_id", "product_id", "order_number"),),
+    columns=_LINE_COLUMNS,
     sorted_by=("user_id",),
 )
 
@@ -108,9 +114,8 @@ ORDER_PRODUCTS_TRAIN = TableContract(
     database=CURATED,
     name="order_products_train",
     description="The train labels: the lines of train orders, with their order's columns.",
-    columns=ORDER_PRODUCTS_PRIOR.columns,
-    unique=ORDER_PRODUCTS_PRIOR.unique,
-    sorted_by=ORDER_PRODUCTS_PRIOR.sorted_by,
+    columns=_LINE_COLUMNS,
+    sorted_by=("user_id",),
 )
 
 USER_FEATURES_1 = TableContract(

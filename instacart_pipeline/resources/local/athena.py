@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from dagster import ResourceDependency
 
 from instacart_pipeline.lake.contracts import TableContract
-from instacart_pipeline.lake.errors import JobFailed
 from instacart_pipeline.lake.sql import Query
 from instacart_pipeline.resources.athena import Athena, QueryResult
 from instacart_pipeline.resources.local.engine import build, register, schema_at
@@ -31,22 +30,17 @@ class LocalAthena(Athena):
 
     def query(self, query: Query, limit: int | None = None) -> QueryResult:
         """See Athena."""
-        import duckdb  # noqa: PLC0415  # engines are loaded where they are used
-
         started = time.perf_counter()
         with self.lake.engine() as connection:
             register(connection, self.lake.catalog, query)
             text = query.render("duckdb", schema_at(self.lake.catalog, query))
-            try:
-                described = connection.execute(f"DESCRIBE {text}").fetchall()
-                # Athena sums whole numbers as bigint and calls a column without a name _col0; DuckDB differs in both.
-                columns = ", ".join(
-                    f'"{name}"{"::BIGINT" if kind == "HUGEINT" else ""} AS "{_UNNAMED.sub("_col", name)}"'
-                    for name, kind, *_ in described
-                )
-                cut = f" LIMIT {limit + 1}" if limit is not None else ""
-                table: pa.Table = connection.sql(f"SELECT {columns} FROM ({text}){cut}").to_arrow_table()
-            except duckdb.Error as error:
-                raise JobFailed(f"The query failed: {error}") from error
+            described = connection.execute(f"DESCRIBE {text}").fetchall()
+            # Athena sums whole numbers as bigint and calls a column without a name _col0; DuckDB differs in both.
+            columns = ", ".join(
+                f'"{name}"{"::BIGINT" if kind == "HUGEINT" else ""} AS "{_UNNAMED.sub("_col", name)}"'
+                for name, kind, *_ in described
+            )
+            cut = f" LIMIT {limit + 1}" if limit is not None else ""
+            table: pa.Table = connection.sql(f"SELECT {columns} FROM ({text}){cut}").to_arrow_table()
         truncated = limit is not None and table.num_rows > limit
         return QueryResult(table.slice(0, limit) if truncated else table, truncated, time.perf_counter() - started)

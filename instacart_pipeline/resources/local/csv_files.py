@@ -7,6 +7,7 @@ and a query read a file alike. Doesn't: judging values (intake.py).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -51,10 +52,12 @@ class CsvFile:
             f"{quoted(name)}: '{types if isinstance(types, str) else types.get(name, 'VARCHAR')}'"
             for name in self.header
         )
+        options = f"compression = '{'gzip' if is_gzip(self.path) else 'none'}'"
+        if self.header_line > 1:
+            options += f", skip = {self.header_line - 1}"
         return (
             f"read_csv({quoted(str(self.path))}, columns = {{{columns}}}, header = true, auto_detect = false,"
-            f" delim = ',', quote = '"', escape = '"', compression = '{'gzip' if is_gzip(self.path) else 'none'}'"
-            f"{f', skip = {self.header_line - 1}' if self.header_line > 1 else ''})"
+            f" delim = ',', quote = '\"', escape = '\"', {options})"
         )
 
 
@@ -70,9 +73,13 @@ def csv_files(folder: Path) -> list[Path]:
 
 
 def raw_objects(folder: Path, raw_zone: Path) -> list[RawObject]:
-    """The CSV files of a raw folder as the raw zone lists them."""
-    states = ((path, path.stat()) for path in csv_files(folder))
-    return [RawObject(str(path.relative_to(raw_zone)), state.st_size, state.st_mtime_ns) for path, state in states]
+    """The CSV files of a raw folder as the raw zone lists them; one that is removed meanwhile is left out."""
+    found = []
+    for path in csv_files(folder):
+        with suppress(FileNotFoundError):
+            state = path.stat()
+            found.append(RawObject(str(path.relative_to(raw_zone)), state.st_size, state.st_mtime_ns))
+    return found
 
 
 def csv_relation(folder: str, columns: Sequence[tuple[str, str]]) -> str:

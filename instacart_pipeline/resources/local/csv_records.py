@@ -21,8 +21,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
-import numpy as np
-
 from instacart_pipeline.lake.errors import FileUnreadable
 
 CHUNK = 1 << 20
@@ -165,6 +163,8 @@ class Records:
 
 
 def _is_plain(text: bytes, width: int) -> bool:
+    import numpy as np  # noqa: PLC0415  # loaded where it is used, so that importing definitions stays cheap
+
     if b'"' in text or b"\r" in text or b"\n\n" in text or text[:1] == b"\n" or text[-1:] != b"\n":
         return False
     characters = np.frombuffer(text, dtype=np.uint8)

@@ -3,9 +3,11 @@
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -91,11 +93,20 @@ class LocalGlue(Glue):
             ]
             log = scratch / "spark.log"
             with log.open("wb") as output:
-                child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=output, env=environment)  # noqa: S603
+                # A session of its own makes the child and its JVM one group, which is ended as one.
+                child = subprocess.Popen(  # noqa: S603
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=output,
+                    stderr=output,
+                    env=environment,
+                    start_new_session=True,
+                )
                 try:
                     code = child.wait()
                 finally:
-                    child.kill()
+                    with suppress(ProcessLookupError):
+                        os.killpg(child.pid, signal.SIGKILL)
                     child.wait()
             if code != 0:
                 lines = log.read_text(errors="replace").splitlines()

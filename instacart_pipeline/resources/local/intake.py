@@ -4,7 +4,6 @@ An upload is nearly always good, so it is first read as if it were: typed, strai
 anything at all is wrong is it read a second time, as text, and sifted row by row (sift.py).
 """
 
-import gzip
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -20,9 +19,10 @@ from instacart_pipeline.lake.versions import Version, lineage_of
 from instacart_pipeline.resources.catalog import CatalogTable
 from instacart_pipeline.resources.intake import Intake
 from instacart_pipeline.resources.local.csv_files import CsvFile, csv_files, raw_objects
+from instacart_pipeline.resources.local.csv_records import opened
 from instacart_pipeline.resources.local.engine import write
 from instacart_pipeline.resources.local.lake import LocalLake
-from instacart_pipeline.resources.local.sift import Sifted, sift
+from instacart_pipeline.resources.local.sift import EXACT_IN_DOUBLE, Sifted, sift
 from instacart_pipeline.resources.local.verify import verify
 from instacart_pipeline.resources.published import Published, VersionRefused
 from instacart_pipeline.resources.storage import listing_digest
@@ -30,7 +30,6 @@ from instacart_pipeline.resources.storage import listing_digest
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-_EXACT_IN_DOUBLE = 1 << 53
 _CHUNK = 1 << 22
 
 
@@ -44,6 +43,7 @@ class LocalIntake(Intake):
         """See Intake."""
         started = time.perf_counter()
         upload = self.lake.catalog.current(staged, dt)
+        self._hold_unchanged(staged, dt, upload)
         files = [CsvFile.open(path) for path in csv_files(Path(upload.location))]
         self._hold_columns(target, files)
         references = {c.references.table for c in target.columns if c.references}
@@ -51,14 +51,7 @@ class LocalIntake(Intake):
         lineage = lineage_of({staged.qualified_name: upload, **inputs})
         with self.lake.new_version(target, dt) as folder, self.lake.engine() as connection:
             sifted, rows, outcomes = self._read(connection, files, target, dt, folder.path)
-            if (
-                listing_digest(raw_objects(Path(upload.location), Path(self.lake.zones.zone("raw"))))
-                != upload.facts["listing"]
-            ):
-                raise UploadChanged(
-                    f"The files of {staged.qualified_name} dt={dt} changed while they were read. "
-                    f"Run the day again once the upload is whole; the sensor does so by itself."
-                )
+            self._hold_unchanged(staged, dt, upload)
             self._publish_rejects(connection, sifted, target, dt, lineage)
             outcomes = (*outcomes, *self._account(sifted, rows))
             if not all(outcome.passed for outcome in outcomes):
@@ -77,6 +70,14 @@ class LocalIntake(Intake):
             current = self.lake.publish(target, dt, version)
         seconds = time.perf_counter() - started
         return Published(target, dt, current, seconds, superseded=current.name != version.name)
+
+    def _hold_unchanged(self, staged: TableContract, dt: str, upload: Version) -> None:
+        objects = raw_objects(Path(upload.location), Path(self.lake.zones.zone("raw")))
+        if listing_digest(objects) != upload.facts["listing"]:
+            raise UploadChanged(
+                f"The files of {staged.qualified_name} dt={dt} changed after they were catalogued. "
+                f"Run the day again once the upload is whole; the sensor does so by itself."
+            )
 
     def _hold_columns(self, target: TableContract, files: Sequence[CsvFile]) -> None:
         for file in files:
@@ -130,7 +131,7 @@ class LocalIntake(Intake):
 def count_records(path: Path) -> int:
     """The number of records below the header, counted on bytes: line ends outside quotes. A blank line counts."""
     count, quoted, last = 0, False, b"\n"
-    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
+    with opened(path) as stream:
         while chunk := stream.read(_CHUNK):
             if not quoted and b'"' not in chunk:
                 count += chunk.count(b"\n")
@@ -155,9 +156,14 @@ def _typed(file: CsvFile, target: TableContract) -> str:
     for column in target.columns:
         if column.type in ("int", "bigint"):
             name = f'"{column.name}"'
-            fits = f"{name} = floor({name}) AND abs({name}) <= {_EXACT_IN_DOUBLE}"
+            fits = f"{name} = floor({name}) AND abs({name}) < {EXACT_IN_DOUBLE}"
             columns.append(
                 f"CASE WHEN {fits} THEN {name}::{column.type} WHEN {name} IS NOT NULL THEN error('not whole') END AS {name}"
+            )
+        elif column.type in ("double", "date", "timestamp"):
+            name = f'"{column.name}"'
+            columns.append(
+                f"CASE WHEN isfinite({name}) THEN {name} WHEN {name} IS NOT NULL THEN error('not finite') END AS {name}"
             )
         else:
             columns.append(f'"{column.name}"')

@@ -2,8 +2,9 @@
 
 Belongs here: version folders, their locks, sweeping, retention, and the embedded engine's limits. Doesn't: what is written.
 
-A version's folder is locked (flock) by the process that writes it. The kernel lets go of the lock when the process ends,
-however it ends, so "unlocked and unpublished" means that the writer is gone and the folder is litter.
+A folder is locked (flock) by the process that writes it. The kernel lets go of the lock when the process ends, however it
+ends, so "unlocked and unpublished" means that the writer is gone and the folder is litter. A second lock, one a lake, is held
+while a folder is made and locked, and while litter is looked for: nobody meets a folder in between.
 """
 
 import fcntl
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from dagster import ConfigurableResource, ResourceDependency
 
 from instacart_pipeline.lake.contracts import PARTITION, TableContract
+from instacart_pipeline.lake.errors import JobFailed
 from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.lake.zones import Zones, new_version
 from instacart_pipeline.resources.catalog import Catalog
@@ -61,19 +63,15 @@ class LocalLake(ConfigurableResource[Any]):
         self.sweep(table, dt)
         name = new_version()
         path = Path(self.zones.version(table, dt, name))
-        # Made and locked under a hidden name, so that a sweeper never meets a version folder before it is locked.
-        hidden = path.with_name(f".{path.name}")
-        hidden.mkdir(parents=True)
-        with (hidden / _LOCK).open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            hidden.rename(path)
+        with self._locked(path):
             try:
                 yield VersionFolder(name, path)
             finally:
                 if self._is_known(table, dt, path):
-                    (path / _LOCK).unlink()
+                    (path / _LOCK).unlink(missing_ok=True)
                 else:
-                    shutil.rmtree(path)
+                    # What can't be removed now, or is being removed by a sweeper already, is litter from here on.
+                    shutil.rmtree(path, ignore_errors=True)
 
     def publish(self, table: TableContract, dt: str, version: Version) -> Version:
         """Move the catalog's pointer to a finished version; see Catalog.publish."""
@@ -82,7 +80,9 @@ class LocalLake(ConfigurableResource[Any]):
     def leftovers(self, table: TableContract, dt: str) -> list[Path]:
         """Version folders of a day of a table that no catalog entry knows and no living process writes."""
         day = Path(self.zones.partition(table, dt))
-        return [path for path in (sorted(day.iterdir()) if day.is_dir() else []) if self._is_leftover(table, dt, path)]
+        # The lock is asked for first: a writer publishes before it lets go, so that whoever gets the lock afterwards
+        # finds the version in the catalog.
+        return [path for path in self._unlocked(day, "v=*") if not self._is_known(table, dt, path)]
 
     def sweep(self, table: TableContract, dt: str) -> list[Path]:
         """Remove leftovers of a day of a table, and its earlier versions past their retention. Returns what was removed."""
@@ -111,15 +111,10 @@ class LocalLake(ConfigurableResource[Any]):
         """A folder for what an engine spills, removed at the end; those of killed processes are removed on the way."""
         root = Path(self.home) / "scratch"
         root.mkdir(parents=True, exist_ok=True)
-        for stale in root.glob("s=*"):
-            if _is_unlocked(stale):
-                shutil.rmtree(stale, ignore_errors=True)
+        for stale in self._unlocked(root, "s=*"):
+            shutil.rmtree(stale, ignore_errors=True)
         path = root / f"s={new_version()}"
-        hidden = path.with_name(f".{path.name}")
-        hidden.mkdir()
-        with (hidden / _LOCK).open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            hidden.rename(path)
+        with self._locked(path):
             try:
                 yield path
             finally:
@@ -127,7 +122,10 @@ class LocalLake(ConfigurableResource[Any]):
 
     @contextmanager
     def engine(self) -> Iterator["DuckDBPyConnection"]:
-        """An embedded engine of its own, within the lake's memory and threads, spilling to scratch."""
+        """An embedded engine of its own, within the lake's memory and threads, spilling to scratch.
+
+        What the engine raises inside the block leaves it as JobFailed.
+        """
         import duckdb  # noqa: PLC0415  # engines are loaded where they are used, so that importing definitions stays cheap
 
         with self.scratch() as spill:
@@ -140,7 +138,14 @@ class LocalLake(ConfigurableResource[Any]):
             }
             connection = duckdb.connect(config=limits)
             try:
+                connection.execute("SET enable_progress_bar = false")
                 yield connection
+            except duckdb.OutOfMemoryException as error:
+                raise JobFailed(
+                    f"The embedded engine ran out of its memory. Raise INSTACART_MEMORY.\n{error}"
+                ) from error
+            except duckdb.Error as error:
+                raise JobFailed(f"The embedded engine failed: {error}") from error
             finally:
                 connection.close()
 
@@ -148,10 +153,28 @@ class LocalLake(ConfigurableResource[Any]):
         current = self.catalog.find(table, dt)
         return current is not None and str(path) in {current.location, *(location for location, _ in current.retired)}
 
-    def _is_leftover(self, table: TableContract, dt: str, path: Path) -> bool:
-        # The lock is asked for first: a writer publishes before it lets go, so that whoever gets the lock afterwards
-        # finds the version in the catalog.
-        return path.name.startswith("v=") and _is_unlocked(path) and not self._is_known(table, dt, path)
+    @contextmanager
+    def _locked(self, path: Path) -> Iterator[None]:
+        """A new folder, locked by this process for the length of the block."""
+        with self._nobody_looking():
+            path.mkdir(parents=True)
+            lock = (path / _LOCK).open("w")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        with lock:
+            yield
+
+    def _unlocked(self, folder: Path, pattern: str) -> list[Path]:
+        """The folders in `folder` that no living process writes."""
+        with self._nobody_looking():
+            return [path for path in sorted(folder.glob(pattern)) if _is_unlocked(path)]
+
+    @contextmanager
+    def _nobody_looking(self) -> Iterator[None]:
+        home = Path(self.home)
+        home.mkdir(parents=True, exist_ok=True)
+        with (home / ".making").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
 
 def _is_unlocked(folder: Path) -> bool:

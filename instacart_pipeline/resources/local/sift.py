@@ -13,21 +13,23 @@ from typing import TYPE_CHECKING
 from instacart_pipeline.lake.contracts import Column, TableContract
 from instacart_pipeline.resources.catalog import Catalog
 from instacart_pipeline.resources.local.csv_files import CsvFile
-from instacart_pipeline.resources.local.csv_tables import EXACT_IN_DOUBLE, field, write_records
+from instacart_pipeline.resources.local.csv_records import Plain, Record, Records, opened
 from instacart_pipeline.resources.local.duckdb_sql import one_row, quoted
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _NO_REJECTS = "SELECT ''::VARCHAR AS file, 0::BIGINT AS line, ''::VARCHAR AS column_name, ''::VARCHAR AS reason, ''::VARCHAR AS raw WHERE false"
-_STRUCK = "(SELECT file_number, line FROM rejected UNION ALL SELECT file_number, line FROM duplicates)"
-_REJECTS = """
-SELECT file, line, nullif(string_agg(column_name, ',' ORDER BY reason), '') AS column_name,
-       string_agg(reason, '; ' ORDER BY reason) AS reason, any_value(raw) AS raw
-FROM rejected JOIN files USING (file_number)
-GROUP BY file, line
-ORDER BY file, line
-"""
+EXACT_IN_DOUBLE = 1 << 53
+"""Whole numbers below this are exact as doubles."""
+
+# Names with an underscore in front are this module's own: no column of a contract starts with one.
+_STRUCK = (
+    "(SELECT file_number AS _file, line AS _line FROM rejected UNION ALL SELECT file_number, line FROM duplicates)"
+)
+_REJECTS = (
+    "SELECT file, line, column_name, reason, raw FROM rejected JOIN files USING (file_number) ORDER BY file, line"
+)
 
 
 @dataclass(frozen=True)
@@ -70,63 +72,118 @@ def sift(
     for columns in target.unique_sets:
         _reject_doubled(connection, target, columns, candidates)
 
-    (rejects,) = one_row(connection, "SELECT count(*) FROM (SELECT DISTINCT file_number, line FROM rejected)")
+    (rejects,) = one_row(connection, "SELECT count(*) FROM rejected")
     (duplicates,) = one_row(connection, "SELECT count(*) FROM duplicates")
     typed = ", ".join(f'"{name}"' for name in target.column_names)
     return Sifted(
         rows_in=rows_in,
         rejects=rejects,
         duplicates=duplicates,
-        good=f"SELECT {typed} FROM {candidates} ANTI JOIN {_STRUCK} AS struck USING (file_number, line)",
+        good=f"SELECT {typed} FROM {candidates} ANTI JOIN {_STRUCK} AS struck USING (_file, _line)",
         rejected=_REJECTS,
     )
 
 
-def _sift_file(
-    connection: DuckDBPyConnection, file: CsvFile, number: int, target: TableContract, scratch: Path
-) -> int:
+def _sift_file(connection: DuckDBPyConnection, file: CsvFile, number: int, target: TableContract, scratch: Path) -> int:
     """Write the file's candidates to scratch, enter its other rows in `rejected`, and return how many rows it has."""
-    records = scratch / f"records-{number:05}.parquet"
-    rows = write_records(file, records)
-    reasons = [(column.name, _reason(column)) for column in target.columns]
-    reason = f"concat_ws('; ', {', '.join(text for _, text in reasons)})"
-    at_fault = f"concat_ws(',', {', '.join(f'CASE WHEN {text} IS NOT NULL THEN {quoted(name)} END' for name, text in reasons)})"
-    named = ", ".join(f'{field(file.header.index(name))} AS "{name}"' for name in target.column_names)
-    raw = f"coalesce(raw, concat_ws(',', {', '.join(f"coalesce({field(i)}, '')" for i in range(len(file.header)))}))"
+    records, judged, candidates = (
+        scratch / f"{name}-{number:05}.parquet" for name in ("records", "judged", "candidates")
+    )
+    rows = _write_records(file, records)
+    texts = ", ".join(f'_{file.header.index(name)} AS "{name}"' for name in target.column_names)
+    line_as_it_stood = ", ".join(f"coalesce(_{position}, '')" for position in range(len(file.header)))
     typed = ", ".join(f'{_parsed(column)} AS "{column.name}"' for column in target.columns)
+    reasons = [(column.name, _reason(column)) for column in target.columns]
+    reason = ", ".join(text for _, text in reasons)
+    at_fault = ", ".join(f"CASE WHEN {text} IS NOT NULL THEN {quoted(name)} END" for name, text in reasons)
     # The values are parsed once: rows at fault carry their reason, and are parted from the candidates afterwards.
-    judged = quoted(str(scratch / f"judged-{number:05}.parquet"))
     connection.execute(
-        f"COPY (SELECT {number} AS file_number, line, {typed}, raw,"
-        f" coalesce(fault, nullif({reason}, '')) AS reason, CASE WHEN fault IS NULL THEN {at_fault} END AS column_name"
-        f" FROM (SELECT line, fault, {raw} AS raw, {named} FROM read_parquet({quoted(str(records))}))) TO {judged} (FORMAT parquet)"
+        f"COPY (SELECT {number} AS _file, _line, _raw, {typed}, coalesce(_fault, nullif(concat_ws('; ', {reason}), '')) AS _reason,"
+        f" CASE WHEN _fault IS NULL THEN concat_ws(',', {at_fault}) END AS _columns"
+        f" FROM (SELECT _line, _fault, coalesce(_raw, concat_ws(',', {line_as_it_stood})) AS _raw, {texts}"
+        f" FROM read_parquet({quoted(str(records))}))) TO {quoted(str(judged))} (FORMAT parquet)"
     )
     records.unlink()
-    columns = ", ".join(f'"{name}"' for name in target.column_names)
+    names = ", ".join(f'"{name}"' for name in target.column_names)
+    source = f"read_parquet({quoted(str(judged))})"
     connection.execute(
-        f"COPY (SELECT file_number, line, raw, {columns} FROM read_parquet({judged}) WHERE reason IS NULL)"
-        f" TO {quoted(str(scratch / f'candidates-{number:05}.parquet'))} (FORMAT parquet)"
+        f"COPY (SELECT _file, _line, _raw, {names} FROM {source} WHERE _reason IS NULL) TO {quoted(str(candidates))} (FORMAT parquet)"
     )
     connection.execute(
-        f"INSERT INTO rejected SELECT file_number, line, column_name, reason, raw FROM read_parquet({judged}) WHERE reason IS NOT NULL"
+        f"INSERT INTO rejected SELECT _file, _line, _columns, _reason, _raw FROM {source} WHERE _reason IS NOT NULL"
     )
-    (scratch / f"judged-{number:05}.parquet").unlink()
+    judged.unlink()
     return rows
+
+
+def _write_records(file: CsvFile, to: Path) -> int:
+    """Write the file's rows to Parquet as they stand, with their lines, and return how many there are.
+
+    The columns are `_line`; `_raw`, unless it is the fields joined by commas; `_fault`; and the fields `_0`, `_1`, ...
+    """
+    import numpy as np  # noqa: PLC0415  # engines are loaded where they are used
+    import pyarrow as pa  # noqa: PLC0415
+    from pyarrow import csv, parquet  # noqa: PLC0415
+
+    width = len(file.header)
+    fields = [f"_{position}" for position in range(width)]
+    schema = pa.schema([("_line", pa.int64()), *((name, pa.string()) for name in ("_raw", "_fault", *fields))])
+    rows = 0
+    with (
+        opened(file.path) as stream,
+        parquet.ParquetWriter(to, schema, compression="none", use_dictionary=False) as writer,
+    ):
+        records = Records(file.path, stream)
+        next(iter(records))
+        for stretch in records.stretches(width):
+            if isinstance(stretch, Plain):
+                texts = csv.read_csv(
+                    pa.BufferReader(stretch.text),
+                    csv.ReadOptions(column_names=fields, block_size=len(stretch.text) + 1, use_threads=False),
+                    csv.ParseOptions(quote_char=False),
+                    csv.ConvertOptions(
+                        column_types=dict.fromkeys(fields, pa.string()), null_values=[""], strings_can_be_null=True
+                    ),
+                )
+                lines = pa.array(np.arange(stretch.line, stretch.line + len(texts)))
+                nothing = pa.nulls(len(texts), pa.string())
+                table = pa.Table.from_arrays([lines, nothing, nothing, *texts.columns], schema=schema)
+            else:
+                table = pa.Table.from_pylist([_as_row(record, fields) for record in stretch], schema)
+            writer.write_table(table)
+            rows += len(table)
+    return rows
+
+
+def _as_row(record: Record, fields: Sequence[str]) -> dict[str, int | str | None]:
+    """A record as `_write_records` writes it. Empty fields too many, from commas at the end of a line, say nothing."""
+    fault = record.fault
+    if not fault and (len(record.fields) < len(fields) or any(record.fields[len(fields) :])):
+        fault = f"{_fields(len(record.fields))} where the header has {len(fields)}"
+    values = {} if fault else {name: value or None for name, value in zip(fields, record.fields, strict=False)}
+    return {"_line": record.line, "_raw": record.raw, "_fault": fault or None, **values}
 
 
 def _reject_unknown(
     connection: DuckDBPyConnection, catalog: Catalog, target: TableContract, dt: str, candidates: str
 ) -> None:
-    for column in target.columns:
-        if column.references is None:
-            continue
+    joins, names, reasons = [], [], []
+    for number, column in enumerate(column for column in target.columns if column.references):
+        assert column.references is not None  # noqa: S101  # the line above sees to it
         table, key = column.references.table, column.references.column
-        known = f"read_parquet('{catalog.current(table, dt).location}/*.parquet')"
-        why = f"'{column.name} ' || own.\"{column.name}\" || ' is not in {table.qualified_name}'"
+        source = f"read_parquet({quoted(f'{catalog.current(table, dt).location}/*.parquet')})"
+        joins.append(
+            f'LEFT JOIN (SELECT DISTINCT "{key}" AS _known FROM {source}) AS other_{number} ON own."{column.name}" = other_{number}._known'
+        )
+        unknown = f'CASE WHEN own."{column.name}" IS NOT NULL AND other_{number}._known IS NULL'
+        names.append(f"{unknown} THEN '{column.name}' END")
+        reasons.append(
+            f"{unknown} THEN '{column.name} ' || own.\"{column.name}\" || ' is not in {table.qualified_name}' END"
+        )
+    if joins:
         connection.execute(
-            f"INSERT INTO rejected SELECT file_number, line, '{column.name}', {why}, own.raw"
-            f' FROM {candidates} AS own ANTI JOIN {known} AS other ON own."{column.name}" = other."{key}"'
-            f' WHERE own."{column.name}" IS NOT NULL'
+            f"INSERT INTO rejected SELECT _file, _line, concat_ws(',', {', '.join(names)}) AS _columns,"
+            f" concat_ws('; ', {', '.join(reasons)}), own._raw FROM {candidates} AS own {' '.join(joins)} WHERE _columns <> ''"
         )
 
 
@@ -136,20 +193,20 @@ def _reject_doubled(
     """Of rows that share `columns`, keep the first; a later one is a duplicate if it is the same throughout, else a reject."""
     names = ", ".join(f'"{name}"' for name in columns)
     everything = ", ".join(f'"{name}"' for name in target.column_names)
-    standing = f"(SELECT * FROM {candidates} ANTI JOIN {_STRUCK} AS struck USING (file_number, line))"
+    standing = f"(SELECT * FROM {candidates} ANTI JOIN {_STRUCK} AS struck USING (_file, _line))"
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE doubled AS"
-        f" SELECT file_number, line, raw, {everything}, row_number() OVER same AS occurrence,"
-        f" struct_pack({everything}) = first_value(struct_pack({everything})) OVER same AS alike"
+        f" SELECT _file, _line, _raw, {everything}, row_number() OVER same AS _occurrence,"
+        f" struct_pack({everything}) = first_value(struct_pack({everything})) OVER same AS _alike"
         f" FROM {standing} SEMI JOIN (SELECT {names} FROM {standing} GROUP BY {names} HAVING count(*) > 1) USING ({names})"
-        f" WINDOW same AS (PARTITION BY {names} ORDER BY file_number, line)"
+        f" WINDOW same AS (PARTITION BY {names} ORDER BY _file, _line)"
     )
-    connection.execute("INSERT INTO duplicates SELECT file_number, line FROM doubled WHERE occurrence > 1 AND alike")
+    connection.execute("INSERT INTO duplicates SELECT _file, _line FROM doubled WHERE _occurrence > 1 AND _alike")
     key = " || ', ' || ".join(f"'{name} ' || \"{name}\"" for name in columns)
     connection.execute(
-        f"INSERT INTO rejected SELECT file_number, line, '{','.join(columns)}',"
-        f" 'duplicate key (' || {key} || ') with other values than the row kept', raw"
-        f" FROM doubled WHERE occurrence > 1 AND NOT coalesce(alike, false)"
+        f"INSERT INTO rejected SELECT _file, _line, '{','.join(columns)}',"
+        f" 'duplicate key (' || {key} || ') with other values than the row kept', _raw"
+        f" FROM doubled WHERE _occurrence > 1 AND NOT _alike"
     )
 
 
@@ -161,7 +218,7 @@ def _parsed(column: Column) -> str:
     if column.type in ("int", "bigint"):
         number = f"TRY_CAST({name} AS DOUBLE)"  # 2.0 and 2e0 are whole numbers too; 2.7 is not rounded to one
         return (
-            f"CASE WHEN regexp_full_match(trim({name}), '[+-]?[0-9]+') THEN TRY_CAST({name} AS {column.type})"
+            f"CASE WHEN {_is_digits(name)} THEN TRY_CAST({name} AS {column.type})"
             f" WHEN {number} = floor({number}) AND abs({number}) < {EXACT_IN_DOUBLE} THEN TRY_CAST({number} AS {column.type}) END"
         )
     parsed = f"TRY_CAST({name} AS {column.type})"
@@ -174,6 +231,10 @@ def _reason(column: Column) -> str:
     whens = []
     if column.required:
         whens.append(f"WHEN {name} IS NULL THEN '{column.name} is empty'")
+    if column.type in ("int", "bigint"):
+        whens.append(
+            f"WHEN {value} IS NULL AND {_is_digits(name)} THEN '{column.name} ' || {name} || ' is too large for {column.type}'"
+        )
     if column.type != "string":
         kind = "a whole number" if column.type in ("int", "bigint") else f"a {column.type}"
         whens.append(
@@ -189,6 +250,14 @@ def _reason(column: Column) -> str:
         listed = _escape(", ".join(column.one_of))
         whens.append(f"WHEN {name} NOT IN ({allowed}) THEN '{column.name} ''' || {name} || ''' is none of {listed}'")
     return f"CASE {' '.join(whens)} END" if whens else "NULL::VARCHAR"
+
+
+def _fields(count: int) -> str:
+    return "1 field" if count == 1 else f"{count} fields"
+
+
+def _is_digits(name: str) -> str:
+    return f"regexp_full_match({name}, ' *[+-]?[0-9]+ *')"
 
 
 def _escape(text: str) -> str:

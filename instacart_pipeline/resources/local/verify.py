@@ -112,12 +112,9 @@ class _Judge:
                 for i in range(slices)
             )
         names = ", ".join(f'"{name}"' for name in columns)
-        return int(
-            one_row(
-                self.connection,
-                f"SELECT coalesce(sum(n - 1), 0) FROM (SELECT count(*) AS n FROM {self.source} GROUP BY {names} HAVING count(*) > 1)",
-            )[0]
-        )
+        known = " AND ".join(f'"{name}" IS NOT NULL' for name in columns)  # NULL is like nothing else
+        grouped = f"SELECT count(*) AS n FROM {self.source} WHERE {known} GROUP BY {names} HAVING count(*) > 1"
+        return int(one_row(self.connection, f"SELECT coalesce(sum(n - 1), 0) FROM ({grouped})")[0])
 
     def _packed(self, columns: tuple[str, ...]) -> str | None:
         """The columns as one 64-bit integer, if they are whole numbers without NULLs whose ranges fit; else None."""

@@ -1,0 +1,30 @@
+"""The peers: the chain's work as a good engineer would write it by hand, a script a tool.
+
+Belongs here: scripts that read the Kaggle CSVs and write the feature tables, all with the same plan (see bench/README.md),
+so that what differs is the tool. Doesn't: validation, history, orchestration: what the platform adds is what is measured.
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Arguments(NamedTuple):
+    """What every peer is called with."""
+
+    raw: Path
+    out: Path
+    memory: str
+
+
+def arguments(description: str | None) -> Arguments:
+    """The command line of a peer: RAW_DIR OUT_DIR [--memory 2GB]."""
+    parser = ArgumentParser(description=description)
+    parser.add_argument("raw", type=Path, metavar="RAW_DIR", help="folder of the Kaggle CSVs")
+    parser.add_argument("out", type=Path, metavar="OUT_DIR", help="folder for the Parquet files; made if missing")
+    parser.add_argument("--memory", default="2GB", help="what the tool may use, where it can be told")
+    parsed = parser.parse_args()
+    parsed.out.mkdir(parents=True, exist_ok=True)
+    return Arguments(parsed.raw, parsed.out, parsed.memory)

@@ -1,0 +1,193 @@
+"""The catalog's promises, held by each twin: one suite over `open_catalog`."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+
+from instacart_pipeline.lake.errors import TableNotFound
+from instacart_pipeline.lake.rules import Outcome
+from instacart_pipeline.lake.versions import Version
+from instacart_pipeline.reorder import tables as t
+from instacart_pipeline.resources.catalog import Catalog, CatalogTable
+from instacart_pipeline.resources.local import catalog as local_catalog
+from instacart_pipeline.resources.local.catalog import SqliteCatalog
+from instacart_pipeline_tests.faulty_run import processes
+from instacart_pipeline_tests.platform import DT
+
+OpenCatalog = Callable[[], Catalog]
+TABLE = CatalogTable("shop_curated", "orders", (("id", "bigint"), ("what", "string")), "/lake/curated/shop/orders")
+WRITERS, PUBLISHES = 4, 50
+
+
+@pytest.fixture(params=["sqlite"])
+def open_catalog(request: pytest.FixtureRequest, tmp_path: Path) -> OpenCatalog:
+    """Opens the same, at first empty, catalog in any process: one a twin."""
+    return {"sqlite": partial(SqliteCatalog, path=str(tmp_path / "new" / "catalog.sqlite"))}[request.param]
+
+
+@pytest.fixture
+def catalog(open_catalog: OpenCatalog) -> Catalog:
+    return open_catalog()
+
+
+def version(name: str, **lineage: str) -> Version:
+    return Version(name, f"/lake/{name}", 1, 10, {f"shop_staging.{table}": v for table, v in lineage.items()})
+
+
+def publish(catalog: Catalog, name: str, dt: str = DT, **lineage: str) -> Version:
+    return catalog.publish("shop_curated", "orders", dt, version(name, **lineage))
+
+
+def current(catalog: Catalog, dt: str = DT) -> Version:
+    (partition,) = catalog.partitions("shop_curated", "orders", dt)
+    return partition.version
+
+
+def test_an_empty_catalog_has_nothing_and_says_so(catalog: Catalog) -> None:
+    assert list(catalog.tables()) == []
+    assert list(catalog.partitions("shop_curated", "orders")) == []
+    with pytest.raises(TableNotFound, match=r"no table shop_curated.orders. There is nothing yet."):
+        catalog.table("shop_curated", "orders")
+
+
+def test_a_table_comes_back_as_it_was_put(open_catalog: OpenCatalog) -> None:
+    told = CatalogTable(
+        "shop_curated", "orders", (("id", "bigint"),), "/lake/o", 'Größe; "quoted" \'n\' \n', ("dt",), {"a.b": "ü'"}
+    )
+    open_catalog().put_table(told)
+    assert open_catalog().table("shop_curated", "orders") == told
+
+
+def test_a_table_put_again_is_replaced_and_its_partitions_stay(catalog: Catalog) -> None:
+    catalog.put_table(TABLE)
+    publish(catalog, "v1")
+    wider = CatalogTable(TABLE.database, TABLE.name, (*TABLE.columns, ("more", "double")), TABLE.location)
+    catalog.put_table(wider)
+    assert list(catalog.tables()) == [wider]
+    assert current(catalog).name == "v1"
+
+
+def test_tables_are_sorted_and_those_of_one_database_apart(catalog: Catalog) -> None:
+    for database, name in [("b", "z"), ("b", "a"), ("a", "m")]:
+        catalog.put_table(CatalogTable(database, name, (), "/"))
+    assert [table.qualified_name for table in catalog.tables()] == ["a.m", "b.a", "b.z"]
+    assert [table.qualified_name for table in catalog.tables("b")] == ["b.a", "b.z"]
+    with pytest.raises(TableNotFound, match=r"There is a.m, b.a, b.z."):
+        catalog.table("a", "z")
+
+
+def test_partitions_are_sorted_by_day_whenever_they_came(catalog: Catalog) -> None:
+    for dt in ("2026-11-20", "2026-02-03", "2026-11-19"):
+        publish(catalog, f"v-{dt}", dt)
+    assert [p.dt for p in catalog.partitions("shop_curated", "orders")] == ["2026-02-03", "2026-11-19", "2026-11-20"]
+    assert [p.dt for p in catalog.partitions("shop_curated", "orders", "2026-11-19")] == ["2026-11-19"]
+    assert list(catalog.partitions("shop_curated", "orders", "2026-11-18")) == []
+
+
+def test_a_version_comes_back_as_it_was_published(catalog: Catalog) -> None:
+    told = Version(
+        "v1", "/lake/v1", 3, 99, {"shop_staging.orders": "v0"}, (Outcome("in_range", 2, "2 rows."),), {"listing": "é'\"\n"}
+    )
+    assert catalog.publish("shop_curated", "orders", DT, told) == told
+    assert current(catalog) == told
+
+
+def test_the_replaced_version_is_retired_and_the_ones_before_it_stay_so(catalog: Catalog) -> None:
+    assert publish(catalog, "v1").retired == ()
+    for name in ("v2", "v3"):
+        assert publish(catalog, name) == current(catalog)
+    assert current(catalog).name == "v3"
+    assert [location for location, _ in current(catalog).retired] == ["/lake/v1", "/lake/v2"]
+
+
+def test_a_version_published_twice_is_not_its_own_predecessor(catalog: Catalog) -> None:
+    publish(catalog, "v1")
+    assert publish(catalog, "v1").retired == ()
+
+
+def test_older_inputs_do_not_replace_newer_ones(catalog: Catalog) -> None:
+    newer = publish(catalog, "v1", orders="2026-11-20T09")
+    assert publish(catalog, "v2", orders="2026-11-20T08") == newer
+    assert current(catalog) == newer
+    assert publish(catalog, "v3", orders="2026-11-20T09").name == "v3"
+
+
+def test_one_upload_catalogued_twice_keeps_its_first_version(catalog: Catalog) -> None:
+    def crawled(name: str, listing: str) -> Version:
+        return catalog.publish("shop_staging", "orders", DT, Version(name, "/raw/orders", -1, 9, facts={"listing": listing}))
+
+    assert [crawled("v1", "a").name, crawled("v2", "a").name, crawled("v3", "b").name] == ["v1", "v1", "v3"]
+
+
+def test_forgotten_locations_are_struck_and_the_rest_stays(catalog: Catalog) -> None:
+    for name in ("v1", "v2", "v3"):
+        publish(catalog, name)
+    catalog.forget_retired("shop_curated", "orders", DT, ["/lake/v1", "/lake/never"])
+    assert current(catalog).name == "v3"
+    assert [location for location, _ in current(catalog).retired] == ["/lake/v2"]
+    catalog.forget_retired("shop_curated", "orders", "2000-01-01", ["/lake/v1"])
+
+
+def test_a_dropped_partition_is_gone_and_dropping_it_again_is_no_error(catalog: Catalog) -> None:
+    publish(catalog, "v1")
+    publish(catalog, "w1", "2026-11-21")
+    for _ in range(2):
+        catalog.drop_partition("shop_curated", "orders", DT)
+    assert [p.dt for p in catalog.partitions("shop_curated", "orders")] == ["2026-11-21"]
+
+
+def test_a_day_that_is_not_built_says_how_to_build_it(catalog: Catalog) -> None:
+    assert catalog.find(t.ORDERS, DT) is None
+    with pytest.raises(TableNotFound, match=r"reorder_curated.orders has no partition dt=2026-11-20. Build it with `instacart-"):
+        catalog.current(t.ORDERS, DT)
+
+
+def _publish_many(open_catalog: OpenCatalog, writer: int) -> None:
+    for number in range(PUBLISHES):
+        catalog = open_catalog()
+        catalog.put_table(TABLE)
+        publish(catalog, f"{writer}-{number}")
+
+
+def test_of_many_writers_at_once_none_loses_an_update(open_catalog: OpenCatalog) -> None:
+    writers = [processes.Process(target=_publish_many, args=(open_catalog, number)) for number in range(WRITERS)]
+    for writer in writers:
+        writer.start()
+    reader, read = open_catalog(), 0
+    while any(writer.is_alive() for writer in writers):
+        for partition in reader.partitions("shop_curated", "orders"):
+            assert partition.location == f"/lake/{partition.version.name}"
+            assert len(partition.version.retired) >= read
+            read = len(partition.version.retired)
+        time.sleep(0.01)
+    assert [writer.exitcode for writer in writers] == [0] * WRITERS
+    last = current(open_catalog())
+    known = [last.location, *(location for location, _ in last.retired)]
+    assert sorted(known) == sorted(f"/lake/{writer}-{number}" for writer in range(WRITERS) for number in range(PUBLISHES))
+
+
+def _die_in_a_transaction(open_catalog: OpenCatalog) -> None:
+    store = local_catalog._store
+
+    def store_and_die(*arguments: object) -> None:
+        store(*arguments)  # type: ignore[arg-type]  # passed through
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with patch.object(local_catalog, "_store", store_and_die):
+        publish(open_catalog(), "v2")
+
+
+def test_a_writer_killed_in_its_transaction_leaves_the_state_before_it(open_catalog: OpenCatalog) -> None:
+    before = publish(open_catalog(), "v1")
+    writer = processes.Process(target=_die_in_a_transaction, args=(open_catalog,))
+    writer.start()
+    writer.join(60)
+    assert writer.exitcode == -signal.SIGKILL
+    assert current(open_catalog()) == before
+    assert publish(open_catalog(), "v3").name == "v3"

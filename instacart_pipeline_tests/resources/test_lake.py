@@ -1,0 +1,204 @@
+"""The lake on this machine: version folders, their locks, sweeping, retention, and the engine's limits."""
+
+import fcntl
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from multiprocessing.synchronize import Event
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+
+from instacart_pipeline.lake.versions import Version
+from instacart_pipeline.reorder import tables as t
+from instacart_pipeline.resources.local import lake as local_lake
+from instacart_pipeline.resources.local.lake import LocalLake
+from instacart_pipeline.settings import Settings
+from instacart_pipeline_tests.faulty_run import processes
+from instacart_pipeline_tests.platform import DT, Platform
+
+TABLE = t.USER_FEATURES_1
+PATIENCE = 60
+
+
+@pytest.fixture
+def lake(platform: Platform) -> LocalLake:
+    return platform.lake
+
+
+def publish(lake: LocalLake, text: str) -> Path:
+    """Publish a version whose only file holds `text`; its folder."""
+    with lake.new_version(TABLE, DT) as folder:
+        (folder.path / "part").write_text(text)
+        lake.publish(TABLE, DT, Version(folder.name, str(folder.path), 1, len(text)))
+    return folder.path
+
+
+def current(lake: LocalLake) -> Path:
+    return Path(lake.catalog.current(TABLE, DT).location)
+
+
+def folders(lake: LocalLake) -> set[Path]:
+    return set(Path(lake.zones.partition(TABLE, DT)).iterdir())
+
+
+def test_a_published_version_is_there_whole_and_alone(lake: LocalLake) -> None:
+    path = publish(lake, "rows")
+    assert current(lake) == path
+    assert [file.name for file in path.iterdir()] == ["part"]
+    assert folders(lake) == {path}
+
+
+def test_a_version_left_unpublished_is_removed(lake: LocalLake) -> None:
+    with lake.new_version(TABLE, DT) as folder:
+        (folder.path / "part").write_text("half")
+    assert folders(lake) == set()
+
+
+def test_an_error_removes_the_version_and_keeps_the_one_before(lake: LocalLake) -> None:
+    before = publish(lake, "rows")
+    with pytest.raises(ZeroDivisionError), lake.new_version(TABLE, DT):
+        _ = 1 / 0
+    assert folders(lake) == {before}
+    assert current(lake) == before
+
+
+def test_an_error_is_not_hidden_by_a_folder_that_is_gone_already(lake: LocalLake) -> None:
+    with pytest.raises(ZeroDivisionError), lake.new_version(TABLE, DT) as folder:
+        shutil.rmtree(folder.path)
+        _ = 1 / 0
+
+
+def test_a_superseded_version_is_removed(lake: LocalLake) -> None:
+    def publish_from(upload: str) -> Path:
+        with lake.new_version(TABLE, DT) as folder:
+            version = Version(folder.name, str(folder.path), 1, 1, {"reorder_staging.orders": upload})
+            lake.publish(TABLE, DT, version)
+        return folder.path
+
+    newer, older = publish_from("2"), publish_from("1")
+    assert not older.exists()
+    assert folders(lake) == {newer}
+
+
+def _write(settings: Settings, ready: Event, go_on: Event) -> None:
+    lake = Platform(**vars(settings)).lake
+    with lake.scratch(), lake.new_version(TABLE, DT) as folder:
+        (folder.path / "part").write_text("half")
+        ready.set()
+        go_on.wait(PATIENCE)
+
+
+@pytest.fixture
+def writer(platform: Platform) -> Iterator[Any]:
+    """Another process, in the middle of writing a version and with a scratch folder."""
+    ready, go_on = processes.Event(), processes.Event()
+    process = processes.Process(target=_write, args=(platform.settings, ready, go_on))
+    process.start()
+    assert ready.wait(PATIENCE)
+    yield process
+    process.kill()
+    process.join()
+
+
+def test_what_a_living_writer_writes_is_left_alone(lake: LocalLake, writer: Any) -> None:
+    (written,) = folders(lake)
+    assert lake.leftovers(TABLE, DT) == []
+    assert lake.sweep(TABLE, DT) == []
+    published = publish(lake, "rows")
+    with lake.scratch():
+        assert len(list((Path(lake.home) / "scratch").iterdir())) == 2
+    assert folders(lake) == {written, published}
+    assert writer.is_alive()
+
+
+def test_what_a_dead_writer_wrote_is_swept_by_the_next(lake: LocalLake, writer: Any) -> None:
+    (written,) = folders(lake)
+    writer.kill()
+    writer.join()
+    assert lake.leftovers(TABLE, DT) == [written]
+    published = publish(lake, "rows")
+    assert folders(lake) == {published}
+    with lake.scratch() as mine:
+        assert list((Path(lake.home) / "scratch").iterdir()) == [mine]
+
+
+def _die_before_locking(settings: Settings) -> None:
+    lake, asked = Platform(**vars(settings)).lake, []
+
+    def flock(lock: Any, operation: int) -> None:
+        asked.append(operation)
+        if lock.name.endswith(".writing"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        fcntl.flock(lock, operation)
+
+    with patch.object(local_lake.fcntl, "flock", flock), lake.new_version(TABLE, DT):
+        pass
+
+
+def test_a_folder_whose_maker_died_before_locking_it_is_swept_too(platform: Platform, lake: LocalLake) -> None:
+    maker = processes.Process(target=_die_before_locking, args=(platform.settings,))
+    maker.start()
+    maker.join(PATIENCE)
+    assert maker.exitcode == -signal.SIGKILL
+    assert len(folders(lake)) == 1
+    lake.sweep(TABLE, DT)
+    assert folders(lake) == set()
+
+
+def test_a_reader_keeps_the_version_it_found_while_a_new_one_is_published(lake: LocalLake) -> None:
+    publish(lake, "old")
+    with (current(lake) / "part").open() as reader:
+        found = current(lake)
+        publish(lake, "new")
+        assert reader.read() == "old"
+    assert (found / "part").read_text() == "old"
+    assert (current(lake) / "part").read_text() == "new"
+
+
+@pytest.mark.parametrize(("days", "kept"), [(7, True), (0, False)])
+def test_replaced_versions_stay_for_the_retention_period(tmp_path: Path, days: int, kept: bool) -> None:
+    lake = Platform(tmp_path / "home", retention_days=days).lake
+    first, second = publish(lake, "1"), publish(lake, "2")
+    lake.sweep(TABLE, DT)
+    assert folders(lake) == ({first, second} if kept else {second})
+    assert [Path(location) for location, _ in lake.catalog.current(TABLE, DT).retired] == ([first] if kept else [])
+    assert (current(lake) / "part").read_text() == "2"
+
+
+def test_sweeping_all_finds_every_table_and_day(lake: LocalLake) -> None:
+    published = publish(lake, "rows")
+    litter = [
+        Path(lake.zones.version(table, dt, "20261120T000000000000-abcdef"))
+        for table in (TABLE, t.ORDERS)
+        for dt in (DT, "2026-11-21")
+    ]
+    for folder in litter:
+        folder.mkdir(parents=True)
+    raw = Path(lake.zones.raw_partition("reorder", "orders", DT)) / "v=not a version"
+    raw.mkdir(parents=True)
+    assert sorted(lake.sweep_all((*t.STAGED, t.ORDERS, *t.DERIVED))) == sorted(litter)
+    assert not any(folder.exists() for folder in litter)
+    assert published.exists()
+    assert raw.exists()
+    assert lake.sweep_all((*t.STAGED, t.ORDERS, *t.DERIVED)) == []
+
+
+def test_the_engine_keeps_to_its_threads_and_memory_and_clears_its_spill(tmp_path: Path) -> None:
+    lake = Platform(tmp_path / "home", memory="1500MB", threads=1).lake
+    with lake.engine() as connection:
+        (settings,) = connection.execute(
+            "SELECT current_setting('threads'), current_setting('memory_limit'), current_setting('temp_directory')"
+        ).fetchall()
+        assert settings[:2] == (1, "953.6 MiB")  # 1.5 GB less what Python takes
+        spill = Path(settings[2])
+        assert spill.parent == tmp_path / "home" / "scratch"
+    assert not spill.exists()
+
+
+def test_steps_at_once_share_memory_and_threads(tmp_path: Path) -> None:
+    lake = Platform(tmp_path, memory="4GB", threads=4, concurrent_steps=2).lake
+    assert (lake.memory, lake.threads) == (2_000_000_000, 2)
