@@ -35,7 +35,13 @@ def main(
     *,
     scale: Annotated[float, typer.Option(help="Scale of the generated CSVs; 1 is the full Kaggle size.")] = 1.0,
     scales: Annotated[str, typer.Option(help="Scales for the chain's cost per line; empty for none.")] = "0.1,1,3",
-    only: Annotated[list[str] | None, typer.Option(help="Run this contender only; may be repeated.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Run these contenders only: names, between commas or repeated.")
+    ] = None,
+    cost_only: Annotated[
+        bool,
+        typer.Option("--cost-only", help="No contenders: only the chain's cost per line, a run for each of --scales."),
+    ] = False,
     raw: Annotated[Path | None, typer.Option(help="Use these CSVs instead of generating.", exists=True)] = None,
     work: Annotated[Path | None, typer.Option(help="Keep the generated CSVs here for a next time.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the raw figures here.")] = None,
@@ -44,24 +50,32 @@ def main(
     timeout: Annotated[float, typer.Option(help="Seconds after which a contender is stopped.")] = 3600,
 ) -> None:
     """Measure the reorder chain against scripts that do the same work with one tool each."""
-    unknown = set(only or ()) - set(CONTENDERS)
-    if unknown:
-        raise typer.BadParameter(f"no contender {', '.join(sorted(unknown))}; there are {', '.join(CONTENDERS)}")
+    chosen = _chosen(only or [])
+    wanted_scales = [float(wanted) for wanted in scales.split(",") if wanted.strip()]
+    if cost_only and (only or raw or not wanted_scales):
+        raise typer.BadParameter("--cost-only generates its CSVs, by --scales: it goes with neither --only nor --raw")
     if raw and (lacking := missing(raw)):
         raise typer.BadParameter(f"{raw} lacks {', '.join(lacking)}")
-    chosen = [contender for name, contender in CONTENDERS.items() if not only or name in only]
     limits = Limits(memory, timeout)
     with _work_folder(work) as folder:
-        csvs = raw.resolve() if raw else _made(folder, scale)
-        lines = order_lines(csvs)
-        console.print(
-            f"{lines:,} order_products lines. Memory is {MEMORY_KIND}, summed over each contender's processes.",
-            highlight=False,
-        )
-        runs, failed = _all_runs(chosen, csvs, folder, limits, repeat)
-        costs = {name: _median([run.cost for run in of_name]) for name, of_name in runs.items()}
-        uploads = [run.upload_seconds for run in runs.get(CHAIN, ()) if run.upload_seconds is not None]
-        console.print(contenders_table(costs, median(uploads) if uploads else None, failed))
+        runs: dict[str, list[Run]] = {}
+        failed: dict[str, str] = {}
+        costs: dict[str, Cost] = {}
+        lines: int | None = None
+        known: list[ScaleCost] = []
+        if not cost_only:
+            csvs = raw.resolve() if raw else _made(folder, scale)
+            lines = order_lines(csvs)
+            console.print(
+                f"{lines:,} order_products lines. Memory is {MEMORY_KIND}, summed over each contender's processes.",
+                highlight=False,
+            )
+            runs, failed = _all_runs(chosen, csvs, folder, limits, repeat)
+            costs = {name: _median([run.cost for run in of_name]) for name, of_name in runs.items()}
+            uploads = [run.upload_seconds for run in runs.get(CHAIN, ()) if run.upload_seconds is not None]
+            console.print(contenders_table(costs, median(uploads) if uploads else None, failed))
+            if CHAIN in runs and not raw:
+                known = [ScaleCost(scale, lines, costs[CHAIN].seconds)]
 
         disagreeing = _disagreements(runs)
         if disagreeing:
@@ -71,11 +85,8 @@ def main(
                 console.print(escape("\n".join(f"  {line}" for line in unlike)), highlight=False)
 
         by_scale: list[ScaleCost] = []
-        if CHAIN in runs and not disagreeing:
-            known = [] if raw else [ScaleCost(scale, lines, costs[CHAIN].seconds)]
-            by_scale, failed_scales = _chain_at(
-                [float(wanted) for wanted in scales.split(",") if wanted], known, folder, limits
-            )
+        if (cost_only or CHAIN in runs) and not disagreeing:
+            by_scale, failed_scales = _chain_at(wanted_scales, known, folder, limits)
             failed |= failed_scales
     if by_scale:
         console.print(scales_table(by_scale))
@@ -91,7 +102,7 @@ def main(
             },
             "memory_kind": MEMORY_KIND,
             "memory_limit": memory,
-            "scale": None if raw else scale,
+            "scale": None if raw or cost_only else scale,
             "lines": lines,
             "runs": {name: [asdict(run) for run in of_name] for name, of_name in runs.items()},
             "failed": failed,
@@ -101,6 +112,14 @@ def main(
         json_file.write_text(json.dumps(figures, indent=2) + "\n")
     if disagreeing or failed:
         raise typer.Exit(1)
+
+
+def _chosen(only: list[str]) -> list[Contender]:
+    """The contenders named, in the order they run in; all of them if none is."""
+    names = {name.strip() for part in only for name in part.split(",") if name.strip()}
+    if unknown := names - set(CONTENDERS):
+        raise typer.BadParameter(f"no contender {', '.join(sorted(unknown))}; there are {', '.join(CONTENDERS)}")
+    return [contender for name, contender in CONTENDERS.items() if not names or name in names]
 
 
 @contextmanager

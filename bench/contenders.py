@@ -62,7 +62,7 @@ class Peer(Contender):
     def run(self, raw: Path, out: Path, limits: Limits) -> Run:
         """Run the script; its tables are Parquet files, or folders of them."""
         tables = out / "tables"
-        command = [sys.executable, "-m", f"bench.peers.{self.name}_script", str(raw), str(tables)]
+        command = [sys.executable, "-m", f"bench.peers.{self.name.replace('-', '_')}_script", str(raw), str(tables)]
         cost = measure(
             [*command, "--memory", limits.memory],
             env=os.environ,
@@ -152,6 +152,7 @@ CONTENDERS: Mapping[str, Contender] = {
         Peer("polars", "Polars"),
         Peer("pandas", "pandas"),
         Peer("pyspark", "PySpark"),
+        Peer("duckdb-tuned", "DuckDB, tuned to this data"),
     )
 }
 """Every contender by its name, in the order they run in."""

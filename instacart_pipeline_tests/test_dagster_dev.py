@@ -8,6 +8,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -53,19 +54,19 @@ class Up:
         """Whether the UI's server is there."""
         assert self.process.poll() is None, self.log.read_text()
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/server_info", timeout=5) as response:  # noqa: S310
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/server_info", timeout=5) as response:
                 return bool(json.load(response)["dagster_webserver_version"])
         except OSError:
             return False
 
     def ask(self, query: str, **variables: Any) -> Any:
         """The data that GraphQL answers with."""
-        request = urllib.request.Request(  # noqa: S310
+        request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}/graphql",
             json.dumps({"query": query, "variables": variables}).encode(),
             {"Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310  # our own server
             answer = json.load(response)
         assert "errors" not in answer, answer
         return answer["data"]
@@ -98,11 +99,9 @@ class Up:
         """The command lines of living processes on this home, this test's own aside."""
         found = []
         for process in psutil.process_iter():
-            try:
+            with suppress(psutil.Error):  # it ended meanwhile
                 if process.environ().get("INSTACART_HOME") == str(self.home) and process.status() != "zombie":
                     found.append(" ".join(process.cmdline()))
-            except psutil.Error:
-                continue
         return found
 
 

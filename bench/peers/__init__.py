@@ -1,7 +1,8 @@
-"""The peers: the chain's work as a good engineer would write it by hand, a script a tool.
+"""The peers: the chain's tables written by hand, a plain script a tool, and one tuned to this data.
 
-Belongs here: scripts that read the Kaggle CSVs and write the feature tables, all with the same plan (see bench/README.md),
-so that what differs is the tool. Doesn't: validation, history, orchestration: what the platform adds is what is measured.
+Belongs here: scripts that read the Kaggle CSVs and write the feature tables, each straight from order_products_prior by its
+own definition; duckdb_tuned_script alone takes short cuts. Doesn't: validation, history, orchestration: what the platform
+adds is what is measured.
 """
 
 from __future__ import annotations

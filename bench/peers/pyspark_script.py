@@ -14,10 +14,10 @@ from pyspark.sql import functions as F  # noqa: N812  # as every Spark script ca
 from bench.peers import arguments
 
 ORDERS = """
-    order_id INT, user_id INT, eval_set STRING, order_number INT, order_dow INT, order_hour_of_day INT,
+    order_id BIGINT, user_id BIGINT, eval_set STRING, order_number INT, order_dow INT, order_hour_of_day INT,
     days_since_prior_order DOUBLE
 """
-LINES = "order_id INT, product_id INT, add_to_cart_order INT, reordered INT"
+LINES = "order_id BIGINT, product_id BIGINT, add_to_cart_order INT, reordered INT"
 
 
 def local_session(spilled: Path) -> SparkSession:
@@ -37,7 +37,7 @@ def local_session(spilled: Path) -> SparkSession:
 
 
 def build(raw: Path, out: Path, memory: str) -> None:  # noqa: ARG001  # all peers are called alike
-    """Write every table as a folder of Parquet files; a later table reads the folders of the earlier ones."""
+    """Write every table as a folder of Parquet files; features read order_products_prior's, the result the features'."""
     spark = local_session(out / "spilled")
 
     def read(name: str, schema: str) -> DataFrame:
@@ -59,45 +59,44 @@ def build(raw: Path, out: Path, memory: str) -> None:  # noqa: ARG001  # all pee
         .select("order_id", "user_id")
         .join(read("order_products__train", LINES), "order_id"),
     )
-    up = written(
-        "up_features",
-        prior.groupBy("user_id", "product_id").agg(
-            F.count("*").alias("up_orders"),
-            F.min("order_number").alias("up_first_order"),
-            F.max("order_number").alias("up_last_order"),
-            F.avg("add_to_cart_order").alias("up_average_cart_position"),
-        ),
-    )
     user_1 = written(
         "user_features_1",
-        prior.select("order_id", "user_id", "order_number", "days_since_prior_order")
+        prior.select("user_id", "order_number", "days_since_prior_order")
         .distinct()
         .groupBy("user_id")
         .agg(
-            F.max("order_number").alias("user_orders"),
+            F.max("order_number").cast("bigint").alias("user_orders"),
             F.sum("days_since_prior_order").alias("user_period"),
             F.avg("days_since_prior_order").alias("user_mean_days_since_prior"),
         ),
     )
     user_2 = written(
         "user_features_2",
-        prior.groupBy("user_id")
-        .agg(
+        prior.groupBy("user_id").agg(
             F.count("*").alias("user_total_products"),
+            F.countDistinct("product_id").alias("user_distinct_products"),
             F.expr("sum(reordered) / nullif(count_if(order_number > 1), 0)").alias("user_reorder_ratio"),
-        )
-        .join(up.groupBy("user_id").agg(F.count("*").alias("user_distinct_products")), "user_id")
-        .select("user_id", "user_total_products", "user_distinct_products", "user_reorder_ratio"),
+        ),
+    )
+    up = written(
+        "up_features",
+        prior.groupBy("user_id", "product_id").agg(
+            F.count("*").alias("up_orders"),
+            F.min("order_number").cast("bigint").alias("up_first_order"),
+            F.max("order_number").cast("bigint").alias("up_last_order"),
+            F.avg("add_to_cart_order").alias("up_average_cart_position"),
+        ),
     )
     products = written(
         "prd_features",
-        prior.groupBy("product_id")
-        .agg(F.count("*").alias("prod_orders"), F.sum("reordered").alias("prod_reorders"))
-        .join(
-            up.groupBy("product_id").agg(
-                F.count("*").alias("prod_first_orders"), F.expr("count_if(up_orders >= 2)").alias("prod_second_orders")
-            ),
-            "product_id",
+        prior.groupBy("user_id", "product_id")
+        .agg(F.count("*").alias("n"), F.sum("reordered").alias("reorders"))
+        .groupBy("product_id")
+        .agg(
+            F.sum("n").alias("prod_orders"),
+            F.sum("reorders").alias("prod_reorders"),
+            F.count("*").alias("prod_first_orders"),
+            F.expr("count_if(n > 1)").alias("prod_second_orders"),
         ),
     )
     written(

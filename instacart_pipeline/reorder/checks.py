@@ -72,15 +72,16 @@ def build_checks(days: DailyPartitionsDefinition, *, tolerance: float) -> list[A
             now, before = catalog.find(table, dt), catalog.find(table, day_before)
             if now is None:
                 continue
-            change = now.rows / before.rows - 1 if before and before.rows else 0.0
+            rows_before = before.rows if before else now.rows
+            change = now.rows / rows_before - 1 if rows_before else float("inf") if now.rows else 0.0
             yield AssetCheckResult(
                 asset_key=asset_key(table),
                 check_name="row_count_near_the_day_before",
                 passed=abs(change) <= tolerance,
                 severity=AssetCheckSeverity.WARN,
-                description=f"{now.rows:,} rows, {change:+.1%} against {day_before}."
-                if before
-                else f"{now.rows:,} rows; nothing to compare with, as {day_before} was not built.",
+                description=f"{now.rows:,} rows; nothing to compare with, as {day_before} was not built."
+                if before is None
+                else f"{now.rows:,} rows, {change:+.1%} against {day_before}.",
                 metadata={"rows": now.rows, "rows_the_day_before": before.rows if before else 0},
             )
 

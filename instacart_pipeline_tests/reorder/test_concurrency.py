@@ -122,7 +122,9 @@ def test_two_crawls_of_one_upload_agree_on_its_version(platform: Platform, uploa
     assert [platform.catalog.current(table, DT).name for table in t.STAGED] == versions
 
 
-@pytest.mark.parametrize("table", [t.ORDERS, t.ORDER_PRODUCTS_PRIOR, t.UP_FEATURES, t.RESULT_TABLE], ids=lambda t: str(t.name))
+@pytest.mark.parametrize(
+    "table", [t.ORDERS, t.ORDER_PRODUCTS_PRIOR, t.UP_FEATURES, t.RESULT_TABLE], ids=lambda t: str(t.name)
+)
 def test_an_older_run_that_ends_last_leaves_the_newer_result(
     platform: Platform, upload_folder: Path, replacement: Path, alone: tuple[Tables, Tables], table: TableContract
 ) -> None:
@@ -146,21 +148,22 @@ def test_a_superseded_run_says_so_and_drops_its_work(
         assert platform.run().success
         outcome = older.result()
     assert outcome.success
-    assert list(current_folder(platform, t.RESULT_TABLE).parent.iterdir()) == [
-        current_folder(platform, t.RESULT_TABLE)
-    ]
+    assert list(current_folder(platform, t.RESULT_TABLE).parent.iterdir()) == [current_folder(platform, t.RESULT_TABLE)]
 
 
-def test_tables_of_different_uploads_are_not_joined(
-    platform: Platform, upload_folder: Path, replacement: Path
-) -> None:
+def test_tables_of_different_uploads_are_not_joined(platform: Platform, upload_folder: Path, replacement: Path) -> None:
     platform.upload(upload_folder)
     with run_held_at(platform, t.ORDER_PRODUCTS, "after_publish") as older:
         platform.upload(replacement)
-        run_killed_at(platform, t.ORDERS, "after_publish")  # orders are the new upload's, order_products still the old one's
+        run_killed_at(
+            platform, t.ORDERS, "after_publish"
+        )  # orders are the new upload's, order_products still the old one's
         outcome = older.result()
     assert not outcome.success
-    assert "come from different uploads of reorder_staging.orders" in outcome.errors["reorder__curated__order_products_prior"]
+    assert (
+        "come from different uploads of reorder_staging.orders"
+        in outcome.errors["reorder__curated__order_products_prior"]
+    )
     assert "Run the whole day once more." in outcome.errors["reorder__curated__order_products_prior"]
     assert platform.catalog.find(t.ORDER_PRODUCTS_PRIOR, DT) is None
 
@@ -188,7 +191,9 @@ def test_lines_of_a_new_upload_are_not_admitted_beside_orders_of_the_old_one(
     assert platform.catalog.find(t.ORDER_PRODUCTS_PRIOR, DT) is None
 
 
-def test_a_file_replaced_while_it_is_read_is_refused(platform: Platform, upload_folder: Path, replacement: Path) -> None:
+def test_a_file_replaced_while_it_is_read_is_refused(
+    platform: Platform, upload_folder: Path, replacement: Path
+) -> None:
     platform.upload(upload_folder)
     with run_held_at(platform, t.ORDERS, "while_writing") as run:
         platform.upload(replacement)

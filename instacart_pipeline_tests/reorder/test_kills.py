@@ -29,9 +29,7 @@ class Shop:
     def tables(self) -> Tables:
         """Every row a reader finds by way of the catalog, sorted."""
         return {
-            table.name: sorted(
-                pq.read_table(self.platform.catalog.current(table, DT).location).to_pylist(), key=lambda row: str(row)
-            )
+            table.name: sorted(pq.read_table(self.platform.catalog.current(table, DT).location).to_pylist(), key=str)
             for table in MADE
         }
 

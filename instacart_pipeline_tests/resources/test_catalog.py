@@ -58,7 +58,7 @@ def test_an_empty_catalog_has_nothing_and_says_so(catalog: Catalog) -> None:
 
 def test_a_table_comes_back_as_it_was_put(open_catalog: OpenCatalog) -> None:
     told = CatalogTable(
-        "shop_curated", "orders", (("id", "bigint"),), "/lake/o", 'Größe; "quoted" \'n\' \n', ("dt",), {"a.b": "ü'"}
+        "shop_curated", "orders", (("id", "bigint"),), "/lake/o", "Größe; \"quoted\" 'n' \n", ("dt",), {"a.b": "ü'"}
     )
     open_catalog().put_table(told)
     assert open_catalog().table("shop_curated", "orders") == told
@@ -92,7 +92,13 @@ def test_partitions_are_sorted_by_day_whenever_they_came(catalog: Catalog) -> No
 
 def test_a_version_comes_back_as_it_was_published(catalog: Catalog) -> None:
     told = Version(
-        "v1", "/lake/v1", 3, 99, {"shop_staging.orders": "v0"}, (Outcome("in_range", 2, "2 rows."),), {"listing": "é'\"\n"}
+        "v1",
+        "/lake/v1",
+        3,
+        99,
+        {"shop_staging.orders": "v0"},
+        (Outcome("in_range", 2, "2 rows."),),
+        {"listing": "é'\"\n"},
     )
     assert catalog.publish("shop_curated", "orders", DT, told) == told
     assert current(catalog) == told
@@ -120,7 +126,9 @@ def test_older_inputs_do_not_replace_newer_ones(catalog: Catalog) -> None:
 
 def test_one_upload_catalogued_twice_keeps_its_first_version(catalog: Catalog) -> None:
     def crawled(name: str, listing: str) -> Version:
-        return catalog.publish("shop_staging", "orders", DT, Version(name, "/raw/orders", -1, 9, facts={"listing": listing}))
+        return catalog.publish(
+            "shop_staging", "orders", DT, Version(name, "/raw/orders", -1, 9, facts={"listing": listing})
+        )
 
     assert [crawled("v1", "a").name, crawled("v2", "a").name, crawled("v3", "b").name] == ["v1", "v1", "v3"]
 
@@ -144,7 +152,9 @@ def test_a_dropped_partition_is_gone_and_dropping_it_again_is_no_error(catalog: 
 
 def test_a_day_that_is_not_built_says_how_to_build_it(catalog: Catalog) -> None:
     assert catalog.find(t.ORDERS, DT) is None
-    with pytest.raises(TableNotFound, match=r"reorder_curated.orders has no partition dt=2026-11-20. Build it with `instacart-"):
+    with pytest.raises(
+        TableNotFound, match=r"reorder_curated.orders has no partition dt=2026-11-20. Build it with `instacart-"
+    ):
         catalog.current(t.ORDERS, DT)
 
 
@@ -169,7 +179,9 @@ def test_of_many_writers_at_once_none_loses_an_update(open_catalog: OpenCatalog)
     assert [writer.exitcode for writer in writers] == [0] * WRITERS
     last = current(open_catalog())
     known = [last.location, *(location for location, _ in last.retired)]
-    assert sorted(known) == sorted(f"/lake/{writer}-{number}" for writer in range(WRITERS) for number in range(PUBLISHES))
+    assert sorted(known) == sorted(
+        f"/lake/{writer}-{number}" for writer in range(WRITERS) for number in range(PUBLISHES)
+    )
 
 
 def _die_in_a_transaction(open_catalog: OpenCatalog) -> None:

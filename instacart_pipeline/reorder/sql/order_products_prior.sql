@@ -1,7 +1,7 @@
 -- What was bought before the target order: one row a line of a prior order, with its order's columns.
 SELECT orders.order_id,
        orders.user_id,
-       orders.eval_set,
+       'prior' AS eval_set,  -- by the condition below; a constant is not carried through join and sort
        orders.order_number,
        orders.order_dow,
        orders.order_hour_of_day,

@@ -1,7 +1,7 @@
 -- The labels: what was bought in the target order, of the users whose basket is known.
 SELECT orders.order_id,
        orders.user_id,
-       orders.eval_set,
+       'train' AS eval_set,  -- by the condition below; a constant is not carried through join and sort
        orders.order_number,
        orders.order_dow,
        orders.order_hour_of_day,

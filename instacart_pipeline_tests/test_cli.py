@@ -1,0 +1,233 @@
+"""The command line as a user meets it: each call a process of its own, on a home that is built once."""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from instacart_pipeline.reorder import tables as t
+from instacart_pipeline_tests.platform import DT, write_upload
+
+PROGRAM = str(Path(sys.executable).with_name("instacart-pipeline"))
+COMMANDS = (
+    "",
+    "generate",
+    "generate reorder",
+    "upload",
+    "upload reorder",
+    "run",
+    "run reorder",
+    "sql",
+    "tables",
+    "sweep",
+    "up",
+)
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a call printed, and the code it ended with."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+def call(home: Path, *arguments: str | Path, **settings: str) -> Told:
+    inherited = {name: v for name, v in os.environ.items() if not name.startswith(("INSTACART_", "DAGSTER_"))}
+    environment = {**inherited, "INSTACART_HOME": str(home), **settings}
+    ended = subprocess.run(
+        [PROGRAM, *arguments], env=environment, check=False, capture_output=True, text=True, timeout=120
+    )
+    assert "Traceback" not in ended.stdout + ended.stderr
+    return Told(ended.returncode, ended.stdout, ended.stderr)
+
+
+@pytest.fixture(scope="session")
+def upload(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_upload(tmp_path_factory.mktemp("cli") / "upload")
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory, upload: Path) -> tuple[Path, Told, Told]:
+    """A home with one day built by the command line, and what it said to the upload and to the run."""
+    home = tmp_path_factory.mktemp("home")
+    uploaded = call(home, "upload", "reorder", upload, "--dt", DT)
+    return home, uploaded, call(home, "run", "reorder", "--dt", DT, "--json")
+
+
+@pytest.fixture(scope="session")
+def home(built: tuple[Path, Told, Told]) -> Path:
+    return built[0]
+
+
+def test_an_upload_lists_its_files(built: tuple[Path, Told, Told]) -> None:
+    _, uploaded, _ = built
+    assert uploaded.code == 0
+    assert uploaded.out.count("written") == 6
+    assert "order_products__prior.csv" in uploaded.out
+    assert uploaded.err == ""
+
+
+def test_a_run_tells_of_every_table_as_json(built: tuple[Path, Told, Told]) -> None:
+    home, _, ran = built
+    assert ran.code == 0, ran.err
+    report = ran.json
+    assert (report["success"], report["dt"], report["errors"], report["failed_checks"]) == (True, DT, [], [])
+    assert {asset["asset"] for asset in report["assets"]} == {"/".join(table.asset_key) for table in t.TABLES}
+    assert report["checks_passed"] > 20
+    assert all(asset["location"].startswith(f"{home}/lake/") for asset in report["assets"])
+
+
+def test_a_run_tells_of_every_table_as_a_table(home: Path) -> None:
+    ran = call(home, "run", "reorder", "--dt", DT)
+    assert ran.code == 0
+    assert "reorder/sandbox/result_table" in ran.out
+    assert "succeeded in" in ran.err
+
+
+def test_the_same_upload_again_changes_nothing(home: Path, upload: Path) -> None:
+    again = call(home, "upload", "reorder", upload, "--dt", DT)
+    assert again.out.count("unchanged") == 6
+    assert "written" not in again.out
+
+
+def test_an_upload_says_what_is_ignored_and_what_still_lacks(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "aisles.csv").write_text("aisle_id,aisle\n1,tea\n")
+    (tmp_path / "notes.txt").write_text("x")
+    told = call(home, "upload", "reorder", tmp_path, "--dt", "2026-11-10")
+    assert told.code == 0
+    assert "Ignored, as no table's file: notes.txt." in told.err
+    assert "The day still lacks departments, products, orders, order_products" in told.err
+
+
+QUERY = f"SELECT aisle_id, aisle FROM reorder_curated.aisles WHERE dt = '{DT}' ORDER BY aisle_id"
+
+
+def test_sql_prints_json(home: Path) -> None:
+    told = call(home, "sql", QUERY, "--format", "json")
+    assert told.json[:2] == [{"aisle_id": 1, "aisle": "fresh fruits"}, {"aisle_id": 2, "aisle": "cheeses, specialty"}]
+    assert told.err == ""
+
+
+def test_sql_prints_csv(home: Path) -> None:
+    told = call(home, "sql", QUERY, "--format", "csv")
+    assert list(csv.reader(io.StringIO(told.out)))[:3] == [
+        ["aisle_id", "aisle"],
+        ["1", "fresh fruits"],
+        ["2", "cheeses, specialty"],
+    ]
+
+
+def test_sql_prints_a_table_and_says_when_there_is_more(home: Path) -> None:
+    told = call(home, "sql", QUERY, "--limit", "2")
+    assert "cheeses, specialty" in told.out
+    assert "tea" not in told.out
+    assert told.err.startswith("2 rows (there are more; raise --limit, or use --format csv)")
+
+
+def test_tables_are_listed(home: Path) -> None:
+    listed = call(home, "tables", "--json").json
+    assert {table.qualified_name for table in t.TABLES} <= {table["table"] for table in listed}
+    assert all(table["days"] == [DT] for table in listed if table["table"] == t.RESULT_TABLE.qualified_name)
+    assert "reorder_sandbox.result_table" in call(home, "tables").out
+
+
+def test_a_table_is_described(home: Path) -> None:
+    told = call(home, "tables", t.RESULT_TABLE.qualified_name, "--json").json
+    assert tuple(told["columns"]) == t.RESULT_TABLE.column_names
+    assert [day["dt"] for day in told["days"]] == [DT]
+    assert "up_order_rate_since_first_order" in call(home, "tables", t.RESULT_TABLE.qualified_name).out
+
+
+def test_sweep_finds_nothing_after_good_runs(home: Path) -> None:
+    assert call(home, "sweep").err == "Nothing to remove.\n"
+
+
+WRONG = {
+    "an unknown table": (
+        ("tables", "reorder_curated.nothing"),
+        "TableNotFound: The catalog has no table reorder_curated.nothing. There is reorder_",
+    ),
+    "a query of an unknown table": (
+        ("sql", "SELECT 1 FROM reorder_curated.nothing"),
+        "TableNotFound: The catalog has no table reorder_curated.nothing. There is reorder_",
+    ),
+    "a day that is none": (
+        ("run", "reorder", "--dt", "yesterday"),
+        "InputInvalid: 'yesterday' is not a day. Write it as 2026-11-20.",
+    ),
+    "a day before the first": (
+        ("run", "reorder", "--dt", "2025-12-31"),
+        "InputInvalid: There is no day 2025-12-31: days run from 2026-01-01 to",
+    ),
+    "a folder that is not there": (
+        ("upload", "reorder", "/nowhere", "--dt", DT),
+        "InputInvalid: /nowhere is not a folder.",
+    ),
+    "SQL that is none": (("sql", "SELEC 1"), "UnsupportedSql: "),
+    "a statement that writes": (("sql", "DROP TABLE reorder_curated.aisles"), "UnsupportedSql: "),
+    "an unknown column": (
+        ("sql", f"SELECT nothing FROM reorder_curated.aisles WHERE dt = '{DT}'"),
+        "Column 'nothing' could not be resolved",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_an_error_is_its_text_alone_and_ends_with_1(home: Path, what: str) -> None:
+    arguments, text = WRONG[what]
+    told = call(home, *arguments)
+    assert told.code == 1
+    assert text in told.err
+    assert told.out == ""
+
+
+def test_a_run_without_an_upload_names_what_is_missing(home: Path) -> None:
+    told = call(home, "run", "reorder", "--dt", "2026-11-01")
+    assert told.code == 1
+    assert "reorder upload of 2026-11-01 lacks aisles, departments, products, orders, order_products" in told.err
+
+
+def test_a_failed_run_as_json_says_so_too(home: Path) -> None:
+    told = call(home, "run", "reorder", "--dt", "2026-11-01", "--json")
+    assert told.code == 1
+    assert told.json["success"] is False
+    assert told.json["errors"][0][1].startswith("UploadIncomplete: reorder upload of 2026-11-01 lacks")
+
+
+def test_a_folder_without_files_of_the_system_says_what_they_are_called(home: Path, tmp_path: Path) -> None:
+    told = call(home, "upload", "reorder", tmp_path, "--dt", DT)
+    assert told.code == 1
+    assert "Its files are named aisles.csv, departments.csv" in told.err
+
+
+def test_a_wrong_setting_is_told_by_every_command_that_reads_it(home: Path) -> None:
+    for arguments in (["tables"], ["sql", "SELECT 1"], ["run", "reorder", "--dt", DT], ["sweep"], ["up"]):
+        told = call(home, *arguments, INSTACART_MEMORY="much", INSTACART_THREADS="x")
+        assert told.code == 1
+        assert "INSTACART_MEMORY='much'" in told.err
+        assert "INSTACART_THREADS='x'" in told.err
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command or "no command")
+def test_every_command_explains_itself(tmp_path: Path, command: str) -> None:
+    told = call(tmp_path, *command.split(), "--help")
+    assert told.code == 0
+    assert "Usage: instacart-pipeline" in told.out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_command_is_told_with_code_2(tmp_path: Path) -> None:
+    assert call(tmp_path, "fly").code == 2
