@@ -24,6 +24,7 @@ from bench.agreement import SUMMED, differences
 from bench.contenders import Contender, Limits, Run
 from bench.measure import CommandFailed, Cost, measure
 from bench.report import ScaleCost, verdicts
+from instacart_pipeline.reorder.tables import DERIVED, ORDER_PRODUCTS_TRAIN
 
 pytest.importorskip("polars", reason="the benchmark's peers are not installed (extra: bench)")
 
@@ -120,7 +121,7 @@ def assert_same_tables(folder: Path, expected: Path) -> None:
                 assert got_row[column] == same, f"{table}.{column} of {want_row}"
 
 
-@pytest.mark.parametrize("peer", ["polars", "pandas"])
+@pytest.mark.parametrize("peer", ["polars", "pandas", "duckdb_tuned"])
 def test_a_peer_computes_the_tables_of_the_floor(peer: str, raw: Path, floor: Path, tmp_path: Path) -> None:
     assert_same_tables(run_peer(peer, raw, tmp_path), floor)
 
@@ -132,6 +133,20 @@ def test_the_spark_peer_computes_the_tables_of_the_floor(raw: Path, floor: Path,
     if not (shutil.which("java") or os.environ.get("JAVA_HOME")):
         pytest.skip("this machine has no Java")
     assert_same_tables(run_peer("pyspark", raw, tmp_path), floor)
+
+
+def test_the_floor_keeps_ids_and_counts_in_the_types_of_the_contracts(floor: Path) -> None:
+    contracts = {table.name: table for table in DERIVED} | {"train_labels": ORDER_PRODUCTS_TRAIN}
+    for name in KEYS:
+        with duckdb.connect() as db:
+            types = {
+                str(column): str(type_).lower()
+                for column, type_, *_ in db.execute(f"DESCRIBE FROM '{floor / name}.parquet'").fetchall()
+            }
+        wanted = {column.name: column.type for column in contracts[name].columns if column.name in types}
+        assert set(wanted) == set(types), name
+        sql_types = {"string": "varchar", "int": "integer"}
+        assert types == {column: sql_types.get(type_, type_) for column, type_ in wanted.items()}, name
 
 
 def test_the_floor_counts_what_a_user_bought(floor: Path) -> None:
@@ -267,11 +282,20 @@ def run_bench(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_the_benchmark_writes_its_figures_and_leaves_no_outputs(raw: Path, tmp_path: Path) -> None:
     figures, work = tmp_path / "figures.json", tmp_path / "work"
     done = run_bench(
-        "--raw", str(raw), "--only", "duckdb", "--only", "polars", "--work", str(work), "--json", str(figures)
+        "--raw",
+        str(raw),
+        "--only",
+        "duckdb,duckdb-tuned",
+        "--only",
+        "polars",
+        "--work",
+        str(work),
+        "--json",
+        str(figures),
     )
     assert done.returncode == 0, done.stdout + done.stderr
     written_figures = json.loads(figures.read_text())
-    assert set(written_figures["runs"]) == {"duckdb", "polars"}
+    assert list(written_figures["runs"]) == ["duckdb", "polars", "duckdb-tuned"]
     (run,) = written_figures["runs"]["duckdb"]
     assert run["cost"]["seconds"] > 0
     assert math.isclose(run["totals"]["prd_features"]["prod_orders"], run["totals"]["up_features"]["up_orders"])
@@ -282,12 +306,12 @@ def test_a_contender_that_fails_is_shown_and_does_not_stop_the_next(raw: Path, t
     damaged = tmp_path / "damaged"
     shutil.copytree(raw, damaged)
     with (damaged / "order_products__train.csv").open("a") as file:
-        file.write("1,not a product,1,0\n")
+        file.write("1,not a product,1,0,one field too many\n")
     done = run_bench("--raw", str(damaged), "--only", "duckdb", "--only", "pandas")
     assert done.returncode == 1
     assert "duckdb failed" in done.stdout
     assert "pandas failed" in done.stdout
-    assert "not a product" in done.stdout
+    assert "Expected 4 fields" in done.stdout
 
 
 class Claimant(Contender):
@@ -313,6 +337,27 @@ def test_contenders_that_disagree_fail_the_benchmark(
     assert "pandas, with" in printed
     assert "result_table.row_count: 100 and 99" in printed
     assert "polars, with" not in printed
+
+
+def test_the_cost_per_line_can_be_measured_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    claimants = {"duckdb": Claimant("duckdb", 100), "chain": Claimant("chain", 100)}
+    monkeypatch.setattr("bench.__main__.CONTENDERS", claimants)
+    figures = tmp_path / "figures.json"
+    main(cost_only=True, scales="0.001,0.002", work=tmp_path, json_file=figures)
+    measured = json.loads(figures.read_text())
+    assert measured["runs"] == {}
+    assert [cost["scale"] for cost in measured["chain_by_scale"]] == [0.001, 0.002]
+    assert "Feature tables from CSV" not in capsys.readouterr().out
+
+
+def test_an_unknown_contender_and_cost_only_of_contenders_are_refused(raw: Path) -> None:
+    unknown = run_bench("--raw", str(raw), "--only", "duckdb,dukdb")
+    assert unknown.returncode == 2
+    assert "no contender dukdb" in unknown.stderr
+    assert run_bench("--cost-only", "--scales", "0.001", "--only", "duckdb").returncode == 2
+    assert run_bench("--cost-only").returncode == 2  # run_bench asks for no scales
 
 
 def test_a_folder_without_all_files_is_refused_before_anything_runs(raw: Path, tmp_path: Path) -> None:

@@ -187,7 +187,7 @@ def test_lines_of_a_new_upload_are_not_admitted_beside_orders_of_the_old_one(
         platform.upload(replacement)
         run_killed_at(platform, t.STAGED[-1], "after_publish")  # the new upload is in the catalog, none of it admitted
         outcome = older.result()
-    assert not outcome.success
+    assert "come from different uploads of reorder_staging.orders" in outcome.errors["reorder__curated__order_products"]
     assert platform.catalog.find(t.ORDER_PRODUCTS_PRIOR, DT) is None
 
 

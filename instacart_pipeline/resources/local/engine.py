@@ -51,11 +51,22 @@ def schema_at(catalog: Catalog, query: Query) -> dict[str, dict[str, dict[str, s
     return schema
 
 
-def register(connection: DuckDBPyConnection, catalog: Catalog, query: Query, dt: str | None = None) -> None:
-    """Make the tables a query reads known to DuckDB as views, all their days or `dt` alone."""
+def register(
+    connection: DuckDBPyConnection,
+    catalog: Catalog,
+    query: Query,
+    dt: str | None = None,
+    inputs: Mapping[str, Version] | None = None,
+) -> None:
+    """Make the tables a query reads known to DuckDB as views: all their days, or `dt` alone at the versions `inputs`."""
     for database, name in query.tables():
         table = catalog.table(database, name)
-        partitions = catalog.partitions(database, name, dt)
+        if dt is not None and inputs is not None:
+            # Not what the catalog says by now: rows and lineage must be of one and the same version.
+            version = inputs[table.qualified_name]
+            partitions: Sequence[Partition] = [Partition(dt, version.location, version.parameters())]
+        else:
+            partitions = catalog.partitions(database, name)
         connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{database}"')
         connection.execute(f'CREATE OR REPLACE VIEW "{database}"."{name}" AS {_relation(table, partitions)}')
 
@@ -77,7 +88,7 @@ def build(
     inputs = inputs_of(lake.catalog, query, dt)
     lineage = lineage_of(inputs)
     with lake.new_version(target, dt) as folder, lake.engine() as connection:
-        register(connection, lake.catalog, query, dt)
+        register(connection, lake.catalog, query, dt, inputs)
         write(connection, query.render("duckdb", schema_at(lake.catalog, query)), target, folder.path, files)
         return finish(lake, connection, target, dt, folder, lineage, started, service or {})
 
@@ -99,6 +110,8 @@ def write(connection: DuckDBPyConnection, select: str, target: TableContract, fo
         path.rename(folder / f"part-{number:05}.parquet")
     for emptied in folder.glob("part=*"):
         emptied.rmdir()
+    if not any(folder.glob("*.parquet")):
+        write(connection, select, target, folder)  # no row went to any part, but a table has a file all the same
 
 
 def finish(

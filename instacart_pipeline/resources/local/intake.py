@@ -48,6 +48,9 @@ class LocalIntake(Intake):
         self._hold_columns(target, files)
         references = {c.references.table for c in target.columns if c.references}
         inputs = {table.qualified_name: self.lake.catalog.current(table, dt) for table in references}
+        # A table looked up in another must come from the upload that is in the catalog now, as this one does.
+        uploads = [table.moved_to(staged.database) for table in references]
+        inputs |= {table.qualified_name: self.lake.catalog.current(table, dt) for table in uploads}
         lineage = lineage_of({staged.qualified_name: upload, **inputs})
         with self.lake.new_version(target, dt) as folder, self.lake.engine() as connection:
             sifted, rows, outcomes = self._read(connection, files, target, dt, folder.path)
