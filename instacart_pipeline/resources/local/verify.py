@@ -6,7 +6,7 @@ Belongs here: counting the rows that break each rule of lake/rules.py. Every cou
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.rules import Outcome, Rule, rules_of
@@ -14,7 +14,9 @@ from instacart_pipeline.resources.local.duckdb_sql import one_row, quoted
 from instacart_pipeline.resources.local.lake import LocalLake
 
 if TYPE_CHECKING:
+    import numpy as np
     from duckdb import DuckDBPyConnection
+    from numpy.typing import NDArray
 
 _INTEGERS = ("int", "bigint")
 _INT64 = 1 << 63
@@ -135,6 +137,6 @@ def _neighbours_alike(connection: DuckDBPyConnection, select: str) -> int:
 
     Sorting 8-byte integers in place takes a quarter of the time and memory of a hash table over the same rows.
     """
-    values = connection.execute(select).fetchnumpy()["packed"]
+    values = cast("NDArray[np.int64]", connection.execute(select).fetchnumpy()["packed"])
     values.sort()
     return int((values[1:] == values[:-1]).sum())
