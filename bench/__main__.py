@@ -45,7 +45,7 @@ def main(
     raw: Annotated[Path | None, typer.Option(help="Use these CSVs instead of generating.", exists=True)] = None,
     work: Annotated[Path | None, typer.Option(help="Keep the generated CSVs here for a next time.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the raw figures here.")] = None,
-    memory: Annotated[str, typer.Option(help="Memory of the chain and of the DuckDB script.")] = "1500MB",
+    memory: Annotated[str, typer.Option(help="Memory of the chain and of the DuckDB script.")] = "2GB",
     repeat: Annotated[int, typer.Option(help="Runs of each contender, in turns; the median counts.", min=1)] = 1,
     timeout: Annotated[float, typer.Option(help="Seconds after which a contender is stopped.")] = 3600,
 ) -> None:

@@ -11,7 +11,9 @@ from typing import Literal
 
 from instacart_pipeline.lake.contracts import TableContract
 
-Kind = Literal["not_null", "in_range", "allowed_values", "unique", "references", "rows_accounted", "rejects_within_limit"]
+Kind = Literal[
+    "not_null", "in_range", "allowed_values", "unique", "references", "rows_accounted", "rejects_within_limit"
+]
 
 
 @dataclass(frozen=True)
@@ -63,11 +65,15 @@ def rules_of(table: TableContract) -> tuple[Rule, ...]:
         rules.append(Rule("in_range", "in_range", tuple(c.name for c in bounded), f"In range: {ranges}."))
     if listed := [column for column in columns if column.one_of]:
         choices = "; ".join(f"{c.name} one of {', '.join(c.one_of)}" for c in listed if c.one_of)
-        rules.append(Rule("allowed_values", "allowed_values", tuple(c.name for c in listed), f"Only known values: {choices}."))
+        rules.append(
+            Rule("allowed_values", "allowed_values", tuple(c.name for c in listed), f"Only known values: {choices}.")
+        )
     for names in table.unique_sets:
         text = f"No two rows share ({', '.join(names)})."
         rules.append(Rule(f"unique_{'_'.join(names)}", "unique", names, text))
     if pointing := [column for column in columns if column.references]:
         targets = ", ".join(f"{c.name} in {c.references.table.qualified_name}" for c in pointing if c.references)
-        rules.append(Rule("references", "references", tuple(c.name for c in pointing), f"Foreign keys hold: {targets}."))
+        rules.append(
+            Rule("references", "references", tuple(c.name for c in pointing), f"Foreign keys hold: {targets}.")
+        )
     return tuple(rules)

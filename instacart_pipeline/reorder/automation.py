@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from dagster import (
     AssetSelection,
@@ -19,7 +20,6 @@ from dagster import (
     schedule,
     sensor,
 )
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.orchestration.arrival import Arrival, Memory
@@ -29,6 +29,10 @@ from instacart_pipeline.resources.catalog import Catalog
 from instacart_pipeline.resources.storage import Storage
 from instacart_pipeline.settings import Settings
 
+if TYPE_CHECKING:
+    # What define_asset_job gives has no public name.
+    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
 DAILY_JOB = "reorder_daily"
 FEATURES = (t.USER_FEATURES_1, t.USER_FEATURES_2, t.UP_FEATURES, t.PRD_FEATURES)
 
@@ -37,7 +41,7 @@ FEATURES = (t.USER_FEATURES_1, t.USER_FEATURES_2, t.UP_FEATURES, t.PRD_FEATURES)
 class Automation:
     """What starts runs."""
 
-    jobs: list[UnresolvedAssetJobDefinition]
+    jobs: list["UnresolvedAssetJobDefinition"]
     schedules: list[ScheduleDefinition]
     sensors: list[SensorDefinition]
 
@@ -62,7 +66,7 @@ def build_automation(days: DailyPartitionsDefinition, settings: Settings) -> Aut
 
 
 def _schedule(
-    job: UnresolvedAssetJobDefinition,
+    job: "UnresolvedAssetJobDefinition",
     cron: str,
     made: tuple[TableContract, ...],
     needed: tuple[TableContract, ...],
@@ -87,13 +91,13 @@ def _schedule(
             return SkipReason(f"{dt} waits for {', '.join(unbuilt)} to be built from its upload.")
         if all(arrival.is_built(dt, table) for table in made):
             return SkipReason(f"{dt} is built from its upload as it is.")
-        return RunRequest(partition_key=dt, tags={"upload": dt})
+        return RunRequest(partition_key=dt)
 
     return daily_run
 
 
 def _upload_sensor(
-    job: UnresolvedAssetJobDefinition, days: DailyPartitionsDefinition, settings: Settings
+    job: "UnresolvedAssetJobDefinition", days: DailyPartitionsDefinition, settings: Settings
 ) -> SensorDefinition:
     @sensor(
         name="reorder_uploads",

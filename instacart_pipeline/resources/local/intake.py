@@ -7,6 +7,7 @@ anything at all is wrong is it read a second time, as text, and sifted row by ro
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from instacart_pipeline.resources.catalog import CatalogTable
 from instacart_pipeline.resources.intake import Intake
 from instacart_pipeline.resources.local.csv_files import CsvFile, csv_files, raw_objects
 from instacart_pipeline.resources.local.csv_records import opened
+from instacart_pipeline.resources.local.duckdb_sql import duckdb_type
 from instacart_pipeline.resources.local.engine import write
 from instacart_pipeline.resources.local.lake import LocalLake
 from instacart_pipeline.resources.local.sift import EXACT_IN_DOUBLE, Sifted, sift
@@ -30,7 +32,9 @@ from instacart_pipeline.resources.storage import listing_digest
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-_CHUNK = 1 << 22
+_CHUNK = 1 << 20
+_DIGITS = b"0123456789,\r"
+_WHOLE = ("int", "bigint")
 
 
 class LocalIntake(Intake):
@@ -97,11 +101,13 @@ class LocalIntake(Intake):
     ) -> tuple[Sifted, int, tuple[Outcome, ...]]:
         import duckdb  # noqa: PLC0415  # engines are loaded where they are used
 
+        surveys = [survey(file.path) for file in files]
         # Whatever goes wrong with the quick reading, the sifting finds out what it was and says it in better words.
         with suppress(duckdb.Error):
-            write(connection, " UNION ALL ".join(_typed(file, target) for file in files), target, folder)
+            selects = (_typed(file, target, found.digits_only) for file, found in zip(files, surveys, strict=True))
+            write(connection, " UNION ALL ".join(selects), target, folder)
             rows, outcomes = verify(connection, self.lake, target, dt, folder)
-            if all(outcome.passed for outcome in outcomes) and rows == sum(count_records(file.path) for file in files):
+            if all(outcome.passed for outcome in outcomes) and rows == sum(found.records for found in surveys):
                 return Sifted(rows_in=rows), rows, outcomes
         with self.lake.scratch() as scratch:
             sifted = sift(connection, self.lake.catalog, files, target, dt, scratch, Path(self.lake.zones.zone("raw")))
@@ -131,43 +137,52 @@ class LocalIntake(Intake):
             self.lake.publish(rejects, dt, version)
 
 
-def count_records(path: Path) -> int:
-    """The number of records below the header, counted on bytes: line ends outside quotes. A blank line counts."""
-    count, quoted, last = 0, False, b"\n"
+@dataclass(frozen=True)
+class Survey:
+    """What a file's bytes alone say: its records below the header, and whether those are digits and commas only."""
+
+    records: int
+    digits_only: bool
+
+
+def survey(path: Path) -> Survey:
+    """Look at every byte of a file once: line ends outside quotes are counted, a blank line too."""
+    count, digits_only, quoted, last = 0, True, False, b"\n"
     with opened(path) as stream:
+        header = stream.readline()
         while chunk := stream.read(_CHUNK):
-            if not quoted and b'"' not in chunk:
-                count += chunk.count(b"\n")
+            rest = chunk.translate(None, _DIGITS) if digits_only else chunk
+            digits_only = digits_only and rest.count(b"\n") == len(rest)
+            if not quoted and b'"' not in rest:
+                count += rest.count(b"\n")
             else:
                 for position, part in enumerate(chunk.split(b'"')):
                     quoted = quoted if position == 0 else not quoted
                     count += 0 if quoted else part.count(b"\n")
             last = chunk[-1:]
-    return count - 1 + (last != b"\n")
+    return Survey(count + (last != b"\n"), digits_only and header.endswith(b"\n"))
 
 
-def _typed(file: CsvFile, target: TableContract) -> str:
+def _typed(file: CsvFile, target: TableContract, digits_only: bool) -> str:
     """A SELECT of the file's rows in their types that fails on the first value that isn't of its type.
 
-    Whole numbers are read as doubles and narrowed here: the reader itself would round 2.7 to 3 without a word.
+    Whole numbers are read as doubles and narrowed here: the reader itself would round 2.7 to 3 without a word. A file of
+    digits alone holds nothing to round, and is spared the detour.
     """
-    types = {
-        c.name: "VARCHAR" if c.type == "string" else "DOUBLE" if c.type in ("int", "bigint") else c.type
-        for c in target.columns
-    }
+    whole = () if digits_only else _WHOLE
+    types = {c.name: "DOUBLE" if c.type in whole else duckdb_type(c.type) for c in target.columns}
     columns = []
     for column in target.columns:
-        if column.type in ("int", "bigint"):
-            name = f'"{column.name}"'
+        name = f'"{column.name}"'
+        if column.type in whole:
             fits = f"{name} = floor({name}) AND abs({name}) < {EXACT_IN_DOUBLE}"
             columns.append(
                 f"CASE WHEN {fits} THEN {name}::{column.type} WHEN {name} IS NOT NULL THEN error('not whole') END AS {name}"
             )
         elif column.type in ("double", "date", "timestamp"):
-            name = f'"{column.name}"'
             columns.append(
                 f"CASE WHEN isfinite({name}) THEN {name} WHEN {name} IS NOT NULL THEN error('not finite') END AS {name}"
             )
         else:
-            columns.append(f'"{column.name}"')
+            columns.append(name)
     return f"SELECT {', '.join(columns)} FROM {file.relation(types)}"
