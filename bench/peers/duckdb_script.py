@@ -60,14 +60,15 @@ TABLES = {
     """,
     "prd_features": """
         SELECT product_id,
-               CAST(sum(n) AS BIGINT)         AS prod_orders,
-               CAST(sum(reorders) AS BIGINT)  AS prod_reorders,
-               count(*)                       AS prod_first_orders,
-               count(*) FILTER (WHERE n > 1) AS prod_second_orders
+               count(*)                                       AS prod_orders,
+               CAST(sum(reordered) AS BIGINT)                 AS prod_reorders,
+               count(*) FILTER (WHERE product_seq_time = 1) AS prod_first_orders,
+               count(*) FILTER (WHERE product_seq_time = 2) AS prod_second_orders
         FROM (
-            SELECT user_id, product_id, count(*) AS n, sum(reordered) AS reorders
+            SELECT product_id,
+                   reordered,
+                   row_number() OVER (PARTITION BY user_id, product_id ORDER BY order_number) AS product_seq_time
             FROM order_products_prior
-            GROUP BY user_id, product_id
         )
         GROUP BY product_id
     """,

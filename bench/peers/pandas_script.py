@@ -58,18 +58,18 @@ def build(raw: Path, out: Path, memory: str) -> None:  # noqa: ARG001  # all pee
     )
     written("up_features", up)
 
-    lines_by_product = prior.groupby("product_id")
-    purchases = prior.groupby(["user_id", "product_id"]).size()
-    products = pd.DataFrame(
-        {
-            "prod_orders": lines_by_product.size(),
-            "prod_reorders": lines_by_product["reordered"].sum(),
-            "prod_first_orders": purchases.groupby("product_id").size(),
-            "prod_second_orders": (purchases > 1).groupby("product_id").sum(),
-        }
-    ).reset_index()
+    prior = prior.sort_values(["user_id", "product_id", "order_number"])
+    prior["product_seq_time"] = prior.groupby(["user_id", "product_id"]).cumcount() + 1
+    prior["first"] = prior["product_seq_time"] == 1
+    prior["second"] = prior["product_seq_time"] == 2
+    products = prior.groupby("product_id", as_index=False).agg(
+        prod_orders=("order_id", "size"),
+        prod_reorders=("reordered", "sum"),
+        prod_first_orders=("first", "sum"),
+        prod_second_orders=("second", "sum"),
+    )
     written("prd_features", products)
-    del prior, lines_by_product, purchases
+    del prior
 
     result = up.merge(user_1, on="user_id").merge(user_2, on="user_id").merge(products, on="product_id")
     result["prod_reorder_probability"] = result["prod_second_orders"] / result["prod_first_orders"]

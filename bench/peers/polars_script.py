@@ -67,14 +67,13 @@ def build(raw: Path, out: Path, memory: str) -> None:  # noqa: ARG001  # all pee
     )
     products = written(
         "prd_features",
-        prior.group_by("user_id", "product_id")
-        .agg(n=count, reorders=reordered.sum())
+        prior.select("product_id", "reordered", product_seq_time=number.rank("ordinal").over("user_id", "product_id"))
         .group_by("product_id")
         .agg(
-            prod_orders=pl.col("n").sum(),
-            prod_reorders=pl.col("reorders").sum(),
-            prod_first_orders=count,
-            prod_second_orders=(pl.col("n") > 1).sum().cast(pl.Int64),
+            prod_orders=count,
+            prod_reorders=reordered.sum(),
+            prod_first_orders=(pl.col("product_seq_time") == 1).sum().cast(pl.Int64),
+            prod_second_orders=(pl.col("product_seq_time") == 2).sum().cast(pl.Int64),
         ),
     )
     user_orders, up_orders = pl.col("user_orders"), pl.col("up_orders")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F  # noqa: N812  # as every Spark script calls it
 
 from bench.peers import arguments
@@ -89,14 +89,15 @@ def build(raw: Path, out: Path, memory: str) -> None:  # noqa: ARG001  # all pee
     )
     products = written(
         "prd_features",
-        prior.groupBy("user_id", "product_id")
-        .agg(F.count("*").alias("n"), F.sum("reordered").alias("reorders"))
+        prior.withColumn(
+            "product_seq_time", F.row_number().over(Window.partitionBy("user_id", "product_id").orderBy("order_number"))
+        )
         .groupBy("product_id")
         .agg(
-            F.sum("n").alias("prod_orders"),
-            F.sum("reorders").alias("prod_reorders"),
-            F.count("*").alias("prod_first_orders"),
-            F.expr("count_if(n > 1)").alias("prod_second_orders"),
+            F.count("*").alias("prod_orders"),
+            F.sum("reordered").alias("prod_reorders"),
+            F.expr("count_if(product_seq_time = 1)").alias("prod_first_orders"),
+            F.expr("count_if(product_seq_time = 2)").alias("prod_second_orders"),
         ),
     )
     written(

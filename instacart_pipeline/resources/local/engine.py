@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sqlglot import exp
+
 from instacart_pipeline.lake.contracts import PARTITION, TableContract
 from instacart_pipeline.lake.errors import TableNotFound
 from instacart_pipeline.lake.sql import Query
@@ -89,21 +91,40 @@ def build(
     lineage = lineage_of(inputs)
     with lake.new_version(target, dt) as folder, lake.engine() as connection:
         register(connection, lake.catalog, query, dt, inputs)
-        write(connection, query.render("duckdb", schema_at(lake.catalog, query)), target, folder.path, files)
+        tree = query.qualified(schema_at(lake.catalog, query))
+        write(connection, tree.sql("duckdb", comments=False), target, folder.path, files, _constants(tree))
         return finish(lake, connection, target, dt, folder, lineage, started, service or {})
 
 
-def write(connection: DuckDBPyConnection, select: str, target: TableContract, folder: Path, files: int = 1) -> None:
-    """Write a SELECT's rows to Parquet in `folder`, columns in the contract's order and types, rows in its sort order."""
-    columns = ", ".join(f'CAST("{c.name}" AS {duckdb_type(c.type)}) AS "{c.name}"' for c in target.columns)
+def write(
+    connection: DuckDBPyConnection,
+    select: str,
+    target: TableContract,
+    folder: Path,
+    files: int = 1,
+    constants: Mapping[str, str] | None = None,
+) -> None:
+    """Write a SELECT's rows to Parquet in `folder`, columns in the contract's order and types, rows in its sort order.
+
+    `constants` names columns that are one literal throughout; they are added after the sort, which need not carry them.
+    """
+    fixed = constants or {}
+    varying = ", ".join(
+        f'CAST("{c.name}" AS {duckdb_type(c.type)}) AS "{c.name}"' for c in target.columns if c.name not in fixed
+    )
+    columns = ", ".join(
+        f'CAST({fixed[c.name]} AS {duckdb_type(c.type)}) AS "{c.name}"' if c.name in fixed else f'"{c.name}"'
+        for c in target.columns
+    )
     order = f" ORDER BY {', '.join(target.sorted_by)}" if target.sorted_by else ""
+    rows = f"(SELECT {varying} FROM ({select}){order})"
     if files == 1:
         to = quoted(str(folder / "part-00000.parquet"))
-        connection.execute(f"COPY (SELECT {columns} FROM ({select}){order}) TO {to} (FORMAT parquet)")
+        connection.execute(f"COPY (SELECT {columns} FROM {rows}) TO {to} (FORMAT parquet)")
         return
     spread = ", ".join(f'"{name}"' for name in target.key)
     connection.execute(
-        f"COPY (SELECT {columns}, hash({spread}) % {files} AS part FROM ({select}){order})"
+        f"COPY (SELECT {columns}, hash({spread}) % {files} AS part FROM {rows})"
         f" TO {quoted(str(folder))} (FORMAT parquet, PARTITION_BY (part), OVERWRITE_OR_IGNORE)"
     )
     for number, path in enumerate(sorted(folder.glob("part=*/*.parquet"))):
@@ -111,7 +132,9 @@ def write(connection: DuckDBPyConnection, select: str, target: TableContract, fo
     for emptied in folder.glob("part=*"):
         emptied.rmdir()
     if not any(folder.glob("*.parquet")):
-        write(connection, select, target, folder)  # no row went to any part, but a table has a file all the same
+        write(
+            connection, select, target, folder, constants=constants
+        )  # no row went to any part, but a table has a file all the same
 
 
 def finish(
@@ -134,6 +157,12 @@ def finish(
     current = lake.publish(target, dt, version)
     seconds = time.perf_counter() - started
     return Published(target, dt, current, seconds, superseded=current.name != version.name, service=service)
+
+
+def _constants(tree: exp.Query) -> dict[str, str]:
+    """The columns of a query that are literals, with their SQL."""
+    named = {selected.alias_or_name: selected.unalias() for selected in tree.selects}
+    return {name: value.sql("duckdb") for name, value in named.items() if isinstance(value, exp.Literal)}
 
 
 def parquet_relation(locations: Sequence[str]) -> str:

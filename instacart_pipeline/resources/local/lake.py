@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _LOCK = ".writing"
-_OUTSIDE_THE_ENGINE = 500_000_000
+_OUTSIDE_THE_ENGINE = 400_000_000
 """Bytes of the memory setting left to what runs beside the engine: Python, Dagster, and buffers of the checks."""
 
 

@@ -1,0 +1,29 @@
+"""The docs hold what the code says."""
+
+from pathlib import Path
+
+from instacart_pipeline.dictionary import reorder_dictionary
+from instacart_pipeline.settings import PROJECT, Settings
+
+
+def test_the_data_dictionary_is_the_one_the_contracts_make() -> None:
+    assert (PROJECT / "docs" / "data-dictionary.md").read_text(encoding="utf-8") == reorder_dictionary()
+
+
+def test_the_readme_names_every_setting() -> None:
+    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
+    unnamed = [name for name in Settings.__dataclass_fields__ if f"INSTACART_{name.upper()}" not in readme]
+    assert unnamed == ["profile"]  # has one value only, as yet
+
+
+def test_every_link_of_the_docs_leads_somewhere() -> None:
+    import re
+
+    pages = [PROJECT / "README.md", PROJECT / "bench" / "README.md", *(PROJECT / "docs").rglob("*.md")]
+    broken = [
+        f"{page.name}: {link}"
+        for page in pages
+        for link in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8"))
+        if "://" not in link and not Path(page.parent / link).exists()
+    ]
+    assert broken == []
