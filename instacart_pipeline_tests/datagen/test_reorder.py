@@ -53,7 +53,10 @@ class Day:
     def lines(self) -> pd.DataFrame:
         """All lines with their orders, by user and order number."""
         both = pd.concat([self.prior, self.train]).merge(self.orders, on="order_id", validate="many_to_one")
-        return both.sort_values(["user_id", "order_number", "add_to_cart_order"]).reset_index(drop=True)
+        ordered: pd.DataFrame = both.sort_values(["user_id", "order_number", "add_to_cart_order"]).reset_index(
+            drop=True
+        )
+        return ordered
 
 
 @pytest.fixture(scope="module")
@@ -383,7 +386,8 @@ def candidates(first: Day, lines: pd.DataFrame) -> pd.DataFrame:
     recent = prior.order_number >= prior["last"] - 5
     pairs = recent.groupby([prior.user_id, prior.product_id]).sum().rename("recent").reset_index()
     bought = target[["user_id", "product_id"]].assign(bought=1)
-    return pairs.merge(bought, how="left").fillna({"bought": 0})
+    merged: pd.DataFrame = pairs.merge(bought, how="left").fillna({"bought": 0})
+    return merged
 
 
 def test_what_was_bought_lately_is_bought_again(first: Day, lines: pd.DataFrame) -> None:
