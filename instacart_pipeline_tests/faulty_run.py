@@ -137,8 +137,8 @@ def _wrap(fault: Fault, strike: Callable[[], None]) -> None:
         at("before_writing", table.database, table.name)
         return new_version(self, table, dt)
 
-    def write_(connection: Any, select: str, target: TableContract, folder: Path, files: int = 1) -> None:
-        write(connection, select, target, folder, files)
+    def write_(connection: Any, select: str, target: TableContract, folder: Path, *more: Any, **named: Any) -> None:
+        write(connection, select, target, folder, *more, **named)
         if fault == Fault((target.database, target.name), "while_writing"):
             (first, *_) = folder.glob("*.parquet")
             os.truncate(first, first.stat().st_size // 2)

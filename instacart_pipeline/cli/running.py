@@ -3,6 +3,7 @@
 Belongs here: the Dagster instance, following a run, and reading its outcome. Doesn't: printing it (output.py).
 """
 
+import fcntl
 import os
 import signal
 import sys
@@ -137,7 +138,13 @@ def run_job(name: str, dt: str, *, quiet: bool) -> RunReport:
 def dagster_instance(settings: Settings) -> Iterator[DagsterInstance]:
     """The Dagster instance: DAGSTER_HOME if it is set, else below INSTACART_HOME with the project's dagster.yaml."""
     prepare_dagster_home(settings)
-    with DagsterInstance.get() as instance:
+    # Dagster makes its SQLite files when it first opens them, and two processes doing so at once get in each other's way.
+    with (Path(os.environ["DAGSTER_HOME"]) / ".opening").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        instance = DagsterInstance.get()
+        instance.get_runs(limit=1)
+        instance.get_asset_keys(limit=1)
+    with instance:
         yield instance
 
 

@@ -191,7 +191,7 @@ def test_the_engine_keeps_to_its_threads_and_memory_and_clears_its_spill(tmp_pat
         (settings,) = connection.execute(
             "SELECT current_setting('threads'), current_setting('memory_limit'), current_setting('temp_directory')"
         ).fetchall()
-        assert settings[:2] == (1, "953.6 MiB")  # 1.5 GB less what Python takes
+        assert settings[:2] == (1, "1.0 GiB")  # 1.5 GB less what Python takes
         spill = Path(settings[2])
         assert spill.parent == tmp_path / "home" / "scratch"
     assert not spill.exists()
