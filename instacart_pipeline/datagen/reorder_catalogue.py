@@ -130,7 +130,9 @@ def _aisles_by_rank(
     """The aisle of each product: best sellers lie in produce and dairy, slow ones in personal care."""
     counts = np.array([department.products for department in DEPARTMENTS], dtype=np.float64)
     department_cdf = np.cumsum(counts / counts.sum(axis=0), axis=0)
-    rank_bin = np.searchsorted(np.array(real.RANK_BINS), np.arange(size), side="right") - 1
+    # A shop larger than the real one has more of the slowest sellers.
+    last = counts.shape[1] - 1
+    rank_bin = np.minimum(np.searchsorted(np.array(real.RANK_BINS), np.arange(size), side="right") - 1, last)
     department = (department_cdf[:, rank_bin] < rng.random(size)).sum(axis=0)
     department = np.minimum(department, len(DEPARTMENTS) - 1)
     aisle = np.empty(size, dtype=np.int64)

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from instacart_pipeline.datagen import reorder_files
+from instacart_pipeline.datagen import reorder_catalogue, reorder_files
 from instacart_pipeline.datagen.reorder import DayUpload, generate_reorder
 from instacart_pipeline.lake.errors import PipelineError, SettingsInvalid
 
@@ -399,3 +399,8 @@ def test_what_was_bought_lately_is_bought_again(first: Day, lines: pd.DataFrame)
 
 def test_about_a_tenth_of_what_users_know_is_in_their_next_order(first: Day, lines: pd.DataFrame) -> None:
     assert candidates(first, lines).bought.mean() == pytest.approx(0.09, abs=0.015)
+
+
+def test_a_shop_larger_than_the_real_one_has_a_catalogue_to_match() -> None:
+    larger = reorder_catalogue.build_catalogue(3.0, seed=7)
+    assert len(larger.names) == len(larger.aisle_id) == reorder_catalogue.catalogue_size(3.0) > 49_688
