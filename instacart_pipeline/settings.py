@@ -19,7 +19,7 @@ from instacart_pipeline.lake.errors import SettingsInvalid
 PROJECT = Path(__file__).resolve().parents[1]
 """The clone: where dagster.yaml and workspace.yaml lie."""
 
-Profile = Literal["local"]
+Profile = Literal["local", "aws"]
 GlueEngine = Literal["duckdb", "spark"]
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(MB|GB)", re.IGNORECASE)
@@ -32,7 +32,7 @@ class Settings:
     home: Path = PROJECT / ".instacart"
     """Everything the project keeps on this machine lies below this folder."""
     profile: Profile = "local"
-    """Where the assets run. `local`: embedded engines on this machine."""
+    """Where the assets run. `local`: embedded engines on this machine; `aws`: S3, Glue, Athena and DataBrew."""
     memory: str = "2GB"
     """Most memory a run may take, the Dagster process included: "2GB", "800MB"; at least 700MB."""
     threads: int = 0
@@ -55,6 +55,40 @@ class Settings:
     """The time zone of days and schedules."""
     settle_seconds: int = 30
     """How long an upload must have stood unchanged before the sensor takes it for complete."""
+    dagster_url: str = "http://127.0.0.1:3000"
+    """Address of the Dagster UI, for the links in alerts."""
+
+    # Of the profile aws alone. None is needed to load the definitions.
+    lake: str = ""
+    """The lake: s3://bucket or s3://bucket/prefix; or s3://acme-{zone}, for a bucket a zone."""
+    aws_region: str = ""
+    """The region; empty: as the machine's AWS configuration says."""
+    aws_profile: str = ""
+    """The profile of the AWS configuration; empty: the default credentials."""
+    aws_role: str = ""
+    """ARN of a role to assume, whose credentials renew themselves; empty: none."""
+    aws_endpoint: str = ""
+    """Address of the AWS services, where they aren't AWS's own: a double, or a proxy."""
+    service_role: str = ""
+    """ARN of the role that crawlers, Glue jobs and DataBrew jobs run as."""
+    athena_workgroup: str = "instacart"
+    """The Athena workgroup, which `instacart-pipeline deploy` makes."""
+    athena_scan_limit: str = "200GB"
+    """Most data one query may scan before Athena stops it."""
+    glue_worker: str = "G.1X"
+    """Type of the workers of Glue jobs."""
+    glue_workers: int = 2
+    """Number of the workers of Glue Spark jobs."""
+    databrew_nodes: int = 2
+    """Number of the nodes of DataBrew jobs."""
+    upload_queue: str = ""
+    """URL of the SQS queue that the raw zone's S3 event notifications go to; empty: recent days are listed instead."""
+    alert_topic: str = ""
+    """ARN of the SNS topic that alerts go to; empty: alerts are only logged."""
+    job_deadline: int = 120
+    """Minutes after which a job that has not ended is stopped."""
+    poll_seconds: float = 2.0
+    """Seconds between the first two looks at a job; the pause grows to 15 times as long."""
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -62,8 +96,8 @@ class Settings:
         env = os.environ if environ is None else environ
         readers: dict[str, Callable[[str], object]] = {
             "home": lambda text: Path(text).expanduser().resolve(),
-            "profile": _one_of("local"),
-            "memory": _size,
+            "profile": _one_of("local", "aws"),
+            "memory": _size_of("700MB"),
             "threads": _whole(0),
             "concurrent_steps": _whole(1),
             "glue_engine": _one_of("duckdb", "spark"),
@@ -74,6 +108,22 @@ class Settings:
             "first_day": date.fromisoformat,
             "timezone": _timezone,
             "settle_seconds": _whole(0),
+            "dagster_url": _url,
+            "lake": _s3_uri,
+            "aws_region": str,
+            "aws_profile": str,
+            "aws_role": _arn,
+            "aws_endpoint": _url,
+            "service_role": _arn,
+            "athena_workgroup": str,
+            "athena_scan_limit": _size_of("10MB"),
+            "glue_worker": _one_of("G.1X", "G.2X", "G.4X", "G.8X"),
+            "glue_workers": _whole(2),
+            "databrew_nodes": _whole(2),
+            "upload_queue": _url,
+            "alert_topic": _arn,
+            "job_deadline": _whole(1),
+            "poll_seconds": _seconds,
         }
         values: dict[str, object] = {}
         problems = []
@@ -122,10 +172,40 @@ def parse_size(text: str) -> int:
     return int(float(found[1]) * (1e6 if found[2].upper() == "MB" else 1e9))
 
 
-def _size(text: str) -> str:
-    if parse_size(text) < parse_size("700MB"):
-        raise ValueError("the least that works is 700MB")
+def _size_of(least: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if parse_size(text) < parse_size(least):
+            raise ValueError(f"the least that works is {least}")
+        return text
+
+    return read
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 60:
+        raise ValueError("write a number of seconds above 0, at most 60")
+    return value
+
+
+def _url(text: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/]+(/\S*)?", text):
+        raise ValueError("write an address as https://host/path")
+    return text.rstrip("/")
+
+
+def _arn(text: str) -> str:
+    if not re.fullmatch(r"arn:[\w-]+:[\w-]+:[\w-]*:\d*:\S+", text):
+        raise ValueError("write an ARN as arn:aws:iam::123456789012:role/name")
     return text
+
+
+def _s3_uri(text: str) -> str:
+    if not re.fullmatch(r"s3://[a-z0-9{][a-z0-9.{}-]+(/[\w.{}=-]+)*/?", text) or re.sub(r"\{zone\}", "", text).count(
+        "{"
+    ):
+        raise ValueError("write it as s3://bucket, s3://bucket/prefix or s3://name-{zone}")
+    return text.rstrip("/")
 
 
 def _whole(least: int) -> Callable[[str], int]:

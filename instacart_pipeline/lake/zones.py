@@ -9,12 +9,13 @@ import re
 import secrets
 from dataclasses import dataclass
 from datetime import date, datetime, timezone
-from typing import Literal
+from typing import Literal, cast
 
 from instacart_pipeline.lake.contracts import PARTITION, TableContract
 from instacart_pipeline.lake.errors import InputInvalid
 
-Zone = Literal["raw", "staging", "curated", "features", "sandbox", "models"]
+Zone = Literal["raw", "staging", "curated", "features", "sandbox", "models", "work"]
+"""`work` holds what the platform itself needs on AWS: code, records of jobs, query results. Nothing in it is a table."""
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _VERSION_FOLDER = "v="
@@ -38,17 +39,20 @@ def new_version() -> str:
 
 @dataclass(frozen=True)
 class Zones:
-    """The prefixes of the lake below one base: a folder's path locally, `s3://...` on AWS. Paths have no slash at the end."""
+    """The prefixes of the lake below one base: a folder's path locally, `s3://...` on AWS. Paths have no slash at the end.
+
+    A base that holds `{zone}`, such as s3://acme-{zone}, gives each zone a bucket of its own.
+    """
 
     base: str
 
     def zone(self, zone: Zone) -> str:
         """The prefix of a zone."""
-        return f"{self.base}/{zone}"
+        return self.base.replace("{zone}", zone) if "{zone}" in self.base else f"{self.base}/{zone}"
 
     def raw_table(self, system: str, table: str) -> str:
         """Where the files of a raw table are uploaded, a folder a day below it."""
-        return f"{self.base}/raw/{system}/{table}"
+        return f"{self.zone('raw')}/{system}/{table}"
 
     def raw_partition(self, system: str, table: str, dt: str) -> str:
         """Where one day's files of a raw table are uploaded."""
@@ -58,7 +62,7 @@ class Zones:
         """The prefix of a table. A staging table is the raw files themselves."""
         if table.zone == "staging":
             return self.raw_table(table.system, table.name)
-        return f"{self.base}/{table.zone}/{table.system}/{table.name}"
+        return f"{self.zone(cast(Zone, table.zone))}/{table.system}/{table.name}"
 
     def partition(self, table: TableContract, dt: str) -> str:
         """The prefix of a day of a table, which holds all its versions."""

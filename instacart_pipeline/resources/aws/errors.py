@@ -1,0 +1,132 @@
+"""What AWS answered when it didn't do what was asked, sorted by what can be done about it.
+
+Belongs here: the kinds of refusal, and which code of which service is which kind. Doesn't: what a job's end means (jobs.py).
+"""
+
+from __future__ import annotations
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionError,  # noqa: A004  # botocore's own name
+    HTTPClientError,
+    NoCredentialsError,
+    NoRegionError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    TokenRetrievalError,
+)
+
+from instacart_pipeline.lake.errors import PipelineError
+
+
+class AwsError(PipelineError):
+    """A call that AWS refused or did not answer. `code` is the service's own word for it."""
+
+    remedy = ""
+
+    def __init__(self, service: str, operation: str, code: str, message: str) -> None:
+        """Say which call it was, the service's own words, and what to do."""
+        super().__init__(f"{service} {operation}: {code}: {message}{f' {self.remedy}' if self.remedy else ''}")
+        self.service, self.operation, self.code, self.message = service, operation, code, message
+
+
+class AwsThrottled(AwsError):
+    """Too many calls. It did not happen, and may be tried again later."""
+
+    remedy = "AWS held the call back for too long; run again later, or ask for a higher quota."
+
+
+class AwsBusy(AwsError):
+    """As many jobs as may run at once are running. It did not happen, and may be tried again once one has ended."""
+
+    remedy = "As many jobs run already as may at once; wait for one to end, or raise the service's limit."
+
+
+class AwsUnavailable(AwsError):
+    """No answer, or a failure inside AWS. Whether it happened is not known."""
+
+    remedy = "AWS or the network failed; run again later."
+
+
+class AwsExpired(AwsError):
+    """The credentials are past their time."""
+
+    remedy = "Renew the credentials (such as `aws sso login`), or set INSTACART_AWS_ROLE so that they renew themselves."
+
+
+class AwsDenied(AwsError):
+    """The credentials don't allow it."""
+
+    remedy = "`instacart-pipeline doctor` says which permission is missing; docs/aws.md lists what each service needs."
+
+
+class AwsNotFound(AwsError):
+    """There is no such thing."""
+
+
+class AwsConflict(AwsError):
+    """Somebody else did it first, or is doing it."""
+
+
+class AwsRefused(AwsError):
+    """The call itself is wrong: trying again gives the same answer."""
+
+
+_THROTTLED = {
+    *("Throttling", "ThrottlingException", "ThrottledException", "RequestThrottled", "RequestThrottledException"),
+    *("TooManyRequestsException", "RequestLimitExceeded", "SlowDown", "503 SlowDown", "BandwidthLimitExceeded"),
+    *("PriorRequestNotComplete", "LimitExceededException"),
+}
+_BUSY = {
+    *("ConcurrentRunsExceededException", "ResourceNumberLimitExceededException", "ServiceQuotaExceededException"),
+    *("CrawlerRunningException", "CrawlerStoppingException"),
+}
+_EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
+_DENIED = {
+    *("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "NotAuthorized", "AuthorizationError"),
+    *("UnrecognizedClientException", "InvalidClientTokenId", "SignatureDoesNotMatch", "AllAccessDisabled"),
+    *("InvalidAccessKeyId", "IncompleteSignature", "MissingAuthenticationToken", "AuthorizationErrorException"),
+}
+_NOT_FOUND = {
+    *("EntityNotFoundException", "ResourceNotFoundException", "NotFound", "NoSuchKey", "NoSuchBucket", "404"),
+    *("QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue", "NotFoundException"),
+}
+_CONFLICT = {
+    *("AlreadyExistsException", "ConflictException", "PreconditionFailed", "412", "ConditionalRequestConflict"),
+    *("ConcurrentModificationException", "CrawlerNotRunningException"),
+}
+_NO_CREDENTIALS = (NoCredentialsError, PartialCredentialsError, ProfileNotFound, TokenRetrievalError)
+_FIRST_SERVER_ERROR = 500
+
+
+def translated(service: str, operation: str, error: ClientError | BotoCoreError) -> AwsError:
+    """The error as one of ours. Everything of which no kind is known counts as refused, and is never tried again."""
+    if isinstance(error, ClientError):
+        code = str(error.response.get("Error", {}).get("Code", "unknown"))
+        message = str(error.response.get("Error", {}).get("Message", ""))
+        status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+        return _kind(code, status)(service, operation, code, message)
+    name, message = type(error).__name__, str(error)
+    if isinstance(error, _NO_CREDENTIALS):
+        return AwsDenied(service, operation, name, message)
+    if isinstance(error, (ConnectionError, HTTPClientError)):
+        return AwsUnavailable(service, operation, name, message)
+    if isinstance(error, NoRegionError):
+        message = f"{message} Set INSTACART_AWS_REGION."
+    return AwsRefused(service, operation, name, message)
+
+
+def _kind(code: str, status: int) -> type[AwsError]:
+    kinds: tuple[tuple[set[str], type[AwsError]], ...] = (
+        (_THROTTLED, AwsThrottled),
+        (_BUSY, AwsBusy),
+        (_EXPIRED, AwsExpired),
+        (_DENIED, AwsDenied),
+        (_NOT_FOUND, AwsNotFound),
+        (_CONFLICT, AwsConflict),
+    )
+    for codes, kind in kinds:
+        if code in codes:
+            return kind
+    return AwsUnavailable if status >= _FIRST_SERVER_ERROR else AwsRefused

@@ -1,0 +1,310 @@
+"""The managed-job core: how any AWS job is started once, watched, and ended.
+
+Belongs here: starting or finding again, polling, deadlines, end states, stopping. Doesn't: what a service's job is made of
+(athena.py, glue.py, ...), and what is remembered of it (attempts.py).
+"""
+
+import random
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, TypeVar
+
+from dagster import ConfigurableResource, ResourceDependency, get_dagster_logger
+
+from instacart_pipeline.lake.errors import JobFailed, PipelineError
+from instacart_pipeline.resources.aws.attempts import Attempt, JobEntry, Records, Work
+from instacart_pipeline.resources.aws.errors import AwsBusy, AwsError, AwsThrottled, AwsUnavailable
+from instacart_pipeline.resources.aws.objects import Objects
+from instacart_pipeline.resources.aws.session import AwsSession
+
+State = Literal["queued", "running", "stopping", "succeeded", "failed", "timed out", "stopped"]
+Usage = Mapping[str, int | float | str]
+Made = TypeVar("Made")
+
+_ENDED = ("succeeded", "failed", "timed out", "stopped")
+_GROWTH = 1.5
+_MOST_GROWN = 15
+"""The pause between two looks grows by half each time, up to this many times the first one."""
+_TRIES = 8
+"""Calls in a row that may be throttled or unanswered before the job is given up."""
+_LOOKS_AFTER_A_LOST_ANSWER = 3
+_STOP_SECONDS = 180.0
+"""How long a job that was told to stop is watched until it has."""
+_LOG_LINES = 30
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a service says of a job: its own word for the state, the error if there is one, times and what it used."""
+
+    state: str
+    error: str = ""
+    queued_seconds: float = 0.0
+    running_seconds: float = 0.0
+    usage: Usage = field(default_factory=dict)
+    cost_usd: float = 0.0
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A job that succeeded."""
+
+    id: str
+    link: str
+    look: Look
+
+    def facts(self) -> dict[str, int | float | str]:
+        """What is reported of the job, for an asset's metadata."""
+        return {
+            "job_id": self.id,
+            "job_link": self.link,
+            "queued_seconds": round(self.look.queued_seconds, 3),
+            "running_seconds": round(self.look.running_seconds, 3),
+            **self.look.usage,
+            "estimated_cost_usd": round(self.look.cost_usd, 6),
+        }
+
+
+class JobService(ABC):
+    """The jobs of one service, by id. `states` says what each of its words for a state means."""
+
+    name: ClassVar[str]
+    states: ClassVar[Mapping[str, State]]
+
+    def __init__(self, session: AwsSession) -> None:
+        self.session = session
+
+    @abstractmethod
+    def look(self, job: str) -> Look:
+        """One call that asks for the job's state, tried once."""
+
+    @abstractmethod
+    def stop(self, job: str) -> None:
+        """Ask the service to stop the job. A job that has ended already is no error."""
+
+    @abstractmethod
+    def link(self, job: str) -> str:
+        """The job's page in the AWS console."""
+
+    def log_tail(self, job: str) -> Sequence[str]:
+        """The last lines of the job's log."""
+        del job
+        return ()
+
+
+class StateUnknown(JobFailed):
+    """A service reports a state this project doesn't know, so it can't tell whether the job has ended."""
+
+
+class DeadlinePassed(JobFailed):
+    """A job did not end in time and was stopped."""
+
+
+class _EndedBefore(Exception):
+    """The job that a killed process left behind had ended badly before anybody looked."""
+
+
+class ManagedJobs(ConfigurableResource[Any]):
+    """Runs jobs on AWS. What is remembered of them lies below the prefix `base`.
+
+    A piece of work has at most one job of a kind alive. A retry, of the step or of the run, finds it again. A job outlives
+    neither its step nor its deadline: it is stopped on cancellation, on SIGTERM and on any error. Only a process that is
+    killed outright leaves its job running, until the retry takes it over or `stop_left` stops it.
+    """
+
+    session: ResourceDependency[AwsSession]
+    base: str
+    deadline_seconds: float
+    poll_seconds: float
+
+    @property
+    def records(self) -> Records:
+        """What is remembered of attempts."""
+        return Records(Objects(self.session), f"{self.base}/attempts")
+
+    def carry_out(self, work: Work, make: Callable[[Attempt], Made]) -> Made:
+        """Do a piece of work by `make`, which calls `run` for each of its jobs. Raises what it raises.
+
+        An attempt that a killed process left open is gone on with, unless its job has failed meanwhile: then a new one is made.
+        """
+        while True:
+            attempt = self.records.claim(work)
+            try:
+                made = make(attempt)
+            except _EndedBefore as ended:
+                get_dagster_logger().warning(f"{ended} Starting again.")
+                self._close(attempt)
+            except BaseException:
+                self._close(attempt)
+                raise
+            else:
+                self.records.forget(attempt)
+                return made
+
+    def run(
+        self,
+        attempt: Attempt,
+        name: str,
+        service: JobService,
+        start: Callable[[str], str],
+        find: Callable[[str], str | None],
+    ) -> Ended:
+        """Run the job `name` of an attempt to its end.
+
+        `start(token)` starts it and gives its id; `find(token)` gives the id of a job that was started with the token. Both
+        make calls that are tried once.
+
+        Raises JobFailed with the service's own error and the end of the log; DeadlinePassed and StateUnknown, the job being
+        stopped; AwsError if AWS refused or did not answer for too long.
+        """
+        deadline = time.monotonic() + self.deadline_seconds
+        entry, resumed = attempt.jobs.get(name), True
+        if entry is None:
+            entry, resumed = JobEntry(service.name, attempt.token(name)), False
+            attempt.jobs[name] = entry
+            self.records.write(attempt)
+        if not entry.id:
+            entry.id = (self._found(find, entry.token) if resumed else None) or self._start(
+                service, start, find, entry.token, deadline
+            )
+        try:
+            self.records.write(attempt)
+            get_dagster_logger().info(
+                f"{service.name} {entry.id} {'found again' if resumed else 'started'}: {service.link(entry.id)}"
+            )
+            return self._watch(service, entry.id, deadline, resumed=resumed)
+        except (JobFailed, _EndedBefore) as ended:
+            if isinstance(ended, (DeadlinePassed, StateUnknown)):
+                self._stop(service, entry.id)
+            raise
+        except BaseException:
+            self._stop(service, entry.id)
+            raise
+
+    def stop_left(self, run: str, services: Sequence[JobService]) -> list[str]:
+        """Stop the jobs that a run, which is over, left behind. Returns their ids."""
+        by_name = {service.name: service for service in services}
+        stopped = []
+        for attempt in self.records.open_of(run):
+            for entry in attempt.jobs.values():
+                service = by_name.get(entry.service)
+                if service and entry.id and service.states.get(service.look(entry.id).state) not in _ENDED:
+                    self._stop(service, entry.id)
+                    stopped.append(entry.id)
+            self._close(attempt)
+        return stopped
+
+    def _start(
+        self,
+        service: JobService,
+        start: Callable[[str], str],
+        find: Callable[[str], str | None],
+        token: str,
+        deadline: float,
+    ) -> str:
+        tries, pause = 0, self.poll_seconds
+        while True:
+            try:
+                return start(token)
+            except AwsBusy as busy:
+                # A place becomes free when another job ends, which takes as long as a job takes.
+                if time.monotonic() + pause > deadline:
+                    raise
+                get_dagster_logger().info(f"{service.name} waits for a place: {busy.message}")
+            except AwsThrottled:
+                tries += 1
+                if tries == _TRIES:
+                    raise
+            except AwsUnavailable:
+                # It may have been started all the same: only if it can't be found is it started again.
+                if found := self._found(find, token):
+                    return found
+                tries += 1
+                if tries == _TRIES:
+                    raise
+            except Exception:
+                raise
+            except BaseException:
+                # Stopped from outside in the middle of the call.
+                if found := self._found(find, token):
+                    self._stop(service, found)
+                raise
+            pause = self._pause(pause)
+
+    def _found(self, find: Callable[[str], str | None], token: str) -> str | None:
+        for _ in range(_LOOKS_AFTER_A_LOST_ANSWER):
+            if found := self._patiently(lambda: find(token)):
+                return found
+            time.sleep(self.poll_seconds)
+        return None
+
+    def _watch(self, service: JobService, job: str, deadline: float, *, resumed: bool) -> Ended:
+        pause, first = self.poll_seconds, True
+        while True:
+            look = self._patiently(lambda: service.look(job))
+            state = service.states.get(look.state)
+            if state is None:
+                known = ", ".join(service.states)
+                raise StateUnknown(
+                    f"{service.name} {job} is in the state {look.state!r}, which is none of {known}. It was stopped, and nothing "
+                    f"was published. Look at {service.link(job)}; if the state is a new one, it belongs in {service.name}'s table."
+                )
+            if state == "succeeded":
+                return Ended(job, service.link(job), look)
+            if state in _ENDED:
+                text = self._failure(service, job, state, look)
+                if resumed and first:
+                    raise _EndedBefore(text)
+                raise JobFailed(text)
+            if time.monotonic() > deadline:
+                raise DeadlinePassed(
+                    f"{service.name} {job} was still {state} after {self.deadline_seconds:.0f} s and was stopped; nothing was "
+                    f"published. Look at {service.link(job)}, and raise INSTACART_JOB_DEADLINE if it needs longer."
+                )
+            pause, first = self._pause(pause), False
+
+    def _failure(self, service: JobService, job: str, state: State, look: Look) -> str:
+        try:
+            lines = list(service.log_tail(job))[-_LOG_LINES:]
+        except AwsError as error:
+            lines = [f"(The log can't be read: {error})"]
+        log = "\nThe end of its log:\n" + "\n".join(lines) if lines else ""
+        return f"{service.name} {job} {state}: {look.error or 'the service gives no reason'}\n{service.link(job)}{log}"
+
+    def _stop(self, service: JobService, job: str) -> None:
+        """Stop a job and wait until it has ended. What goes wrong is logged: the error that led here is the one to raise."""
+        deadline, pause = time.monotonic() + _STOP_SECONDS, self.poll_seconds
+        try:
+            self._patiently(lambda: service.stop(job))
+            while service.states.get(self._patiently(lambda: service.look(job)).state) not in _ENDED:
+                if time.monotonic() > deadline:
+                    raise JobFailed(f"it did not stop within {_STOP_SECONDS:.0f} s")
+                pause = self._pause(pause)
+        except PipelineError as error:
+            get_dagster_logger().error(
+                f"{service.name} {job} may still be running: {error} Stop it by hand: {service.link(job)}"
+            )
+
+    def _patiently(self, call: Callable[[], Made]) -> Made:
+        """`call`, tried again within bounds while it is throttled or unanswered. For calls that do no harm twice."""
+        pause = self.poll_seconds
+        for _ in range(_TRIES - 1):
+            with suppress(AwsThrottled, AwsUnavailable):
+                return call()
+            pause = self._pause(pause)
+        return call()
+
+    def _pause(self, seconds: float) -> float:
+        """Sleep about so long, and give the next pause. No two callers keep step."""
+        time.sleep(seconds * random.uniform(0.75, 1.25))  # noqa: S311  # spreads calls, guards nothing
+        return min(seconds * _GROWTH, self.poll_seconds * _MOST_GROWN)
+
+    def _close(self, attempt: Attempt) -> None:
+        attempt.open = False
+        try:
+            self.records.write(attempt)
+        except AwsError as error:
+            get_dagster_logger().warning(f"The record of {attempt.work.name} can't be closed: {error}")

@@ -1,0 +1,35 @@
+"""What a job costs, by list price. An estimate: the bill also knows discounts, free tiers and what else a job touches.
+
+Prices are of us-east-1, in US dollars, as published in November 2026's pricing pages' units; other regions differ by up to a third.
+"""
+
+from __future__ import annotations
+
+ATHENA_PER_TERABYTE = 5.0
+ATHENA_LEAST_BYTES = 10 * 1_000_000
+GLUE_PER_DPU_HOUR = 0.44
+GLUE_LEAST_SECONDS = 60.0
+CRAWLER_LEAST_SECONDS = 600.0
+DATABREW_PER_NODE_HOUR = 0.48
+DPUS = {"G.025X": 0.25, "G.1X": 1.0, "G.2X": 2.0, "G.4X": 4.0, "G.8X": 8.0, "R.1X": 1.0, "R.2X": 2.0}
+"""Data processing units of a Glue worker, by its type."""
+
+
+def athena(bytes_scanned: float) -> float:
+    """Dollars of a query: per terabyte scanned, ten megabytes at least; a query that scans nothing is free."""
+    return max(bytes_scanned, ATHENA_LEAST_BYTES) / 1e12 * ATHENA_PER_TERABYTE if bytes_scanned else 0.0
+
+
+def glue(dpu_seconds: float) -> float:
+    """Dollars of a Glue job run that used so many DPU-seconds."""
+    return dpu_seconds / 3600 * GLUE_PER_DPU_HOUR
+
+
+def crawler(dpu_hours: float) -> float:
+    """Dollars of a crawl."""
+    return dpu_hours * GLUE_PER_DPU_HOUR
+
+
+def databrew(nodes: int, seconds: float) -> float:
+    """Dollars of a DataBrew job run on so many nodes."""
+    return nodes * seconds / 3600 * DATABREW_PER_NODE_HOUR

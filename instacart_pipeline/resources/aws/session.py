@@ -1,0 +1,108 @@
+"""The session: where AWS is, and as whom. Every call of the project to AWS goes through it.
+
+Belongs here: credentials, region, endpoint, and how often a single call is tried. Doesn't: what is called.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, cast
+
+from dagster import ConfigurableResource
+from pydantic import PrivateAttr
+
+if TYPE_CHECKING:
+    import boto3
+
+_TRIES = 6
+"""How often a call that can be repeated without harm is tried, with growing, jittered pauses of at most 20 s between."""
+_ANSWER_SECONDS = 20
+"""How long an answer may take. Shorter than the lease on a lock (locks.py): a holder never writes after it ran out."""
+
+
+class AwsSession(ConfigurableResource[Any]):
+    """Clients of AWS services. Whatever is left empty is taken from the usual AWS configuration of the machine.
+
+    With `role`, that role is assumed and renews itself for as long as the credentials it is assumed with are good.
+    """
+
+    region: str = ""
+    profile: str = ""
+    endpoint: str = ""
+    role: str = ""
+
+    _clients: dict[tuple[str, bool], Any] = PrivateAttr(default_factory=dict)
+    _lock: Any = PrivateAttr(default_factory=threading.RLock)
+
+    def client(self, service: str, *, once: bool = False) -> Any:
+        """A boto3 client of a service, shared by all threads. With `once` it tries nothing a second time."""
+        import botocore.config  # noqa: PLC0415  # as boto3
+
+        with self._lock:
+            if (service, once) not in self._clients:
+                config = botocore.config.Config(
+                    retries={"mode": "standard", "total_max_attempts": 1 if once else _TRIES},
+                    connect_timeout=_ANSWER_SECONDS,
+                    read_timeout=_ANSWER_SECONDS,
+                    max_pool_connections=32,
+                    user_agent_extra="instacart_pipeline",
+                )
+                self._clients[service, once] = self._session().client(
+                    service, endpoint_url=self.endpoint or None, config=config
+                )
+            return self._clients[service, once]
+
+    def call(self, service: str, operation: str, *, once: bool = False, **parameters: Any) -> dict[str, Any]:
+        """One operation (in boto3's spelling), its answer as boto3 gives it.
+
+        Throttling and failures of the service are tried again within bounds, unless `once`. Raises the AwsError that says
+        what kind of trouble it was. Expired credentials are read anew once.
+        """
+
+        def answer() -> dict[str, Any]:
+            return cast("dict[str, Any]", getattr(self.client(service, once=once), operation)(**parameters))
+
+        return cast("dict[str, Any]", self._translating(service, operation, answer))
+
+    def pages(self, service: str, operation: str, **parameters: Any) -> Iterator[dict[str, Any]]:
+        """The pages of an operation, one call each, made as they are asked for. Raises as `call` does."""
+
+        def started() -> Iterator[dict[str, Any]]:
+            return iter(self.client(service).get_paginator(operation).paginate(**parameters))
+
+        pages = self._translating(service, operation, started)
+        while (page := self._translating(service, operation, lambda: next(pages, None))) is not None:
+            yield page
+
+    def renew(self) -> None:
+        """Forget the clients and their credentials: the next call reads them anew."""
+        with self._lock:
+            self._clients.clear()
+
+    def _translating(self, service: str, operation: str, call: Callable[[], Any], *, renewed: bool = False) -> Any:
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  # as boto3
+
+        from instacart_pipeline.resources.aws.errors import AwsExpired, translated  # noqa: PLC0415
+
+        try:
+            return call()
+        except (ClientError, BotoCoreError) as error:
+            ours = translated(service, operation, error)
+            if renewed or not isinstance(ours, AwsExpired):
+                raise ours from error
+        self.renew()
+        return self._translating(service, operation, call, renewed=True)
+
+    def _session(self) -> "boto3.session.Session":
+        import boto3  # noqa: PLC0415  # loaded where it is used, so that importing definitions stays cheap
+
+        own = boto3.session.Session(profile_name=self.profile or None, region_name=self.region or None)
+        if not self.role:
+            return own
+        import botocore.session  # noqa: PLC0415
+
+        from instacart_pipeline.resources.aws.roles import AssumedRole  # noqa: PLC0415
+
+        assumed = botocore.session.Session()
+        provider = AssumedRole(own, self.role, self.endpoint or None)
+        assumed.get_component("credential_provider").insert_before("env", provider)
+        return boto3.session.Session(botocore_session=assumed, region_name=own.region_name)
