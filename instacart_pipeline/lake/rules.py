@@ -6,6 +6,7 @@ Dagster's asset checks and in the docs. Doesn't: counting who breaks them (resou
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -77,3 +78,10 @@ def rules_of(table: TableContract) -> tuple[Rule, ...]:
             Rule("references", "references", tuple(c.name for c in pointing), f"Foreign keys hold: {targets}.")
         )
     return tuple(rules)
+
+
+def outcome_of(rule: Rule, violations: Mapping[str, int]) -> Outcome:
+    """What came of a rule: `violations` counts the rows at fault, by column; a rule on rows together has one count, under ""."""
+    broken = {name: count for name, count in violations.items() if count}
+    named = " ".join(f"{name}: {count:,} rows." for name, count in broken.items() if name)
+    return Outcome(rule.name, sum(broken.values()), f"{rule.description} {named}".rstrip())

@@ -51,6 +51,11 @@ class AwsSession(ConfigurableResource[Any]):
                 )
             return self._clients[service, once]
 
+    @property
+    def region_name(self) -> str:
+        """The region that calls go to."""
+        return str(self.client("s3").meta.region_name)
+
     def call(self, service: str, operation: str, *, once: bool = False, **parameters: Any) -> dict[str, Any]:
         """One operation (in boto3's spelling), its answer as boto3 gives it.
 

@@ -9,7 +9,8 @@ from dagster import ResourceDependency
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.sql import Query
 from instacart_pipeline.resources.athena import Athena, QueryResult
-from instacart_pipeline.resources.local.engine import build, register, schema_at
+from instacart_pipeline.resources.inputs import schema_at
+from instacart_pipeline.resources.local.engine import build, register
 from instacart_pipeline.resources.local.lake import LocalLake
 from instacart_pipeline.resources.published import Published
 

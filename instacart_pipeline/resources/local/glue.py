@@ -18,7 +18,8 @@ from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.errors import JobFailed
 from instacart_pipeline.lake.versions import lineage_of
 from instacart_pipeline.resources.glue import Glue, GlueJob
-from instacart_pipeline.resources.local.engine import build, finish, inputs_of, schema_at
+from instacart_pipeline.resources.inputs import inputs_of, schema_at
+from instacart_pipeline.resources.local.engine import build, finish
 from instacart_pipeline.resources.local.java import java_home
 from instacart_pipeline.resources.local.lake import LocalLake
 from instacart_pipeline.resources.published import Published

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from instacart_pipeline.lake.contracts import TableContract
-from instacart_pipeline.lake.rules import Outcome, Rule, rules_of
+from instacart_pipeline.lake.rules import Outcome, Rule, outcome_of, rules_of
 from instacart_pipeline.resources.local.duckdb_sql import one_row, quoted
 from instacart_pipeline.resources.local.lake import LocalLake
 
@@ -73,16 +73,14 @@ class _Judge:
     def outcome(self, rule: Rule) -> Outcome:
         """What comes of one rule, with each column that breaks it named."""
         if rule.kind == "unique":
-            return Outcome(rule.name, self._doubled(rule.columns), rule.description)
+            return outcome_of(rule, {"": self._doubled(rule.columns)})
         count = {
             "not_null": self._nulls,
             "in_range": self._out_of_range,
             "allowed_values": self._not_allowed,
             "references": self._unknown,
         }[rule.kind]
-        broken = {name: violations for name in rule.columns if (violations := count(name))}
-        named = " ".join(f"{name}: {violations:,} rows." for name, violations in broken.items())
-        return Outcome(rule.name, sum(broken.values()), f"{rule.description} {named}".rstrip())
+        return outcome_of(rule, {name: count(name) for name in rule.columns})
 
     def _count(self, predicate: str) -> int:
         return int(one_row(self.connection, f"SELECT count(*) FROM {self.source} WHERE {predicate}")[0])

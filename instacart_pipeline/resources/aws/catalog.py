@@ -1,0 +1,226 @@
+"""The Glue Data Catalog.
+
+Belongs here: a table and a partition as Glue takes them, and moving a partition's pointer safely: Glue itself has no
+conditional update of a partition, so writers take turns by a lock in S3 (locks.py).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
+from typing import Any
+
+from dagster import ResourceDependency
+
+from instacart_pipeline.lake.versions import Version, supersedes
+from instacart_pipeline.lake.zones import Zones
+from instacart_pipeline.resources.aws.errors import AwsConflict, AwsNotFound
+from instacart_pipeline.resources.aws.locks import locked
+from instacart_pipeline.resources.aws.objects import Objects
+from instacart_pipeline.resources.aws.session import AwsSession
+from instacart_pipeline.resources.catalog import Catalog, CatalogTable, Partition
+
+_OURS = {"created_by": "instacart_pipeline"}
+_PARQUET = {
+    "InputFormat": "org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat",
+    "OutputFormat": "org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat",
+    "SerdeInfo": {"SerializationLibrary": "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe"},
+}
+_CSV = {
+    "InputFormat": "org.apache.hadoop.mapred.TextInputFormat",
+    "OutputFormat": "org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat",
+    "SerdeInfo": {
+        "SerializationLibrary": "org.apache.hadoop.hive.serde2.OpenCSVSerde",
+        "Parameters": {"separatorChar": ",", "quoteChar": '"', "escapeChar": "\\"},
+    },
+}
+_ADDED = {"EXTERNAL": "TRUE", "classification": "parquet"}
+"""Parameters that Athena wants of a table. They are not the table's own, and are left out when it is read back."""
+
+
+class GlueCatalog(Catalog):
+    """Databases made by this project in the Glue Data Catalog of the session's account and region.
+
+    `lake` is the lake's base; locks lie in its work zone.
+    """
+
+    session: ResourceDependency[AwsSession]
+    lake: str
+
+    def tables(self, database: str | None = None) -> Sequence[CatalogTable]:
+        """See Catalog."""
+        return [table for name in self._databases(database) for table in self._tables(name)]
+
+    def table(self, database: str, name: str) -> CatalogTable:
+        """See Catalog. One call, where there is such a table."""
+        try:
+            return _table(self.session.call("glue", "get_table", DatabaseName=database, Name=name)["Table"])
+        except AwsNotFound:
+            return super().table(database, name)
+
+    def put_table(self, table: CatalogTable) -> None:
+        """See Catalog. A definition that is there already, as it is, is left alone."""
+        wanted = _table_input(table)
+        try:
+            there = self.session.call("glue", "get_table", DatabaseName=table.database, Name=table.name)["Table"]
+        except AwsNotFound:
+            _enter(self.session, table.database, wanted)
+            return
+        if _table(there) != table:
+            self.session.call("glue", "update_table", DatabaseName=table.database, TableInput=wanted)
+
+    def partitions(self, database: str, table: str, dt: str | None = None) -> Sequence[Partition]:
+        """See Catalog."""
+        if dt is not None:
+            found = self._partition(database, table, dt)
+            return [_partition(found)] if found and "version" in found.get("Parameters", {}) else []
+        try:
+            pages = list(self.session.pages("glue", "get_partitions", DatabaseName=database, TableName=table))
+        except AwsNotFound:
+            return []
+        known = (found for page in pages for found in page["Partitions"] if "version" in found.get("Parameters", {}))
+        return sorted((_partition(found) for found in known), key=lambda partition: partition.dt)
+
+    def drop_partition(self, database: str, table: str, dt: str) -> None:
+        """See Catalog."""
+        with self._locked(database, table, dt):
+            try:
+                self.session.call(
+                    "glue", "delete_partition", DatabaseName=database, TableName=table, PartitionValues=[dt]
+                )
+            except AwsNotFound:
+                return
+
+    def publish(self, database: str, table: str, dt: str, version: Version) -> Version:
+        """See Catalog."""
+        with self._locked(database, table, dt):
+            found = self._partition(database, table, dt)
+            held = _partition(found).version if found and "version" in found.get("Parameters", {}) else None
+            if held is not None and supersedes(held, version):
+                return held
+            published = version.after(held)
+            self._store(database, table, dt, published, found)
+            return published
+
+    def forget_retired(self, database: str, table: str, dt: str, locations: Sequence[str]) -> None:
+        """See Catalog."""
+        with self._locked(database, table, dt):
+            found = self._partition(database, table, dt)
+            if found and "version" in found.get("Parameters", {}):
+                held = _partition(found).version
+                self._store(database, table, dt, held.without_retired(locations), found)
+
+    def _store(self, database: str, table: str, dt: str, version: Version, there: Mapping[str, Any] | None) -> None:
+        self._ensure_table(database, table)
+        definition = self.session.call("glue", "get_table", DatabaseName=database, Name=table)["Table"]
+        storage = {**definition["StorageDescriptor"], "Location": version.location}
+        parameters = {**(there or {}).get("Parameters", {}), **version.parameters()}
+        entry = {"Values": [dt], "StorageDescriptor": storage, "Parameters": parameters}
+        names: dict[str, Any] = {"DatabaseName": database, "TableName": table}
+        if there is None:
+            try:
+                self.session.call("glue", "create_partition", **names, PartitionInput=entry)
+            except AwsConflict:
+                # A crawler takes no lock; or this is our own, whose answer was lost.
+                self.session.call("glue", "update_partition", **names, PartitionValueList=[dt], PartitionInput=entry)
+        else:
+            self.session.call("glue", "update_partition", **names, PartitionValueList=[dt], PartitionInput=entry)
+
+    def _ensure_table(self, database: str, table: str) -> None:
+        """A partition needs a table; one that is published before its definition is put gets an empty one."""
+        try:
+            self.session.call("glue", "get_table", DatabaseName=database, Name=table)
+        except AwsNotFound:
+            _enter(self.session, database, _table_input(CatalogTable(database, table, (), "")))
+
+    def _partition(self, database: str, table: str, dt: str) -> dict[str, Any] | None:
+        try:
+            answer = self.session.call(
+                "glue", "get_partition", DatabaseName=database, TableName=table, PartitionValues=[dt]
+            )
+        except AwsNotFound:
+            return None
+        found: dict[str, Any] = answer["Partition"]
+        return found
+
+    def _databases(self, only: str | None) -> list[str]:
+        if only is not None:
+            return [only]
+        pages = self.session.pages("glue", "get_databases")
+        return sorted(
+            database["Name"]
+            for page in pages
+            for database in page["DatabaseList"]
+            if database.get("Parameters", {}).get("created_by") == _OURS["created_by"]
+            and not database["Name"].endswith(UNPUBLISHED)
+        )
+
+    def _tables(self, database: str) -> Iterator[CatalogTable]:
+        try:
+            pages = list(self.session.pages("glue", "get_tables", DatabaseName=database))
+        except AwsNotFound:
+            return
+        yield from sorted(
+            (_table(found) for page in pages for found in page["TableList"]), key=lambda table: table.name
+        )
+
+    def _locked(self, database: str, table: str, dt: str) -> AbstractContextManager[None]:
+        lock = f"{Zones(self.lake).zone('work')}/locks/{database}.{table}/dt={dt}"
+        return locked(Objects(self.session), lock)
+
+
+UNPUBLISHED = "_unpublished"
+"""End of the name of a system's database of tables over versions that are not published, for Athena to judge them."""
+
+
+def unpublished_table(session: AwsSession, table: CatalogTable) -> None:
+    """Enter a table without partitions, over one version that is not published, in its database. It may be there already."""
+    _enter(session, table.database, {**_table_input(table), "PartitionKeys": []})
+
+
+def drop_table(session: AwsSession, database: str, name: str) -> None:
+    """Remove a table from the catalog, if it is there. Its objects stay."""
+    try:
+        session.call("glue", "delete_table", DatabaseName=database, Name=name)
+    except AwsNotFound:
+        return
+
+
+def _enter(session: AwsSession, database: str, definition: dict[str, Any]) -> None:
+    """Create a table, and its database, unless somebody else was faster, with the same."""
+    with suppress(AwsConflict):
+        session.call("glue", "create_database", DatabaseInput={"Name": database, "Parameters": _OURS})
+    with suppress(AwsConflict):
+        session.call("glue", "create_table", DatabaseName=database, TableInput=definition)
+
+
+def _table_input(table: CatalogTable) -> dict[str, Any]:
+    storage = _CSV if table.parameters.get("classification") == "csv" else _PARQUET
+    return {
+        "Name": table.name,
+        "Description": table.description,
+        "TableType": "EXTERNAL_TABLE",
+        "PartitionKeys": [{"Name": key, "Type": "string"} for key in table.partition_keys],
+        "Parameters": {**_ADDED, **table.parameters},
+        "StorageDescriptor": {
+            **storage,
+            "Columns": [{"Name": name, "Type": kind} for name, kind in table.columns],
+            "Location": table.location,
+        },
+    }
+
+
+def _table(found: Mapping[str, Any]) -> CatalogTable:
+    storage = found["StorageDescriptor"]
+    parameters = {name: value for name, value in found.get("Parameters", {}).items() if _ADDED.get(name) != value}
+    return CatalogTable(
+        database=found["DatabaseName"],
+        name=found["Name"],
+        columns=tuple((column["Name"], column.get("Type", "string")) for column in storage.get("Columns", [])),
+        location=storage.get("Location", "").rstrip("/"),
+        description=found.get("Description", ""),
+        partition_keys=tuple(key["Name"] for key in found.get("PartitionKeys", [])),
+        parameters=parameters,
+    )
+
+
+def _partition(found: Mapping[str, Any]) -> Partition:
+    return Partition(found["Values"][0], found["StorageDescriptor"]["Location"].rstrip("/"), found["Parameters"])
