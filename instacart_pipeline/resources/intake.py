@@ -1,17 +1,23 @@
 """The intake: a day's upload of a table, held to its contract row by row.
 
-Belongs here: what admission promises. Its twins: local/intake.py.
+Belongs here: what admission promises, and what both twins make of its counts. Its twins: local/intake.py, aws/intake.py.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from dagster import ConfigurableResource
 
-from instacart_pipeline.lake.contracts import TableContract
-from instacart_pipeline.resources.published import Published
+from instacart_pipeline.embedded.admission import Admitted
+from instacart_pipeline.lake.contracts import TableContract, rejects_of
+from instacart_pipeline.lake.rules import REJECTS_WITHIN_LIMIT, ROWS_ACCOUNTED, Outcome
+from instacart_pipeline.lake.versions import Version, lineage_of
+from instacart_pipeline.resources.catalog import Catalog
+from instacart_pipeline.resources.published import Published, VersionRefused
 
 
 class Intake(ConfigurableResource[Any], ABC):
@@ -30,3 +36,64 @@ class Intake(ConfigurableResource[Any], ABC):
         Raises: ColumnsMissing, FileUnreadable and UploadChanged about files; VersionRefused if more than the allowed
         share of rows was rejected: the rejects are then published, to be looked at, and the good rows are not.
         """
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What an admission reads: the upload, the tables looked up by qualified name, and the lineage they make."""
+
+    upload: Version
+    references: Mapping[str, Version]
+    lineage: Mapping[str, str]
+
+    @classmethod
+    def of(cls, catalog: Catalog, staged: TableContract, target: TableContract, dt: str) -> Inputs:
+        """The inputs as the catalog has them. Raises TableNotFound, and MixedUploads if they don't belong together."""
+        upload = catalog.current(staged, dt)
+        tables = {column.references.table for column in target.columns if column.references}
+        references = {table.qualified_name: catalog.current(table, dt) for table in tables}
+        # A table looked up in another must come from the upload that is in the catalog now, as this one does.
+        uploads = [table.moved_to(staged.database) for table in tables]
+        uploaded = {table.qualified_name: catalog.current(table, dt) for table in uploads}
+        return cls(upload, references, lineage_of({staged.qualified_name: upload, **references, **uploaded}))
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """The folder of each table looked up."""
+        return {name: version.location for name, version in self.references.items()}
+
+
+def held_to_limit(target: TableContract, dt: str, admitted: Admitted, max_rejected: float) -> tuple[Outcome, ...]:
+    """What came of every rule of an admission, that all rows are accounted for and few enough rejected among them.
+
+    Raises VersionRefused if one is broken.
+    """
+    lost = abs(admitted.rows_in - admitted.rows - admitted.rejects - admitted.duplicates)
+    accounts = (
+        f"{admitted.rows_in:,} rows in = {admitted.rows:,} published + {admitted.rejects:,} rejects"
+        f" + {admitted.duplicates:,} duplicates."
+    )
+    share = admitted.rejects / max(admitted.rows_in, 1)
+    limit = (
+        f"{admitted.rejects:,} of {admitted.rows_in:,} rows rejected ({share:.2%}; at most {max_rejected:.2%} may be)."
+    )
+    outcomes = (
+        *admitted.outcomes,
+        Outcome(ROWS_ACCOUNTED.name, lost, accounts),
+        Outcome(REJECTS_WITHIN_LIMIT.name, admitted.rejects if share > max_rejected else 0, limit),
+    )
+    if not all(outcome.passed for outcome in outcomes):
+        look = f"instacart-pipeline sql \"SELECT * FROM {rejects_of(target).qualified_name} WHERE dt = '{dt}'\""  # noqa: S608  # shown, not run
+        raise VersionRefused(
+            target, dt, outcomes, f"Look at the rejected rows with `{look}`, and upload the table again."
+        )
+    return outcomes
+
+
+def facts_of(admitted: Admitted) -> dict[str, str]:
+    """The facts of an admitted version."""
+    return {
+        "rows_in": str(admitted.rows_in),
+        "rejects": str(admitted.rejects),
+        "duplicates": str(admitted.duplicates),
+    }

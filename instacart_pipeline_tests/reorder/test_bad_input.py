@@ -23,7 +23,7 @@ from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.reorder import tables as t
 from instacart_pipeline.resources.crawler import CrawledTable, Crawler
 from instacart_pipeline.resources.intake import Intake
-from instacart_pipeline.resources.local import csv_records
+from instacart_pipeline.embedded import csv_records
 from instacart_pipeline.resources.published import VersionRefused
 from instacart_pipeline_tests.platform import DT, Platform, Row
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from instacart_pipeline.embedded.csv_samples import infer_type
 from instacart_pipeline.reorder import tables as t
 from instacart_pipeline.resources.crawler import Crawl, Crawler
-from instacart_pipeline.resources.local.crawler import infer_type
 from instacart_pipeline_tests.platform import DT, Platform, write_upload
 
 NEXT = "2026-11-21"

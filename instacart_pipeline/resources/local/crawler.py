@@ -1,26 +1,22 @@
 """The crawler on this machine: folders of CSV files become tables of the local catalog."""
 
-import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from dagster import ResourceDependency
 
+from instacart_pipeline.embedded.csv_files import CsvFile, csv_files
+from instacart_pipeline.embedded.csv_samples import SAMPLED_ROWS, inferred_columns
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.errors import FileUnreadable
 from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.lake.zones import new_version
 from instacart_pipeline.resources.catalog import CatalogTable
 from instacart_pipeline.resources.crawler import Crawl, CrawledTable, Crawler
-from instacart_pipeline.resources.local.csv_files import CsvFile, csv_files, raw_objects
-from instacart_pipeline.resources.local.csv_records import Record
 from instacart_pipeline.resources.local.lake import LocalLake
+from instacart_pipeline.resources.local.storage import raw_objects
 from instacart_pipeline.resources.storage import listing_digest
-
-_SAMPLED_ROWS = 1000
-_WHOLE = re.compile(r"[+-]?\d{1,18}")
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
 class LocalCrawler(Crawler):
@@ -46,14 +42,14 @@ class LocalCrawler(Crawler):
         listing = listing_digest(raw_objects(folder, Path(zones.zone("raw"))))
         names = tuple(str(path.relative_to(zones.zone("raw"))) for path in files)
         try:
-            samples = [CsvFile.sample(path, _SAMPLED_ROWS) for path in files]
+            samples = [CsvFile.sample(path, SAMPLED_ROWS) for path in files]
         except FileUnreadable as error:
             return CrawledTable(table, dt, "unreadable", (), names, size, problem=str(error))
         empty = [file.path for file, records in samples if not records]
         if empty:
             problem = f"{empty[0]} holds only a header. Upload it again with its rows, or remove it."
             return CrawledTable(table, dt, "unreadable", (), names, size, problem=problem)
-        columns = _columns(samples)
+        columns = inferred_columns(samples)
         change = "new" if known is None else "unchanged" if known.facts.get("listing") == listing else "changed"
         version = known
         if version is None or change != "unchanged":
@@ -79,23 +75,3 @@ class LocalCrawler(Crawler):
         )
         extra = tuple(sorted(header - set(table.column_names)))
         return CrawledTable(table, dt, change, columns, names, size, version, lacking, extra)
-
-
-def infer_type(values: Iterable[str]) -> str:
-    """The narrowest of bigint, double and string that holds every non-empty text; string if there is none."""
-    filled = [value.strip() for value in values if value.strip()]
-    if filled and all(_WHOLE.fullmatch(value) for value in filled):
-        return "bigint"
-    if filled and all(_NUMBER.fullmatch(value) for value in filled):
-        return "double"
-    return "string"
-
-
-def _columns(samples: Iterable[tuple[CsvFile, list[Record]]]) -> tuple[tuple[str, str], ...]:
-    """Column names and inferred types over the samples of all files, in the order they are first met."""
-    values: dict[str, list[str]] = {}
-    for file, records in samples:
-        for position, name in enumerate(file.header):
-            column = values.setdefault(name, [])
-            column.extend(record.fields[position] for record in records if position < len(record.fields))
-    return tuple((name, infer_type(column)) for name, column in values.items())

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
+from instacart_pipeline.embedded.csv_files import csv_relation
+from instacart_pipeline.embedded.duckdb_sql import duckdb_type, quoted
+from instacart_pipeline.embedded.parquet import write
+from instacart_pipeline.embedded.verify import verify
 from instacart_pipeline.lake.contracts import PARTITION, TableContract
 from instacart_pipeline.lake.sql import Query
 from instacart_pipeline.lake.versions import Version, lineage_of
 from instacart_pipeline.resources.catalog import Catalog, CatalogTable, Partition
 from instacart_pipeline.resources.inputs import inputs_of, schema_at
-from instacart_pipeline.resources.local.csv_files import csv_relation
-from instacart_pipeline.resources.local.duckdb_sql import duckdb_type, quoted
 from instacart_pipeline.resources.local.lake import LocalLake, VersionFolder
-from instacart_pipeline.resources.local.verify import verify
 from instacart_pipeline.resources.published import Published, VersionRefused
 
 if TYPE_CHECKING:
@@ -71,47 +71,6 @@ def build(
         return finish(lake, connection, target, dt, folder, lineage, started, service or {})
 
 
-def write(
-    connection: DuckDBPyConnection,
-    select: str,
-    target: TableContract,
-    folder: Path,
-    files: int = 1,
-    constants: Mapping[str, str] | None = None,
-) -> None:
-    """Write a SELECT's rows to Parquet in `folder`, columns in the contract's order and types, rows in its sort order.
-
-    `constants` names columns that are one literal throughout; they are added after the sort, which need not carry them.
-    """
-    fixed = constants or {}
-    varying = ", ".join(
-        f'CAST("{c.name}" AS {duckdb_type(c.type)}) AS "{c.name}"' for c in target.columns if c.name not in fixed
-    )
-    columns = ", ".join(
-        f'CAST({fixed[c.name]} AS {duckdb_type(c.type)}) AS "{c.name}"' if c.name in fixed else f'"{c.name}"'
-        for c in target.columns
-    )
-    order = f" ORDER BY {', '.join(target.sorted_by)}" if target.sorted_by else ""
-    rows = f"(SELECT {varying} FROM ({select}){order})"
-    if files == 1:
-        to = quoted(str(folder / "part-00000.parquet"))
-        connection.execute(f"COPY (SELECT {columns} FROM {rows}) TO {to} (FORMAT parquet)")
-        return
-    spread = ", ".join(f'"{name}"' for name in target.key)
-    connection.execute(
-        f"COPY (SELECT {columns}, hash({spread}) % {files} AS part FROM {rows})"
-        f" TO {quoted(str(folder))} (FORMAT parquet, PARTITION_BY (part), OVERWRITE_OR_IGNORE)"
-    )
-    for number, path in enumerate(sorted(folder.glob("part=*/*.parquet"))):
-        path.rename(folder / f"part-{number:05}.parquet")
-    for emptied in folder.glob("part=*"):
-        emptied.rmdir()
-    if not any(folder.glob("*.parquet")):
-        write(
-            connection, select, target, folder, constants=constants
-        )  # no row went to any part, but a table has a file all the same
-
-
 def finish(
     lake: LocalLake,
     connection: DuckDBPyConnection,
@@ -123,7 +82,7 @@ def finish(
     service: Mapping[str, str | int | float],
 ) -> Published:
     """Hold a written version to its contract and publish it. Raises VersionRefused if it breaks the contract."""
-    rows, outcomes = verify(connection, lake, target, dt, folder.path)
+    rows, outcomes = verify(connection, target, folder.path, {})
     if not all(outcome.passed for outcome in outcomes):
         raise VersionRefused(target, dt, outcomes)
     size = sum(path.stat().st_size for path in folder.path.glob("*.parquet"))

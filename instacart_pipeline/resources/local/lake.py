@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from dagster import ConfigurableResource, ResourceDependency
 
+from instacart_pipeline.embedded.engine import connected
 from instacart_pipeline.lake.contracts import PARTITION, TableContract
-from instacart_pipeline.lake.errors import JobFailed
 from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.lake.zones import Zones, new_version
 from instacart_pipeline.resources.catalog import Catalog
@@ -126,28 +126,8 @@ class LocalLake(ConfigurableResource[Any]):
 
         What the engine raises inside the block leaves it as JobFailed.
         """
-        import duckdb  # noqa: PLC0415  # engines are loaded where they are used, so that importing definitions stays cheap
-
-        with self.scratch() as spill:
-            limits: dict[str, str | bool | int | float | list[str]] = {
-                "memory_limit": f"{max(self.memory - _OUTSIDE_THE_ENGINE, 200_000_000)}B",
-                "threads": self.threads,
-                "temp_directory": str(spill),
-                "preserve_insertion_order": False,
-                "autoinstall_known_extensions": False,
-            }
-            connection = duckdb.connect(config=limits)
-            try:
-                connection.execute("SET enable_progress_bar = false")
-                yield connection
-            except duckdb.OutOfMemoryException as error:
-                raise JobFailed(
-                    f"The embedded engine ran out of its memory. Raise INSTACART_MEMORY.\n{error}"
-                ) from error
-            except duckdb.Error as error:
-                raise JobFailed(f"The embedded engine failed: {error}") from error
-            finally:
-                connection.close()
+        with self.scratch() as spill, connected(self.memory - _OUTSIDE_THE_ENGINE, self.threads, spill) as connection:
+            yield connection
 
     def _is_known(self, table: TableContract, dt: str, path: Path) -> bool:
         current = self.catalog.find(table, dt)

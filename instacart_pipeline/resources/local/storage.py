@@ -6,12 +6,12 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
+from instacart_pipeline.embedded.csv_files import csv_files
 from instacart_pipeline.lake.contracts import PARTITION
 from instacart_pipeline.lake.zones import Zones
-from instacart_pipeline.resources.local.csv_files import csv_files, raw_objects
 from instacart_pipeline.resources.storage import RawObject, Storage
 
 
@@ -68,6 +68,16 @@ class LocalStorage(Storage):
     @property
     def _zones(self) -> Zones:
         return Zones(f"{self.home}/lake")
+
+
+def raw_objects(folder: Path, raw_zone: Path) -> list[RawObject]:
+    """The CSV files of a raw folder as the raw zone lists them; one that is removed meanwhile is left out."""
+    found = []
+    for path in csv_files(folder):
+        with suppress(FileNotFoundError):
+            state = path.stat()
+            found.append(RawObject(str(path.relative_to(raw_zone)), state.st_size, state.st_mtime_ns))
+    return found
 
 
 def _digest(path: Path) -> str:

@@ -1,21 +1,19 @@
 """Reading the CSV files of an upload with DuckDB.
 
 Belongs here: the files of a raw folder, their headers, and the one set of reader options, so that the crawler, the intake
-and a query read a file alike. Doesn't: judging values (intake.py).
+and a query read a file alike. Doesn't: judging values (admission.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from instacart_pipeline.embedded.csv_records import Record, Records, is_gzip, opened
+from instacart_pipeline.embedded.duckdb_sql import duckdb_type, quoted
 from instacart_pipeline.lake.errors import FileUnreadable
-from instacart_pipeline.resources.local.csv_records import Record, Records, is_gzip, opened
-from instacart_pipeline.resources.local.duckdb_sql import duckdb_type, quoted
-from instacart_pipeline.resources.storage import RawObject
 
 
 @dataclass(frozen=True)
@@ -70,16 +68,6 @@ def csv_files(folder: Path) -> list[Path]:
         for path in sorted(folder.iterdir())
         if path.is_file() and path.name[0] not in "._" and path.name.lower().endswith((".csv", ".csv.gz"))
     ]
-
-
-def raw_objects(folder: Path, raw_zone: Path) -> list[RawObject]:
-    """The CSV files of a raw folder as the raw zone lists them; one that is removed meanwhile is left out."""
-    found = []
-    for path in csv_files(folder):
-        with suppress(FileNotFoundError):
-            state = path.stat()
-            found.append(RawObject(str(path.relative_to(raw_zone)), state.st_size, state.st_mtime_ns))
-    return found
 
 
 def csv_relation(folder: str, columns: Sequence[tuple[str, str]]) -> str:

@@ -1,20 +1,19 @@
 """Sifting an upload row by row: which rows break the contract, why, and where they stand in their file.
 
-Belongs here: the careful reading, for uploads in which the quick one (intake.py) met anything wrong.
+Belongs here: the careful reading, for uploads in which the quick one (admission.py) met anything wrong.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from instacart_pipeline.embedded.csv_files import CsvFile
+from instacart_pipeline.embedded.csv_records import Plain, Record, Records, opened
+from instacart_pipeline.embedded.duckdb_sql import one_row, quoted
 from instacart_pipeline.lake.contracts import Column, TableContract
-from instacart_pipeline.resources.catalog import Catalog
-from instacart_pipeline.resources.local.csv_files import CsvFile
-from instacart_pipeline.resources.local.csv_records import Plain, Record, Records, opened
-from instacart_pipeline.resources.local.duckdb_sql import one_row, quoted
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -45,14 +44,13 @@ class Sifted:
 
 def sift(
     connection: DuckDBPyConnection,
-    catalog: Catalog,
     files: Sequence[CsvFile],
     target: TableContract,
-    dt: str,
+    references: Mapping[str, str],
     scratch: Path,
     raw_zone: Path,
 ) -> Sifted:
-    """Part the rows of `files` into good ones and rejects of `target` at `dt`.
+    """Part the rows of `files` into good ones and rejects of `target`. `references` is as in verify.
 
     Candidates (rows good by themselves) are spilled to `scratch`; the SELECTs returned read them there.
     Raises FileUnreadable, naming file and line, on bytes that are not UTF-8 and on a gzip file cut short.
@@ -67,7 +65,7 @@ def sift(
     connection.execute(f"CREATE TEMP TABLE files AS SELECT * FROM (VALUES {names}) AS t(file_number, file)")
     candidates = f"read_parquet({quoted(f'{scratch}/candidates-*.parquet')})"
 
-    _reject_unknown(connection, catalog, target, dt, candidates)
+    _reject_unknown(connection, target, references, candidates)
     connection.execute("CREATE TEMP TABLE duplicates (file_number INT, line BIGINT)")
     for columns in target.unique_sets:
         _reject_doubled(connection, target, columns, candidates)
@@ -165,13 +163,13 @@ def _as_row(record: Record, fields: Sequence[str]) -> dict[str, int | str | None
 
 
 def _reject_unknown(
-    connection: DuckDBPyConnection, catalog: Catalog, target: TableContract, dt: str, candidates: str
+    connection: DuckDBPyConnection, target: TableContract, references: Mapping[str, str], candidates: str
 ) -> None:
     joins, names, reasons = [], [], []
     for number, column in enumerate(column for column in target.columns if column.references):
         assert column.references is not None  # noqa: S101  # the line above sees to it
         table, key = column.references.table, column.references.column
-        source = f"read_parquet({quoted(f'{catalog.current(table, dt).location}/*.parquet')})"
+        source = f"read_parquet({quoted(f'{references[table.qualified_name]}/*.parquet')})"
         joins.append(
             f'LEFT JOIN (SELECT DISTINCT "{key}" AS _known FROM {source}) AS other_{number} ON own."{column.name}" = other_{number}._known'
         )

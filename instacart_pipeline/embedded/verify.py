@@ -10,10 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from instacart_pipeline.embedded.duckdb_sql import one_row, quoted
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.rules import Outcome, Rule, outcome_of, rules_of
-from instacart_pipeline.resources.local.duckdb_sql import one_row, quoted
-from instacart_pipeline.resources.local.lake import LocalLake
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,11 +26,11 @@ _SORTED_AT_ONCE = 17_500_000
 
 
 def verify(
-    connection: DuckDBPyConnection, lake: LocalLake, table: TableContract, dt: str, folder: Path
+    connection: DuckDBPyConnection, table: TableContract, folder: Path, references: Mapping[str, str]
 ) -> tuple[int, tuple[Outcome, ...]]:
     """The number of rows in the Parquet files of `folder`, and what comes of each rule of `table`.
 
-    Foreign keys are looked up in the current version, at `dt`, of the tables they point to.
+    `references` gives the folder of each table, by its qualified name, that a foreign key points to.
     """
     source = f"read_parquet({quoted(f'{folder}/*.parquet')})"
     (rows,) = one_row(connection, f"SELECT count(*) FROM {source}")
@@ -47,7 +46,7 @@ def verify(
 
     def outcome(rule: Rule) -> Outcome:
         with connection.cursor() as own:
-            return _Judge(own, lake, table, dt, source, rows, extremes).outcome(rule)
+            return _Judge(own, table, references, source, rows, extremes).outcome(rule)
 
     # Sorting for doubled keys takes one core, looking up foreign keys the others.
     with ThreadPoolExecutor(max_workers=2) as pool:
@@ -60,14 +59,13 @@ class _Judge:
     def __init__(
         self,
         connection: DuckDBPyConnection,
-        lake: LocalLake,
         table: TableContract,
-        dt: str,
+        references: Mapping[str, str],
         source: str,
         rows: int,
         extremes: Mapping[str, tuple[Any, ...]],
     ) -> None:
-        self.connection, self.lake, self.table, self.dt = connection, lake, table, dt
+        self.connection, self.table, self.references = connection, table, references
         self.source, self.rows, self.extremes = source, rows, extremes
 
     def outcome(self, rule: Rule) -> Outcome:
@@ -104,7 +102,7 @@ class _Judge:
     def _unknown(self, name: str) -> int:
         target = self.table.column(name).references
         assert target is not None  # noqa: S101  # a references rule comes from a column that has one
-        known = self.lake.catalog.current(target.table, self.dt).location
+        known = self.references[target.table.qualified_name]
         return int(
             one_row(
                 self.connection,
