@@ -75,6 +75,8 @@ class Settings:
     """The Athena workgroup, which `instacart-pipeline deploy` makes."""
     athena_scan_limit: str = "200GB"
     """Most data one query may scan before Athena stops it."""
+    athena_reuse_minutes: int = 0
+    """How old a result `instacart-pipeline sql` may show again in place of running the same query; 0: always runs it."""
     glue_worker: str = "G.1X"
     """Type of the workers of Glue jobs."""
     glue_workers: int = 2
@@ -117,6 +119,7 @@ class Settings:
             "service_role": _arn,
             "athena_workgroup": str,
             "athena_scan_limit": _size_of("10MB"),
+            "athena_reuse_minutes": _whole(0),
             "glue_worker": _one_of("G.1X", "G.2X", "G.4X", "G.8X"),
             "glue_workers": _whole(2),
             "databrew_nodes": _whole(2),

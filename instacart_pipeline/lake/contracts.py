@@ -7,9 +7,9 @@ crawler's comparison, the quality checks, Dagster's column schema and the data d
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 ColumnType = Literal["bigint", "int", "double", "string", "boolean", "date", "timestamp"]
 """The column types of the lake, by their names in the Glue catalog and in Hive DDL."""
@@ -52,6 +52,23 @@ class Column:
     def required(self) -> bool:
         """Whether NULL is refused."""
         return self.key or not self.nullable
+
+    def as_json(self) -> dict[str, object]:
+        """See TableContract.as_json."""
+        told = {name: value for name, value in vars(self).items() if name != "references"}
+        if self.references:
+            told["references"] = {"table": self.references.table.as_json(), "column": self.references.column}
+        return told
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> Column:
+        """See TableContract.from_json."""
+        given = dict(told)
+        for name in ("between", "one_of"):
+            given[name] = tuple(given[name]) if given[name] is not None else None
+        if pointed := given.get("references"):
+            given["references"] = ColumnRef(TableContract.from_json(pointed["table"]), pointed["column"])
+        return cls(**given)
 
 
 @dataclass(frozen=True)
@@ -135,6 +152,29 @@ class TableContract:
     def __getitem__(self, column: str) -> ColumnRef:
         """A reference to one of the columns, for a foreign key: `AISLES["aisle_id"]`."""
         return ColumnRef(self, self.column(column).name)
+
+    def as_json(self) -> dict[str, object]:
+        """The contract as JSON takes it, for a job that runs elsewhere. `from_json` reads it back."""
+        told: dict[str, object] = {
+            "database": self.database,
+            "name": self.name,
+            "description": self.description,
+            "unique": self.unique,
+            "sorted_by": self.sorted_by,
+        }
+        return {**told, "columns": [column.as_json() for column in self.columns]}
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> TableContract:
+        """The contract that `as_json` told."""
+        return cls(
+            told["database"],
+            told["name"],
+            told["description"],
+            [Column.from_json(column) for column in told["columns"]],
+            tuple(tuple(names) for names in told["unique"]),
+            tuple(told["sorted_by"]),
+        )
 
     def moved_to(self, database: str, **changes: object) -> TableContract:
         """The same table in another database, with `changes` to its other fields."""

@@ -184,10 +184,15 @@ def drop_table(session: AwsSession, database: str, name: str) -> None:
         return
 
 
+def enter_database(session: AwsSession, name: str) -> None:
+    """Create a database of this project's, unless it is there."""
+    with suppress(AwsConflict):
+        session.call("glue", "create_database", DatabaseInput={"Name": name, "Parameters": _OURS})
+
+
 def _enter(session: AwsSession, database: str, definition: dict[str, Any]) -> None:
     """Create a table, and its database, unless somebody else was faster, with the same."""
-    with suppress(AwsConflict):
-        session.call("glue", "create_database", DatabaseInput={"Name": database, "Parameters": _OURS})
+    enter_database(session, database)
     with suppress(AwsConflict):
         session.call("glue", "create_table", DatabaseName=database, TableInput=definition)
 

@@ -21,7 +21,7 @@ from instacart_pipeline.lake.versions import Version, lineage_of
 from instacart_pipeline.lake.zones import Zones
 from instacart_pipeline.resources.aws.athena_queries import rows_of, run_query
 from instacart_pipeline.resources.aws.attempts import Attempt, Work
-from instacart_pipeline.resources.aws.catalog import UNPUBLISHED, drop_table, unpublished_table
+from instacart_pipeline.resources.aws.catalog import UNPUBLISHED, drop_table, enter_database, unpublished_table
 from instacart_pipeline.resources.aws.jobs import Ended, ManagedJobs
 from instacart_pipeline.resources.aws.objects import Objects
 from instacart_pipeline.resources.aws.session import AwsSession
@@ -111,6 +111,10 @@ class AwsLake(ConfigurableResource[Any]):
         current = self.catalog.publish(target.database, target.name, dt, version)
         seconds = time.perf_counter() - started
         return Published(target, dt, current, seconds, superseded=current.name != name, service=service)
+
+    def enter_unpublished(self, target: TableContract) -> None:
+        """See to it that the database of unpublished tables is there."""
+        enter_database(self.session, f"{target.system}{UNPUBLISHED}")
 
     def hold_inputs(self, inputs: Mapping[str, Version], dt: str) -> None:
         """Raise UploadChanged unless `inputs`, by qualified name, are still what the catalog points at."""

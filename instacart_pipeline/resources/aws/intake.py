@@ -1,0 +1,121 @@
+"""The intake on AWS: a Glue job that admits an upload's files with the very code that does so on one machine."""
+
+import json
+import time
+
+from dagster import ResourceDependency
+
+from instacart_pipeline.embedded.admission import Admitted
+from instacart_pipeline.lake import errors
+from instacart_pipeline.lake.contracts import PARTITION, TableContract, rejects_of
+from instacart_pipeline.lake.errors import JobFailed, PipelineError, UploadChanged
+from instacart_pipeline.lake.rules import Outcome
+from instacart_pipeline.lake.versions import Version
+from instacart_pipeline.resources.aws.attempts import Attempt, Work
+from instacart_pipeline.resources.aws.glue import ADMIT_UPLOAD, run_glue_job
+from instacart_pipeline.resources.aws.jobs import Ended
+from instacart_pipeline.resources.aws.lake import AwsLake
+from instacart_pipeline.resources.intake import Inputs, Intake, facts_of, held_to_limit
+from instacart_pipeline.resources.published import Published
+from instacart_pipeline.resources.storage import Storage, listing_digest
+
+_WORKERS = 2
+"""Workers of the job: the least that Glue starts. The work is done on one."""
+
+
+class AwsIntake(Intake):
+    """Admits CSV files of the raw zone in S3. `max_rejected` is the share of rows that may be rejected."""
+
+    lake: ResourceDependency[AwsLake]
+    storage: ResourceDependency[Storage]
+    max_rejected: float
+    worker_type: str
+
+    def admit(self, staged: TableContract, target: TableContract, dt: str) -> Published:
+        """See Intake."""
+        started = time.perf_counter()
+        inputs = Inputs.of(self.lake.catalog, staged, target, dt)
+        files = self._unchanged(staged, dt, inputs.upload)
+        rejects = rejects_of(target)
+        self.lake.sweep(target, dt)
+        self.lake.sweep(rejects, dt)
+        contract = json.dumps(target.as_json(), sort_keys=True)
+        read = {staged.qualified_name: inputs.upload, **inputs.references}
+
+        def make(attempt: Attempt) -> Published:
+            location, rejects_location = (
+                self.lake.zones.version(table, dt, attempt.version) for table in (target, rejects)
+            )
+            try:
+                ended, admitted = self._run(attempt, target, inputs, files, location, rejects_location)
+                self._unchanged(staged, dt, inputs.upload)
+                self.lake.hold_inputs(inputs.references, dt)
+                # The rejects stay to be looked at, whatever becomes of the good rows.
+                self.lake.publish(rejects, dt, attempt.version, admitted.rejects, (), inputs.lineage, started, {})
+                outcomes = held_to_limit(target, dt, admitted, self.max_rejected)
+                return self.lake.publish(
+                    target,
+                    dt,
+                    attempt.version,
+                    admitted.rows,
+                    outcomes,
+                    inputs.lineage,
+                    started,
+                    ended.facts(),
+                    facts_of(admitted),
+                )
+            except BaseException:
+                self.lake.objects.remove_below(location)
+                current = self.lake.catalog.find(rejects, dt)
+                if current is None or current.name != attempt.version:
+                    self.lake.objects.remove_below(rejects_location)
+                raise
+
+        return self.lake.jobs.carry_out(Work.of(target, dt, contract, read), make)
+
+    def _run(
+        self,
+        attempt: Attempt,
+        target: TableContract,
+        inputs: Inputs,
+        files: list[str],
+        location: str,
+        rejects_location: str,
+    ) -> tuple[Ended, Admitted]:
+        base = f"{self.lake.zones.zone('work')}/admissions/{attempt.token('admit')}"
+        order = {
+            "target": target.as_json(),
+            "raw": self.lake.zones.zone("raw"),
+            "files": files,
+            "references": inputs.versions,
+            "to": location,
+            "rejects_to": rejects_location,
+            "report": f"{base}/report.json",
+        }
+        self.lake.objects.put(f"{base}/order.json", json.dumps(order).encode())
+        arguments = {"--order": f"{base}/order.json"}
+        ended = run_glue_job(
+            self.lake, attempt, "admit", ADMIT_UPLOAD, arguments, worker_type=self.worker_type, workers=_WORKERS
+        )
+        report = json.loads(self.lake.objects.text(f"{base}/report.json"))
+        if "error" in report:
+            raise _error(report["error"])(report["text"])
+        self.lake.objects.remove_below(base)
+        outcomes = tuple(Outcome(**outcome) for outcome in report.pop("outcomes"))
+        return ended, Admitted(**report, outcomes=outcomes)
+
+    def _unchanged(self, staged: TableContract, dt: str, upload: Version) -> list[str]:
+        """The files of the upload. Raises UploadChanged if they are not the ones that were catalogued."""
+        objects = self.storage.objects(staged.system, staged.name, dt)
+        if listing_digest(objects) != upload.facts["listing"]:
+            raise UploadChanged(
+                f"The files of {staged.qualified_name} {PARTITION}={dt} changed after they were catalogued. "
+                f"Run the day again once the upload is whole; the sensor does so by itself."
+            )
+        return [f"{self.lake.zones.zone('raw')}/{found.path}" for found in objects]
+
+
+def _error(name: str) -> type[PipelineError]:
+    """The project's own error of that name, which the job met."""
+    found = getattr(errors, name, JobFailed)
+    return found if isinstance(found, type) and issubclass(found, PipelineError) else JobFailed
