@@ -1,0 +1,36 @@
+"""What moto answers for: S3, SQS, SNS, STS and the Glue catalog, one request at a time.
+
+One at a time because moto looks first and changes then: two conditional writes of one object must not both pass.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+from typing import Any
+
+from moto.core.base_backend import BackendDict
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.wrappers import Request, Response
+
+
+class Moto:
+    """moto's own server application, in this process. Its state belongs to the process, so one double lives at a time."""
+
+    def __init__(self) -> None:
+        self._application = DomainDispatcherApplication(create_backend_app)
+        self._lock = threading.Lock()
+
+    def answer(self, request: Request) -> Response:
+        """moto's answer."""
+        environ = dict(request.environ)
+        environ["wsgi.input"] = io.BytesIO(request.get_data(cache=True))  # it was read to see what is asked
+        environ.pop("werkzeug.request", None)
+        with self._lock:
+            return Response.from_app(self._application, environ, buffered=True)
+
+    @staticmethod
+    def reset() -> None:
+        """Forget everything in every service."""
+        backends: Any = BackendDict
+        backends.reset()

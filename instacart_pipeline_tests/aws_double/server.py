@@ -1,0 +1,175 @@
+"""The double itself: an HTTP server on loopback, and what tests ask of it.
+
+Belongs here: starting, routing a request to the handlers of its service or to moto, stopping. Doesn't: any service's behaviour.
+"""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ClassVar
+
+import boto3
+import botocore.config
+from botocore import xform_name
+from moto.moto_server.werkzeug_app import MotoRequestHandler
+from werkzeug.serving import BaseWSGIServer, make_server
+from werkzeug.wrappers import Request, Response
+
+from instacart_pipeline_tests.aws_double import jobs, wire
+from instacart_pipeline_tests.aws_double.athena import Athena
+from instacart_pipeline_tests.aws_double.backend import Moto
+from instacart_pipeline_tests.aws_double.catalog import Catalog
+from instacart_pipeline_tests.aws_double.faults import Faults, refusal_code
+from instacart_pipeline_tests.aws_double.jobs import JobRun, Jobs, Pace
+from instacart_pipeline_tests.aws_double.journal import Recorded, Requests
+from instacart_pipeline_tests.aws_double.objects import Objects
+from instacart_pipeline_tests.aws_double.outcomes import Outcomes
+from instacart_pipeline_tests.aws_double.wire import AwsError, Call
+
+REGION = "eu-central-1"
+
+
+class AwsDouble:
+    """An AWS of its own: `with AwsDouble() as aws: boto3.client("s3", endpoint_url=aws.endpoint, ...)`.
+
+    One is alive at a time in a process, since moto's state belongs to the process; one after another is fine. `requests`
+    is what was asked, `faults` and `outcomes` what shall go wrong, `pace` how long a job's phases last. Closing it ends
+    every job, child process and thread.
+    """
+
+    _alive: ClassVar[AwsDouble | None] = None
+
+    def __init__(self, pace: Pace | None = None) -> None:
+        self.requests, self.faults, self.outcomes = Requests(), Faults(), Outcomes()
+        self.pace = pace or Pace()
+        self._jobs = Jobs(self.outcomes, self.pace)
+        self._moto = Moto()
+        self._handlers: dict[str, list[Any]] = {}
+        self._server: BaseWSGIServer | None = None
+
+    def __enter__(self) -> AwsDouble:
+        if AwsDouble._alive is not None:
+            raise RuntimeError("another AwsDouble is alive in this process; close it first")
+        AwsDouble._alive = self
+        self._moto.reset()
+        self.folder = Path(tempfile.mkdtemp(prefix="aws_double_"))
+        self._server = make_server("127.0.0.1", 0, self._application, threaded=True, request_handler=_Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        self._thread.start()
+        inside = self._session(wire.INSIDE_KEY)
+        objects = Objects(inside("s3"), self.folder / "objects")
+        catalog = Catalog(inside("glue"))
+        self.athena = Athena(self._jobs, objects, catalog, self.folder)
+        self._handlers = {"athena": [self.athena]}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End every job, child process and thread, and forget everything."""
+        if AwsDouble._alive is not self or self._server is None:
+            return
+        self._jobs.close()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+        self._moto.reset()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        AwsDouble._alive = None
+
+    @property
+    def endpoint(self) -> str:
+        """The URL to be given as endpoint_url."""
+        if self._server is None:
+            raise RuntimeError("the double is not started; use it in a with statement")
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    def environment(self) -> dict[str, str]:
+        """The AWS_* variables of the code under test, the endpoint excepted."""
+        return _credentials(wire.CLIENT_KEY)
+
+    def client(self, service: str) -> Any:
+        """A plain boto3 client for setting a test up; its requests count like any other's."""
+        return self._session(wire.CLIENT_KEY)(service)
+
+    def jobs(self, service: str | None = None) -> list[JobRun]:
+        """Every job run started so far: of "athena", "glue", "databrew" or "crawler", or all."""
+        return self._jobs.runs(service)
+
+    def most_alive_at_once(self, predicate: Callable[[JobRun], bool] = lambda _run: True) -> int:
+        """The largest number of job runs meeting `predicate` that were alive at one moment."""
+        return jobs.most_alive_at_once([run for run in self._jobs.runs() if predicate(run)])
+
+    def _session(self, key: str) -> Callable[[str], Any]:
+        session = boto3.session.Session(key, "double", region_name=REGION)
+        config = botocore.config.Config(retries={"mode": "standard", "max_attempts": 1}, max_pool_connections=20)
+        return lambda service: session.client(service, endpoint_url=self.endpoint, config=config)
+
+    def _application(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        arrived = time.monotonic()
+        request = Request(environ)
+        call = wire.read_call(request)
+        if call.caller == "inside":
+            return self._answer(request, call)(environ, start_response)
+        status = 0
+        try:
+            response = self._faulted(request, call)
+            status = response.status_code
+        finally:
+            self.requests.add(Recorded(call.service, call.operation, arrived, status, call.caller, call.parameters))
+        return response(environ, start_response)
+
+    def _faulted(self, request: Request, call: Call) -> Response:
+        """The answer, or what the rule in force makes of it. Raises ConnectionAbortedError where there shall be none."""
+        rule = self.faults.for_call(call)
+        if rule is None:
+            return self._answer(request, call)
+        if problem := rule.error(call):
+            return wire.error(call, problem)
+        if rule.kind == "delayed":
+            time.sleep(rule.seconds)
+            return self._answer(request, call)
+        if rule.kind == "lost_reply":
+            self._answer(request, call)
+        connection: socket.socket = request.environ["werkzeug.socket"]
+        with suppress(OSError):  # the client may have gone first
+            connection.shutdown(socket.SHUT_RDWR)
+        raise ConnectionAbortedError(f"{rule.kind}: {call.operation}")
+
+    def _answer(self, request: Request, call: Call) -> Response:
+        for handlers in self._handlers.get(call.service, ()):
+            handle = getattr(handlers, xform_name(call.operation), None)
+            if handle is None:
+                continue
+            try:
+                wire.check_parameters(call, refusal_code(call.service))
+                return wire.answer(call, handle(call.parameters))
+            except AwsError as problem:
+                return wire.error(call, problem)
+        if call.service in ("athena", "databrew", "logs"):
+            return wire.error(call, AwsError("UnknownOperationException", f"the double has no {call.operation}"))
+        return self._moto.answer(request)
+
+
+class _Handler(MotoRequestHandler):
+    """A connection. Says nothing on the console, where the tests' own output belongs."""
+
+    disable_nagle_algorithm = True
+
+    def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002  # werkzeug's name for it
+        """Swallow it: `requests` is the log."""
+
+
+def _credentials(key: str) -> dict[str, str]:
+    return {"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": "double", "AWS_DEFAULT_REGION": REGION}
