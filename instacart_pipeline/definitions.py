@@ -1,6 +1,6 @@
 """The whole graph: which assets, checks, jobs and resources there are, and what the resources are made of.
 
-Belongs here: putting parts together. Dagster loads `defs` from here; a test calls build_defs with resources of its own.
+Belongs here: putting parts together; which twins there are stands in profiles.py. Dagster loads `defs` from here; a test calls build_defs with resources of its own.
 """
 
 from __future__ import annotations
@@ -20,18 +20,10 @@ from dagster import (
 )
 
 from instacart_pipeline.orchestration.failure import build_failure_sensor
+from instacart_pipeline.profiles import build_resources
 from instacart_pipeline.reorder import automation, checks
 from instacart_pipeline.reorder.assets import build_assets
 from instacart_pipeline.reorder.partitions import daily
-from instacart_pipeline.resources.local.alerts import LogFileAlerts
-from instacart_pipeline.resources.local.athena import LocalAthena
-from instacart_pipeline.resources.local.catalog import SqliteCatalog
-from instacart_pipeline.resources.local.crawler import LocalCrawler
-from instacart_pipeline.resources.local.databrew import LocalDataBrew
-from instacart_pipeline.resources.local.glue import LocalGlue
-from instacart_pipeline.resources.local.intake import LocalIntake
-from instacart_pipeline.resources.local.lake import LocalLake
-from instacart_pipeline.resources.local.storage import LocalStorage
 from instacart_pipeline.settings import Settings
 
 
@@ -46,35 +38,8 @@ def build_defs(settings: Settings, overrides: Mapping[str, object] | None = None
         jobs=automated.jobs,
         schedules=automated.schedules,
         sensors=[*automated.sensors, build_failure_sensor()],
-        resources={**build_resources(settings), **(overrides or {})},
+        resources={**build_resources(settings).by_name(), **(overrides or {})},
         executor=_executor(settings),
-    )
-
-
-def build_resources(settings: Settings) -> dict[str, object]:
-    """The resources of the profile: each service's abstract name, and its twin."""
-    home = str(settings.home)
-    lake = build_lake(settings)
-    return {
-        "catalog": lake.catalog,
-        "storage": LocalStorage(home=home),
-        "alerts": LogFileAlerts(path=f"{home}/alerts.log"),
-        "crawler": LocalCrawler(lake=lake),
-        "intake": LocalIntake(lake=lake, max_rejected=settings.max_rejected),
-        "athena": LocalAthena(lake=lake),
-        "databrew": LocalDataBrew(lake=lake),
-        "glue": LocalGlue(lake=lake, engine=settings.glue_engine),
-    }
-
-
-def build_lake(settings: Settings) -> LocalLake:
-    """The lake of this machine."""
-    return LocalLake(
-        catalog=SqliteCatalog(path=f"{settings.home}/catalog.sqlite"),
-        home=str(settings.home),
-        memory=settings.memory_bytes // settings.concurrent_steps,
-        threads=settings.engine_threads,
-        retention_days=settings.retention_days,
     )
 
 

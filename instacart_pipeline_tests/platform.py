@@ -8,12 +8,12 @@ from typing import Any, cast
 
 import dagster as dg
 
-from instacart_pipeline.definitions import build_defs, build_lake, build_resources
+from instacart_pipeline.definitions import build_defs
 from instacart_pipeline.lake.contracts import TableContract, rejects_of
 from instacart_pipeline.lake.sql import Query
+from instacart_pipeline.profiles import build_resources, local_lake
 from instacart_pipeline.reorder import tables as t
 from instacart_pipeline.reorder.automation import DAILY_JOB
-from instacart_pipeline.resources.athena import Athena
 from instacart_pipeline.resources.catalog import Catalog
 from instacart_pipeline.resources.local.lake import LocalLake
 from instacart_pipeline.resources.storage import Storage
@@ -49,15 +49,15 @@ class Platform:
 
     @property
     def lake(self) -> LocalLake:
-        return build_lake(self.settings)
+        return local_lake(self.settings)
 
     @property
     def catalog(self) -> Catalog:
-        return cast(Catalog, self.resources["catalog"])
+        return self.resources.catalog
 
     @property
     def storage(self) -> Storage:
-        return cast(Storage, self.resources["storage"])
+        return self.resources.storage
 
     @property
     def raw(self) -> Path:
@@ -107,9 +107,7 @@ class Platform:
 
     def sql(self, statement: str) -> list[Row]:
         """The rows of an Athena query."""
-        return cast(
-            list[Row], cast(Athena, self.resources["athena"]).query(Query.parse("test", statement)).table.to_pylist()
-        )
+        return cast(list[Row], self.resources.athena.query(Query.parse("test", statement)).table.to_pylist())
 
     def rows(self, table: TableContract, dt: str = DT) -> list[Row]:
         """A day of a table, sorted by all its columns, so that two of them can be compared."""

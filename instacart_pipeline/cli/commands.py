@@ -119,14 +119,12 @@ def sql(
     limit: Annotated[int, typer.Option(help="Most rows a table shows; csv and json print all.")] = 100,
 ) -> None:
     """Query the lake with Athena SQL. Tables are named database.table; every table has the day in the column dt."""
-    from instacart_pipeline.definitions import build_resources  # noqa: PLC0415
     from instacart_pipeline.lake.portable import unproven_functions  # noqa: PLC0415
     from instacart_pipeline.lake.sql import Query  # noqa: PLC0415
-    from instacart_pipeline.resources.athena import Athena  # noqa: PLC0415
+    from instacart_pipeline.profiles import build_resources  # noqa: PLC0415
     from instacart_pipeline.settings import Settings  # noqa: PLC0415
 
-    athena = build_resources(Settings.from_env())["athena"]
-    assert isinstance(athena, Athena)  # noqa: S101  # build_resources gives resources by name
+    athena = build_resources(Settings.from_env()).athena
     query = Query.parse("statement", statement)
     result = athena.query(query, limit if form is Format.TABLE else None)
     if unproven := unproven_functions(query):
@@ -142,12 +140,10 @@ def tables(
     as_json: Json = False,
 ) -> None:
     """List the tables of the catalog, or describe one."""
-    from instacart_pipeline.definitions import build_resources  # noqa: PLC0415
-    from instacart_pipeline.resources.catalog import Catalog  # noqa: PLC0415
+    from instacart_pipeline.profiles import build_resources  # noqa: PLC0415
     from instacart_pipeline.settings import Settings  # noqa: PLC0415
 
-    catalog = build_resources(Settings.from_env())["catalog"]
-    assert isinstance(catalog, Catalog)  # noqa: S101  # build_resources gives resources by name
+    catalog = build_resources(Settings.from_env()).catalog
     if name:
         database, _, table = name.partition(".")
         output.table_description(catalog.table(database, table), catalog.partitions(database, table), as_json=as_json)
@@ -160,8 +156,8 @@ def tables(
 @app.command()
 def sweep() -> None:
     """Remove what killed runs left behind, and replaced versions older than INSTACART_RETENTION_DAYS. Runs do so as they go."""
-    from instacart_pipeline.definitions import build_lake  # noqa: PLC0415
     from instacart_pipeline.lake.contracts import rejects_of  # noqa: PLC0415
+    from instacart_pipeline.profiles import build_lake  # noqa: PLC0415
     from instacart_pipeline.reorder.tables import ADMITTED, DERIVED  # noqa: PLC0415
     from instacart_pipeline.settings import Settings  # noqa: PLC0415
 

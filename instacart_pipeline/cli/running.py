@@ -31,7 +31,6 @@ from instacart_pipeline.cli import output
 from instacart_pipeline.lake.errors import InputInvalid
 from instacart_pipeline.lake.zones import parse_day
 from instacart_pipeline.orchestration.failure import alert_of
-from instacart_pipeline.resources.alerts import Alerts
 from instacart_pipeline.settings import PROJECT, Settings
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -107,7 +106,7 @@ def daily_job(name: str) -> JobDefinition:
 
 def run_job(name: str, dt: str, *, quiet: bool) -> RunReport:
     """Run a job for a day, showing progress unless `quiet`. Raises InputInvalid if there is no such day."""
-    from instacart_pipeline.definitions import build_resources  # noqa: PLC0415
+    from instacart_pipeline.profiles import build_resources  # noqa: PLC0415  # as the definitions
 
     settings = Settings.from_env()
     _hold_day(parse_day(dt), settings)
@@ -128,9 +127,7 @@ def run_job(name: str, dt: str, *, quiet: bool) -> RunReport:
             )
         report.run_id, report.success, report.seconds = run.run_id, run.is_success, time.perf_counter() - started
         if not report.success:
-            alerts = build_resources(settings)["alerts"]
-            assert isinstance(alerts, Alerts)  # noqa: S101  # build_resources gives resources by name
-            alerts.send(alert_of(instance, run))
+            build_resources(settings).alerts.send(alert_of(instance, run))
     return report
 
 

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from instacart_pipeline.definitions import build_resources
 from instacart_pipeline.lake.errors import InputInvalid
 from instacart_pipeline.lake.zones import parse_day
-from instacart_pipeline.resources.storage import Storage
+from instacart_pipeline.profiles import build_lake, build_resources
 from instacart_pipeline.settings import Settings
 
 
@@ -44,8 +43,7 @@ def upload_folder(system: str, tables: Sequence[str], folder: Path, dt: str) -> 
             f"a table may come in parts, such as {tables[-1]}__prior.csv."
         )
     settings = Settings.from_env()
-    storage = build_resources(settings)["storage"]
-    assert isinstance(storage, Storage)  # noqa: S101  # build_resources gives resources by name
+    storage = build_resources(settings).storage
     files = []
     for table in tables:
         paths = matched.get(table, [])
@@ -53,4 +51,4 @@ def upload_folder(system: str, tables: Sequence[str], folder: Path, dt: str) -> 
             written = storage.put(system, table, day, paths)
             files += [(table, path.name, path.stat().st_size, written[path.name]) for path in paths]
     missing = [table for table in tables if not storage.objects(system, table, day, limit=1)]
-    return Upload(f"{settings.home}/lake/raw/{system}", files, ignored, missing)
+    return Upload(f"{build_lake(settings).zones.zone('raw')}/{system}", files, ignored, missing)

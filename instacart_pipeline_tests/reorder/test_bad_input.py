@@ -17,13 +17,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from instacart_pipeline.embedded import csv_records
 from instacart_pipeline.lake.contracts import Column, TableContract, rejects_of
 from instacart_pipeline.lake.errors import ColumnsMissing, FileUnreadable, UploadChanged
 from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.reorder import tables as t
-from instacart_pipeline.resources.crawler import CrawledTable, Crawler
-from instacart_pipeline.resources.intake import Intake
-from instacart_pipeline.embedded import csv_records
+from instacart_pipeline.resources.crawler import CrawledTable
 from instacart_pipeline.resources.published import VersionRefused
 from instacart_pipeline_tests.platform import DT, Platform, Row
 
@@ -44,10 +43,7 @@ class Door:
 
     def __init__(self, platform: Platform) -> None:
         self.platform = platform
-        resources = platform.resources
-        assert isinstance(resources["crawler"], Crawler)
-        assert isinstance(resources["intake"], Intake)
-        self.crawler, self.intake = resources["crawler"], resources["intake"]
+        self.crawler, self.intake = platform.resources.crawler, platform.resources.intake
 
     def put(self, staged: TableContract, files: Files) -> None:
         """Make `files` the day's files of a table."""

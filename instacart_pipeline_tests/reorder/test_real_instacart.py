@@ -12,8 +12,7 @@ from pyarrow import csv as arrow_csv
 
 from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.reorder import tables as t
-from instacart_pipeline.resources.crawler import Crawl, Crawler
-from instacart_pipeline.resources.intake import Intake
+from instacart_pipeline.resources.crawler import Crawl
 from instacart_pipeline_tests.platform import DT, Platform
 
 pytestmark = pytest.mark.real_data
@@ -31,9 +30,7 @@ class Instacart:
             put(t.SYSTEM, table, DT, [files / f"{table}.csv"])
         put(t.SYSTEM, "orders", DT, [files / "orders_first_50k.csv"])
         put(t.SYSTEM, "order_products", DT, [files / "order_products__prior_first_200k.csv", train])
-        crawler, intake = platform.resources["crawler"], platform.resources["intake"]
-        assert isinstance(crawler, Crawler)
-        assert isinstance(intake, Intake)
+        crawler, intake = platform.resources.crawler, platform.resources.intake
         self.crawl: Crawl = crawler.crawl(t.STAGED, DT)
         self.admitted: dict[str, Version] = {
             staged.name: intake.admit(staged, target, DT).version for staged, target in t.ADMITTED.items()

@@ -10,7 +10,7 @@ import pytest
 
 from instacart_pipeline.embedded.csv_samples import infer_type
 from instacart_pipeline.reorder import tables as t
-from instacart_pipeline.resources.crawler import Crawl, Crawler
+from instacart_pipeline.resources.crawler import Crawl
 from instacart_pipeline_tests.platform import DT, Platform, write_upload
 
 NEXT = "2026-11-21"
@@ -24,9 +24,7 @@ class Site:
         self.platform.upload(upload)
 
     def crawl(self, dt: str = DT) -> Crawl:
-        crawler = self.platform.resources["crawler"]
-        assert isinstance(crawler, Crawler)
-        return crawler.crawl(t.STAGED, dt)
+        return self.platform.resources.crawler.crawl(t.STAGED, dt)
 
     def changes(self) -> dict[str, str]:
         return {name: found.change for name, found in self.crawl().tables.items()}

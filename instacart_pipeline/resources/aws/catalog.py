@@ -176,6 +176,15 @@ def unpublished_table(session: AwsSession, table: CatalogTable) -> None:
     _enter(session, table.database, {**_table_input(table), "PartitionKeys": []})
 
 
+def tables_of(session: AwsSession, database: str, pattern: str) -> list[str]:
+    """The names of a database's tables that match a pattern, `*` standing for anything."""
+    try:
+        pages = list(session.pages("glue", "get_tables", DatabaseName=database, Expression=pattern))
+    except AwsNotFound:
+        return []
+    return [found["Name"] for page in pages for found in page["TableList"]]
+
+
 def drop_table(session: AwsSession, database: str, name: str) -> None:
     """Remove a table from the catalog, if it is there. Its objects stay."""
     try:

@@ -6,6 +6,7 @@ A job writes below a new version's prefix, which no partition points at. An Athe
 database <system>_unpublished, then counts the rows that break the contract; only then does the partition move.
 """
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, timezone
@@ -13,7 +14,7 @@ from typing import Any
 
 from dagster import ConfigurableResource, ResourceDependency
 
-from instacart_pipeline.lake.contracts import TableContract
+from instacart_pipeline.lake.contracts import PARTITION, TableContract
 from instacart_pipeline.lake.errors import SettingsInvalid, UploadChanged
 from instacart_pipeline.lake.rule_sql import outcomes, verification
 from instacart_pipeline.lake.rules import Outcome
@@ -21,7 +22,13 @@ from instacart_pipeline.lake.versions import Version, lineage_of
 from instacart_pipeline.lake.zones import Zones
 from instacart_pipeline.resources.aws.athena_queries import rows_of, run_query
 from instacart_pipeline.resources.aws.attempts import Attempt, Work
-from instacart_pipeline.resources.aws.catalog import UNPUBLISHED, drop_table, enter_database, unpublished_table
+from instacart_pipeline.resources.aws.catalog import (
+    UNPUBLISHED,
+    drop_table,
+    enter_database,
+    tables_of,
+    unpublished_table,
+)
 from instacart_pipeline.resources.aws.jobs import Ended, ManagedJobs
 from instacart_pipeline.resources.aws.objects import Objects
 from instacart_pipeline.resources.aws.session import AwsSession
@@ -143,6 +150,18 @@ class AwsLake(ConfigurableResource[Any]):
             self.catalog.forget_retired(table.database, table.name, dt, expired)
         return [*litter, *expired]
 
+    def sweep_all(self, tables: tuple[TableContract, ...]) -> list[str]:
+        """Sweep every day of `tables`, and tables over versions nobody will publish. Returns the prefixes that were removed."""
+        removed = []
+        for table in (table for table in tables if table.zone != "staging"):
+            folders = self.objects.folders(self.zones.table(table))
+            days = [name.removeprefix(f"{PARTITION}=") for name in folders if name.startswith(f"{PARTITION}=")]
+            removed += [location for day in days for location in self.sweep(table, day)]
+            for name in tables_of(self.session, f"{table.system}{UNPUBLISHED}", f"{table.name}_20*"):
+                if _age(name.removeprefix(f"{table.name}_").replace("t", "T")) > _LONGEST_WRITE:
+                    drop_table(self.session, f"{table.system}{UNPUBLISHED}", name)
+        return removed
+
     def _judge(
         self, attempt: Attempt, target: TableContract, dt: str, location: str
     ) -> tuple[int, tuple[Outcome, ...], Ended]:
@@ -177,7 +196,7 @@ def _added(job: Ended, verified: Ended) -> dict[str, int | float | str]:
 
 def _age(folder: str) -> timedelta:
     """How long ago a version was named; versions carry the time they were made in their name."""
-    stamp = folder.removeprefix("v=").split("-", 1)[0]
+    stamp = re.split("[-_]", folder.removeprefix("v="), maxsplit=1)[0]
     try:
         made = datetime.strptime(stamp, "%Y%m%dT%H%M%S%f").replace(tzinfo=timezone.utc)
     except ValueError:

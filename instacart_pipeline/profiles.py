@@ -1,0 +1,149 @@
+"""The profiles: which twin stands behind each service's name. The only place that picks them.
+
+Belongs here: making the resources of a profile from the settings. A profile's twins are imported when it is asked for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from instacart_pipeline.lake.zones import Zones
+from instacart_pipeline.resources.alerts import Alerts
+from instacart_pipeline.resources.athena import Athena
+from instacart_pipeline.resources.catalog import Catalog
+from instacart_pipeline.resources.crawler import Crawler
+from instacart_pipeline.resources.databrew import DataBrew
+from instacart_pipeline.resources.glue import Glue
+from instacart_pipeline.resources.intake import Intake
+from instacart_pipeline.resources.storage import Storage
+from instacart_pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from instacart_pipeline.resources.aws.lake import AwsLake
+    from instacart_pipeline.resources.aws.session import AwsSession
+    from instacart_pipeline.resources.local.lake import LocalLake
+
+
+@dataclass(frozen=True)
+class Resources:
+    """The resources of a profile, by the names that assets ask for."""
+
+    catalog: Catalog
+    storage: Storage
+    alerts: Alerts
+    crawler: Crawler
+    intake: Intake
+    athena: Athena
+    databrew: DataBrew
+    glue: Glue
+
+    def by_name(self) -> dict[str, object]:
+        """The resources as Dagster's definitions take them."""
+        return dict(vars(self))
+
+
+def build_resources(settings: Settings) -> Resources:
+    """The resources of the profile. Opens nothing and needs no AWS variable."""
+    return _aws(settings) if settings.profile == "aws" else _local(settings)
+
+
+def build_lake(settings: Settings) -> LocalLake | AwsLake:
+    """The lake of the profile."""
+    return aws_lake(settings) if settings.profile == "aws" else local_lake(settings)
+
+
+def local_lake(settings: Settings) -> LocalLake:
+    """The lake of this machine."""
+    from instacart_pipeline.resources.local.catalog import SqliteCatalog  # noqa: PLC0415  # see above
+    from instacart_pipeline.resources.local.lake import LocalLake  # noqa: PLC0415
+
+    return LocalLake(
+        catalog=SqliteCatalog(path=f"{settings.home}/catalog.sqlite"),
+        home=str(settings.home),
+        memory=settings.memory_bytes // settings.concurrent_steps,
+        threads=settings.engine_threads,
+        retention_days=settings.retention_days,
+    )
+
+
+def _local(settings: Settings) -> Resources:
+    from instacart_pipeline.resources.local.alerts import LogFileAlerts  # noqa: PLC0415
+    from instacart_pipeline.resources.local.athena import LocalAthena  # noqa: PLC0415
+    from instacart_pipeline.resources.local.crawler import LocalCrawler  # noqa: PLC0415
+    from instacart_pipeline.resources.local.databrew import LocalDataBrew  # noqa: PLC0415
+    from instacart_pipeline.resources.local.glue import LocalGlue  # noqa: PLC0415
+    from instacart_pipeline.resources.local.intake import LocalIntake  # noqa: PLC0415
+    from instacart_pipeline.resources.local.storage import LocalStorage  # noqa: PLC0415
+
+    home = str(settings.home)
+    lake = local_lake(settings)
+    return Resources(
+        catalog=lake.catalog,
+        storage=LocalStorage(home=home),
+        alerts=LogFileAlerts(path=f"{home}/alerts.log"),
+        crawler=LocalCrawler(lake=lake),
+        intake=LocalIntake(lake=lake, max_rejected=settings.max_rejected),
+        athena=LocalAthena(lake=lake),
+        databrew=LocalDataBrew(lake=lake),
+        glue=LocalGlue(lake=lake, engine=settings.glue_engine),
+    )
+
+
+def aws_session(settings: Settings) -> AwsSession:
+    """The session of the profile aws."""
+    from instacart_pipeline.resources.aws.session import AwsSession  # noqa: PLC0415
+
+    return AwsSession(
+        region=settings.aws_region,
+        profile=settings.aws_profile,
+        endpoint=settings.aws_endpoint,
+        role=settings.aws_role,
+    )
+
+
+def aws_lake(settings: Settings) -> AwsLake:
+    """The lake in S3."""
+    from instacart_pipeline.resources.aws.catalog import GlueCatalog  # noqa: PLC0415
+    from instacart_pipeline.resources.aws.jobs import ManagedJobs  # noqa: PLC0415
+    from instacart_pipeline.resources.aws.lake import AwsLake  # noqa: PLC0415
+
+    session = aws_session(settings)
+    return AwsLake(
+        session=session,
+        catalog=GlueCatalog(session=session, lake=settings.lake),
+        jobs=ManagedJobs(
+            session=session,
+            base=Zones(settings.lake).zone("work"),
+            deadline_seconds=settings.job_deadline * 60,
+            poll_seconds=settings.poll_seconds,
+        ),
+        base=settings.lake,
+        workgroup=settings.athena_workgroup,
+        retention_days=settings.retention_days,
+    )
+
+
+def _aws(settings: Settings) -> Resources:
+    from instacart_pipeline.resources.aws.alerts import SnsAlerts  # noqa: PLC0415
+    from instacart_pipeline.resources.aws.athena import AwsAthena  # noqa: PLC0415
+    from instacart_pipeline.resources.aws.crawler import GlueCrawler  # noqa: PLC0415
+    from instacart_pipeline.resources.aws.databrew import AwsDataBrew  # noqa: PLC0415
+    from instacart_pipeline.resources.aws.glue import AwsGlue  # noqa: PLC0415
+    from instacart_pipeline.resources.aws.intake import AwsIntake  # noqa: PLC0415
+    from instacart_pipeline.resources.aws.storage import S3Storage  # noqa: PLC0415
+
+    lake = aws_lake(settings)
+    storage = S3Storage(session=lake.session, lake=settings.lake)
+    return Resources(
+        catalog=lake.catalog,
+        storage=storage,
+        alerts=SnsAlerts(session=lake.session, topic=settings.alert_topic, lake=settings.lake),
+        crawler=GlueCrawler(lake=lake, storage=storage),
+        intake=AwsIntake(
+            lake=lake, storage=storage, max_rejected=settings.max_rejected, worker_type=settings.glue_worker
+        ),
+        athena=AwsAthena(lake=lake, reuse_minutes=settings.athena_reuse_minutes),
+        databrew=AwsDataBrew(lake=lake, role=settings.service_role, nodes=settings.databrew_nodes),
+        glue=AwsGlue(lake=lake, worker_type=settings.glue_worker, workers=settings.glue_workers),
+    )
