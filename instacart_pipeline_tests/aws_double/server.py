@@ -18,6 +18,8 @@ from typing import Any, ClassVar
 
 import boto3
 import botocore.config
+import botocore.loaders
+import botocore.session
 from botocore import xform_name
 from moto.moto_server.werkzeug_app import MotoRequestHandler
 from werkzeug.serving import BaseWSGIServer, make_server
@@ -28,13 +30,17 @@ from instacart_pipeline_tests.aws_double.athena import Athena
 from instacart_pipeline_tests.aws_double.backend import Moto
 from instacart_pipeline_tests.aws_double.catalog import Catalog
 from instacart_pipeline_tests.aws_double.faults import Faults, refusal_code
+from instacart_pipeline_tests.aws_double.glue_jobs import GlueJobs
 from instacart_pipeline_tests.aws_double.jobs import JobRun, Jobs, Pace
 from instacart_pipeline_tests.aws_double.journal import Recorded, Requests
+from instacart_pipeline_tests.aws_double.logs import Logs
 from instacart_pipeline_tests.aws_double.objects import Objects
 from instacart_pipeline_tests.aws_double.outcomes import Outcomes
 from instacart_pipeline_tests.aws_double.wire import AwsError, Call
 
 REGION = "eu-central-1"
+_MODELS = botocore.loaders.create_loader()
+"""botocore's service models, read once for all doubles: that is most of a client's cost."""
 
 
 class AwsDouble:
@@ -68,7 +74,9 @@ class AwsDouble:
         objects = Objects(inside("s3"), self.folder / "objects")
         catalog = Catalog(inside("glue"))
         self.athena = Athena(self._jobs, objects, catalog, self.folder)
-        self._handlers = {"athena": [self.athena]}
+        logs = Logs()
+        glue_jobs = GlueJobs(self._jobs, objects, logs, self.folder, self._job_environment)
+        self._handlers = {"athena": [self.athena], "glue": [glue_jobs], "logs": [logs]}
         return self
 
     def __exit__(
@@ -111,8 +119,14 @@ class AwsDouble:
         """The largest number of job runs meeting `predicate` that were alive at one moment."""
         return jobs.most_alive_at_once([run for run in self._jobs.runs() if predicate(run)])
 
+    def _job_environment(self) -> dict[str, str]:
+        return {**_credentials(wire.JOB_KEY), "AWS_ENDPOINT_URL": self.endpoint}
+
     def _session(self, key: str) -> Callable[[str], Any]:
-        session = boto3.session.Session(key, "double", region_name=REGION)
+        core = botocore.session.Session()
+        core.register_component("data_loader", _MODELS)
+        core.set_credentials(key, "double")
+        session = boto3.session.Session(botocore_session=core, region_name=REGION)
         config = botocore.config.Config(retries={"mode": "standard", "max_attempts": 1}, max_pool_connections=20)
         return lambda service: session.client(service, endpoint_url=self.endpoint, config=config)
 

@@ -47,7 +47,7 @@ class Lake:
         pq.write_table(pa.table(dict(columns)), file)
         return self.put(key, file.getvalue())
 
-    def keys(self, prefix: str = "") -> list[str]:
+    def listed(self, prefix: str = "") -> list[str]:
         """The keys below a prefix."""
         return [each["Key"] for each in self.s3.list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("Contents", [])]
 
