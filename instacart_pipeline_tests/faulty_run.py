@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any, Literal
 from unittest.mock import patch
 
+from instacart_pipeline.embedded import admission
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.versions import Version
-from instacart_pipeline.resources.local import engine, intake
+from instacart_pipeline.resources.local import engine
 from instacart_pipeline.resources.local.catalog import SqliteCatalog
 from instacart_pipeline.resources.local.lake import LocalLake
 from instacart_pipeline.settings import Settings
@@ -147,4 +148,4 @@ def _wrap(fault: Fault, strike: Callable[[], None]) -> None:
     patch.object(SqliteCatalog, "publish", publish_).start()
     patch.object(LocalLake, "new_version", new_version_).start()
     patch.object(engine, "write", write_).start()
-    patch.object(intake, "write", write_).start()
+    patch.object(admission, "write", write_).start()
