@@ -1,9 +1,11 @@
 """Fixtures: a platform in a folder of its own, and small uploads for it."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from instacart_pipeline_tests.aws_double.server import REGION, AwsDouble
 from instacart_pipeline_tests.platform import Platform, write_upload
 
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -13,6 +15,16 @@ REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 def platform(tmp_path: Path) -> Platform:
     """The local platform, its home in a fresh folder."""
     return Platform(tmp_path / "home")
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[AwsDouble]:
+    """An AWS of its own with an empty bucket `lake`, and its credentials in the environment."""
+    with AwsDouble() as double:
+        for name, value in double.environment().items():
+            monkeypatch.setenv(name, value)
+        double.client("s3").create_bucket(Bucket="lake", CreateBucketConfiguration={"LocationConstraint": REGION})
+        yield double
 
 
 @pytest.fixture

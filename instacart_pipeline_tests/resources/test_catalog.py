@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from unittest.mock import patch
@@ -14,21 +14,37 @@ from instacart_pipeline.lake.errors import TableNotFound
 from instacart_pipeline.lake.rules import Outcome
 from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.reorder import tables as t
+from instacart_pipeline.resources.aws import locks
+from instacart_pipeline.resources.aws.catalog import GlueCatalog
+from instacart_pipeline.resources.aws.session import AwsSession
 from instacart_pipeline.resources.catalog import Catalog, CatalogTable
 from instacart_pipeline.resources.local import catalog as local_catalog
 from instacart_pipeline.resources.local.catalog import SqliteCatalog
+from instacart_pipeline_tests.aws_double.server import AwsDouble
+from instacart_pipeline_tests.aws_platform import LAKE
 from instacart_pipeline_tests.faulty_run import processes
 from instacart_pipeline_tests.platform import DT
 
 OpenCatalog = Callable[[], Catalog]
 TABLE = CatalogTable("shop_curated", "orders", (("id", "bigint"), ("what", "string")), "/lake/curated/shop/orders")
-WRITERS, PUBLISHES = 4, 50
+WRITERS, PUBLISHES = 4, {"SqliteCatalog": 50, "GlueCatalog": 5}
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(params=["sqlite", "glue"])
 def open_catalog(request: pytest.FixtureRequest, tmp_path: Path) -> OpenCatalog:
     """Opens the same, at first empty, catalog in any process: one a twin."""
-    return {"sqlite": partial(SqliteCatalog, path=str(tmp_path / "new" / "catalog.sqlite"))}[request.param]
+    if request.param == "sqlite":
+        return partial(SqliteCatalog, path=str(tmp_path / "new" / "catalog.sqlite"))
+    return _glue_of(request.getfixturevalue("aws"))
+
+
+def _glue_of(aws: AwsDouble) -> OpenCatalog:
+    return partial(_glue, aws.endpoint, aws.environment())
+
+
+def _glue(endpoint: str, environment: Mapping[str, str]) -> Catalog:
+    os.environ.update(environment)  # of a child process too
+    return GlueCatalog(session=AwsSession(endpoint=endpoint), lake=LAKE)
 
 
 @pytest.fixture
@@ -158,15 +174,18 @@ def test_a_day_that_is_not_built_says_how_to_build_it(catalog: Catalog) -> None:
         catalog.current(t.ORDERS, DT)
 
 
-def _publish_many(open_catalog: OpenCatalog, writer: int) -> None:
-    for number in range(PUBLISHES):
+def _publish_many(open_catalog: OpenCatalog, writer: int, publishes: int) -> None:
+    for number in range(publishes):
         catalog = open_catalog()
         catalog.put_table(TABLE)
         publish(catalog, f"{writer}-{number}")
 
 
 def test_of_many_writers_at_once_none_loses_an_update(open_catalog: OpenCatalog) -> None:
-    writers = [processes.Process(target=_publish_many, args=(open_catalog, number)) for number in range(WRITERS)]
+    publishes = PUBLISHES[type(open_catalog()).__name__]
+    writers = [
+        processes.Process(target=_publish_many, args=(open_catalog, number, publishes)) for number in range(WRITERS)
+    ]
     for writer in writers:
         writer.start()
     reader, read = open_catalog(), 0
@@ -180,7 +199,7 @@ def test_of_many_writers_at_once_none_loses_an_update(open_catalog: OpenCatalog)
     last = current(open_catalog())
     known = [last.location, *(location for location, _ in last.retired)]
     assert sorted(known) == sorted(
-        f"/lake/{writer}-{number}" for writer in range(WRITERS) for number in range(PUBLISHES)
+        f"/lake/{writer}-{number}" for writer in range(WRITERS) for number in range(publishes)
     )
 
 
@@ -195,7 +214,8 @@ def _die_in_a_transaction(open_catalog: OpenCatalog) -> None:
         publish(open_catalog(), "v2")
 
 
-def test_a_writer_killed_in_its_transaction_leaves_the_state_before_it(open_catalog: OpenCatalog) -> None:
+def test_a_writer_killed_in_its_transaction_leaves_the_state_before_it(tmp_path: Path) -> None:
+    open_catalog = partial(SqliteCatalog, path=str(tmp_path / "catalog.sqlite"))
     before = publish(open_catalog(), "v1")
     writer = processes.Process(target=_die_in_a_transaction, args=(open_catalog,))
     writer.start()
@@ -203,3 +223,33 @@ def test_a_writer_killed_in_its_transaction_leaves_the_state_before_it(open_cata
     assert writer.exitcode == -signal.SIGKILL
     assert current(open_catalog()) == before
     assert publish(open_catalog(), "v3").name == "v3"
+
+
+def _die_holding_the_lock(open_catalog: OpenCatalog) -> None:
+    with patch.object(GlueCatalog, "_store", lambda *_: os.kill(os.getpid(), signal.SIGKILL)):
+        publish(open_catalog(), "v2")
+
+
+def test_a_writer_killed_while_it_holds_the_lock_keeps_others_waiting_for_its_lease_only(
+    aws: AwsDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_catalog = _glue_of(aws)
+    before = publish(open_catalog(), "v1")
+    writer = processes.Process(target=_die_holding_the_lock, args=(open_catalog,))
+    writer.start()
+    writer.join(60)
+    assert writer.exitcode == -signal.SIGKILL
+    assert current(open_catalog()) == before
+    monkeypatch.setattr(locks, "LEASE_SECONDS", 1)
+    assert publish(open_catalog(), "v3").name == "v3"
+    assert [location for location, _ in current(open_catalog()).retired] == ["/lake/v1"]
+    assert aws.client("s3").list_objects_v2(Bucket="lake", Prefix="work/locks/")["KeyCount"] == 0
+
+
+def test_a_publish_whose_answers_are_lost_is_made_once(aws: AwsDouble) -> None:
+    catalog = _glue_of(aws)()
+    publish(catalog, "v1")
+    aws.faults.add(service="s3", operation="PutObject", kind="lost_reply", times=1)
+    aws.faults.add(service="glue", operation="UpdatePartition", kind="lost_reply", times=1)
+    assert [location for location, _ in publish(catalog, "v2").retired] == ["/lake/v1"]
+    assert current(catalog).name == "v2"

@@ -109,8 +109,7 @@ class GlueCatalog(Catalog):
                 self._store(database, table, dt, held.without_retired(locations), found)
 
     def _store(self, database: str, table: str, dt: str, version: Version, there: Mapping[str, Any] | None) -> None:
-        self._ensure_table(database, table)
-        definition = self.session.call("glue", "get_table", DatabaseName=database, Name=table)["Table"]
+        definition = self._definition(database, table)
         storage = {**definition["StorageDescriptor"], "Location": version.location}
         parameters = {**(there or {}).get("Parameters", {}), **version.parameters()}
         entry = {"Values": [dt], "StorageDescriptor": storage, "Parameters": parameters}
@@ -124,12 +123,14 @@ class GlueCatalog(Catalog):
         else:
             self.session.call("glue", "update_partition", **names, PartitionValueList=[dt], PartitionInput=entry)
 
-    def _ensure_table(self, database: str, table: str) -> None:
-        """A partition needs a table; one that is published before its definition is put gets an empty one."""
+    def _definition(self, database: str, table: str) -> dict[str, Any]:
+        """A table as Glue has it. One that is published before its definition is put gets an empty one: a partition needs a table."""
         try:
-            self.session.call("glue", "get_table", DatabaseName=database, Name=table)
+            found: dict[str, Any] = self.session.call("glue", "get_table", DatabaseName=database, Name=table)["Table"]
         except AwsNotFound:
             _enter(self.session, database, _table_input(CatalogTable(database, table, (), "")))
+            return self._definition(database, table)
+        return found
 
     def _partition(self, database: str, table: str, dt: str) -> dict[str, Any] | None:
         try:
