@@ -29,6 +29,7 @@ from instacart_pipeline_tests.aws_double import jobs, wire
 from instacart_pipeline_tests.aws_double.athena import Athena
 from instacart_pipeline_tests.aws_double.backend import Moto
 from instacart_pipeline_tests.aws_double.catalog import Catalog
+from instacart_pipeline_tests.aws_double.crawlers import Crawlers
 from instacart_pipeline_tests.aws_double.faults import Faults, refusal_code
 from instacart_pipeline_tests.aws_double.glue_jobs import GlueJobs
 from instacart_pipeline_tests.aws_double.jobs import JobRun, Jobs, Pace
@@ -76,7 +77,8 @@ class AwsDouble:
         self.athena = Athena(self._jobs, objects, catalog, self.folder)
         logs = Logs()
         glue_jobs = GlueJobs(self._jobs, objects, logs, self.folder, self._job_environment)
-        self._handlers = {"athena": [self.athena], "glue": [glue_jobs], "logs": [logs]}
+        crawlers = Crawlers(self._jobs, objects, catalog, logs, self.pace)
+        self._handlers = {"athena": [self.athena], "glue": [glue_jobs, crawlers], "logs": [logs]}
         return self
 
     def __exit__(
