@@ -19,7 +19,7 @@ from dagster import (
     multiprocess_executor,
 )
 
-from instacart_pipeline.orchestration.failure import build_failure_sensor
+from instacart_pipeline.orchestration.failure import build_failure_sensors
 from instacart_pipeline.profiles import build_resources
 from instacart_pipeline.reorder import automation, checks
 from instacart_pipeline.reorder.assets import build_assets
@@ -37,7 +37,7 @@ def build_defs(settings: Settings, overrides: Mapping[str, object] | None = None
         asset_checks=checks.build_checks(days, tolerance=settings.row_count_tolerance),
         jobs=automated.jobs,
         schedules=automated.schedules,
-        sensors=[*automated.sensors, build_failure_sensor()],
+        sensors=[*automated.sensors, *build_failure_sensors(settings)],
         resources={**build_resources(settings).by_name(), **(overrides or {})},
         executor=_executor(settings),
     )

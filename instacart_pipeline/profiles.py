@@ -16,7 +16,9 @@ from instacart_pipeline.resources.crawler import Crawler
 from instacart_pipeline.resources.databrew import DataBrew
 from instacart_pipeline.resources.glue import Glue
 from instacart_pipeline.resources.intake import Intake
+from instacart_pipeline.resources.leftovers import Leftovers
 from instacart_pipeline.resources.storage import Storage
+from instacart_pipeline.resources.uploads import UploadNotices
 from instacart_pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -31,7 +33,9 @@ class Resources:
 
     catalog: Catalog
     storage: Storage
+    uploads: UploadNotices
     alerts: Alerts
+    leftovers: Leftovers
     crawler: Crawler
     intake: Intake
     athena: Athena
@@ -74,14 +78,18 @@ def _local(settings: Settings) -> Resources:
     from instacart_pipeline.resources.local.databrew import LocalDataBrew  # noqa: PLC0415
     from instacart_pipeline.resources.local.glue import LocalGlue  # noqa: PLC0415
     from instacart_pipeline.resources.local.intake import LocalIntake  # noqa: PLC0415
+    from instacart_pipeline.resources.local.leftovers import NoLeftovers  # noqa: PLC0415
     from instacart_pipeline.resources.local.storage import LocalStorage  # noqa: PLC0415
+    from instacart_pipeline.resources.local.uploads import NoUploadNotices  # noqa: PLC0415
 
     home = str(settings.home)
     lake = local_lake(settings)
     return Resources(
         catalog=lake.catalog,
         storage=LocalStorage(home=home),
+        uploads=NoUploadNotices(),
         alerts=LogFileAlerts(path=f"{home}/alerts.log"),
+        leftovers=NoLeftovers(),
         crawler=LocalCrawler(lake=lake),
         intake=LocalIntake(lake=lake, max_rejected=settings.max_rejected),
         athena=LocalAthena(lake=lake),
@@ -131,14 +139,18 @@ def _aws(settings: Settings) -> Resources:
     from instacart_pipeline.resources.aws.databrew import AwsDataBrew  # noqa: PLC0415
     from instacart_pipeline.resources.aws.glue import AwsGlue  # noqa: PLC0415
     from instacart_pipeline.resources.aws.intake import AwsIntake  # noqa: PLC0415
+    from instacart_pipeline.resources.aws.leftovers import AwsLeftovers  # noqa: PLC0415
     from instacart_pipeline.resources.aws.storage import S3Storage  # noqa: PLC0415
+    from instacart_pipeline.resources.aws.uploads import SqsUploadNotices  # noqa: PLC0415
 
     lake = aws_lake(settings)
     storage = S3Storage(session=lake.session, lake=settings.lake)
     return Resources(
         catalog=lake.catalog,
         storage=storage,
+        uploads=SqsUploadNotices(session=lake.session, queue_url=settings.upload_queue, lake=settings.lake),
         alerts=SnsAlerts(session=lake.session, topic=settings.alert_topic, lake=settings.lake),
+        leftovers=AwsLeftovers(jobs=lake.jobs),
         crawler=GlueCrawler(lake=lake, storage=storage),
         intake=AwsIntake(
             lake=lake, storage=storage, max_rejected=settings.max_rejected, worker_type=settings.glue_worker

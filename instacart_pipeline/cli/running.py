@@ -28,7 +28,7 @@ from dagster import (
 )
 
 from instacart_pipeline.cli import output
-from instacart_pipeline.lake.errors import InputInvalid
+from instacart_pipeline.lake.errors import InputInvalid, PipelineError
 from instacart_pipeline.lake.zones import parse_day
 from instacart_pipeline.orchestration.failure import alert_of
 from instacart_pipeline.settings import PROJECT, Settings
@@ -127,7 +127,11 @@ def run_job(name: str, dt: str, *, quiet: bool) -> RunReport:
             )
         report.run_id, report.success, report.seconds = run.run_id, run.is_success, time.perf_counter() - started
         if not report.success:
-            build_resources(settings).alerts.send(alert_of(instance, run))
+            try:
+                build_resources(settings).alerts.send(alert_of(instance, run, settings.dagster_url))
+            except PipelineError as error:
+                # The daemon, where one is up, sends it; what the run itself failed of is to be seen all the same.
+                report.errors.append(("alert", f"The alert was not sent: {error}"))
     return report
 
 

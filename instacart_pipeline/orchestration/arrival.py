@@ -7,17 +7,27 @@ tested as a table. Doesn't: which tables or jobs (the systems' automation.py).
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 
 from instacart_pipeline.lake.contracts import TableContract
+from instacart_pipeline.lake.errors import PipelineError
 from instacart_pipeline.resources.catalog import Catalog
 from instacart_pipeline.resources.storage import RawObject, Storage, listing_digest
+from instacart_pipeline.resources.uploads import UploadNotices
 
 NEWEST_DAYS = 7
 OLDER_DAYS_A_TICK = 20
 """Besides the newest days, so many older ones are looked at in a tick, in turn: a late re-upload is found all the same."""
 STARTS_A_TICK = 5
-"""At most so many days are started at once; the others follow in the next ticks. Also bounds how much is digested."""
+"""At most so many days are started at once; the others follow in the next ticks."""
+DIGESTS_A_TICK = 20
+"""The content of at most so many days is digested in a tick, started or not."""
+NOTICED_A_TICK = 50
+"""At most so many days are looked at because a notice named them, the latest named first; the others follow, in turn."""
+MESSAGES_A_TICK = 100
+"""At most so many messages are received in a tick."""
+_LOOKS_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
@@ -32,23 +42,36 @@ class DayState:
 
 @dataclass(frozen=True)
 class Memory:
-    """What a sensor remembers between ticks."""
+    """What a sensor remembers between ticks.
+
+    `noticed` are days that a notice named and that were neither started nor known to be built so far; `receipts` are those of
+    the messages taken in by the last tick. It stays small: a state and a name at most for each day that is a partition,
+    a quarter of a kilobyte together, and the receipts of MESSAGES_A_TICK messages.
+    """
 
     days: Mapping[str, DayState] = field(default_factory=dict)
     next_older: int = 0
+    noticed: Sequence[str] = ()
+    receipts: Sequence[str] = ()
 
     @classmethod
     def of(cls, cursor: str | None) -> "Memory":
-        """The memory that a cursor holds; an empty one for none."""
+        """The memory that a cursor holds; an empty one for none. Cursors from before there were notices hold none."""
         if not cursor:
             return cls()
         held = json.loads(cursor)
-        return cls({day: DayState(**state) for day, state in held["days"].items()}, held["next_older"])
+        days = {day: DayState(**state) for day, state in held["days"].items()}
+        return cls(days, held["next_older"], tuple(held.get("noticed", ())), tuple(held.get("receipts", ())))
 
     def cursor(self) -> str:
         """The memory as a cursor."""
         return json.dumps(
-            {"days": {day: asdict(state) for day, state in self.days.items()}, "next_older": self.next_older}
+            {
+                "days": {day: asdict(state) for day, state in self.days.items()},
+                "next_older": self.next_older,
+                "noticed": list(self.noticed),
+                "receipts": list(self.receipts),
+            }
         )
 
 
@@ -67,6 +90,16 @@ class Tick:
     starts: Sequence[Start]
     waiting: Mapping[str, str]
     memory: Memory
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What notices came to: the memory to go on with, the days they named, what they named that is none, and any trouble."""
+
+    memory: Memory
+    days: Sequence[str] = ()
+    strangers: Sequence[str] = ()
+    trouble: str = ""
 
 
 class Arrival:
@@ -88,45 +121,80 @@ class Arrival:
             settle_seconds,
         )
 
-    def tick(self, memory: Memory, now: float, known_days: Sequence[str]) -> Tick:
-        """Look at the newest days and at some older ones. `now` is in seconds since 1970; others than `known_days` are left alone.
+    def hear(self, uploads: UploadNotices, memory: Memory, known_days: Sequence[str]) -> Heard:
+        """Take in notices, for the tick that follows.
 
-        A day is started when every table of it is there, nothing has changed since the look before, the newest file is
-        older than the settling time, and its content is not what was started last.
+        The messages of the tick before are forgotten only now: its memory has come back, so what followed from them is
+        recorded. If it was not, an older memory comes back, and the messages come again. Without its source of notices a
+        system is watched all the same.
+        """
+        try:
+            uploads.forget(memory.receipts)
+            memory = replace(memory, receipts=())
+            notices = uploads.receive(MESSAGES_A_TICK)
+        except PipelineError as error:
+            return Heard(memory, trouble=f"Notices of uploads can't be had, days are only looked at in turn: {error}")
+        tables, known = {(table.system, table.name) for table in self.tables}, set(known_days)
+        days, strangers = dict[str, None](), dict[str, None]()
+        for notice in notices:
+            if (notice.system, notice.table) in tables and notice.dt in known:
+                days[notice.dt] = None
+            else:
+                strangers[f"{notice.system}/{notice.table} of {notice.dt}"] = None
+        receipts = tuple(dict.fromkeys(notice.receipt for notice in notices))
+        return Heard(replace(memory, receipts=receipts), tuple(days), tuple(strangers))
+
+    def tick(self, memory: Memory, now: float, known_days: Sequence[str], noticed: Sequence[str] = ()) -> Tick:
+        """Look at the newest days, at some older ones in turn, and at those that notices named, now or before.
+
+        `now` is in seconds since 1970; others than `known_days` are left alone. A day is started when every table of it is
+        there, nothing has changed since the look before, the newest file is older than the settling time, and its content
+        is not what was started last. A day that was named is looked at in each tick until it is started or known to be
+        built, or nothing of it is left.
         """
         uploaded = sorted(
             {day for table in self.tables for day in self.storage.days(table.system, table.name)}, reverse=True
         )
         known = set(known_days)
         days = [day for day in uploaded if day in known]
-        looked_at, next_older = _in_turn(days, memory.next_older)
-        states, waiting = dict(memory.days), dict[str, str]()
+        newest, older, next_older = _in_turn(days, memory.next_older)
+        there = set(days)
+        named = [day for day in dict.fromkeys([*noticed, *memory.noticed]) if day in there]
+        named, named_later = named[:NOTICED_A_TICK], named[NOTICED_A_TICK:]
+        looked_at = list(dict.fromkeys([*newest, *named, *older]))
+        states, waiting, incomplete = dict(memory.days), dict[str, str](), set[str]()
         starts: list[Start] = []
-        for day in looked_at:
+        digested = 0
+        with ThreadPoolExecutor(_LOOKS_AT_ONCE) as pool:
+            looks = dict(zip(looked_at, pool.map(self.files, looked_at), strict=True))
+        for day, files in looks.items():
             state = states.get(day, DayState())
-            files = self.files(day)
             missing = [table.name for table in self.tables if not files[table.name]]
             if missing:
                 waiting[day] = f"waits for {', '.join(missing)}"
+                incomplete.add(day)
                 continue
             listing = listing_digest(found for objects in files.values() for found in objects)
             if listing == state.started:
                 continue
-            newest = max(found.modified_ns for objects in files.values() for found in objects) / 1e9
-            if listing != state.seen or now - newest < self.settle:
+            newest_file = max(found.modified_ns for objects in files.values() for found in objects) / 1e9
+            if listing != state.seen or now - newest_file < self.settle:
                 states[day] = replace(state, seen=listing)
                 waiting[day] = "is still arriving"
                 continue
-            if len(starts) == STARTS_A_TICK:
+            if len(starts) == STARTS_A_TICK or digested == DIGESTS_A_TICK:
                 waiting[day] = "is whole; its turn comes in the next tick"
                 continue
+            digested += 1
             content = self._content(files)
-            if content == state.content or self.is_built(day, self.target):
+            if content == state.content or self._is_built(day, self.target, files):
                 states[day] = replace(state, started=listing, content=content)
                 continue
             states[day] = DayState(listing, listing, content, state.starts + 1)
             starts.append(Start(day, f"{day}/{content[:16]}/{state.starts + 1}"))
-        return Tick(starts, waiting, Memory(states, next_older))
+        # Uploads that were abandoned half-way go last, so that they hold up nobody, however many there are.
+        open_days = sorted((day for day in named if day in waiting), key=lambda day: day in incomplete)
+        return Tick(starts, waiting, Memory(states, next_older, (*named_later, *open_days), memory.receipts))
 
     def files(self, dt: str) -> dict[str, Sequence[RawObject]]:
         """The files of a day, by table."""
@@ -138,13 +206,15 @@ class Arrival:
 
     def is_built(self, dt: str, target: TableContract) -> bool:
         """Whether `target` at `dt` was computed from the files that lie in the raw zone now."""
+        return self._is_built(dt, target, self.files(dt))
+
+    def _is_built(self, dt: str, target: TableContract, files: Mapping[str, Sequence[RawObject]]) -> bool:
         built = self.catalog.find(target, dt)
         if built is None:
             return False
         for table in self.tables:
             upload = self.catalog.find(table, dt)
-            objects = self.storage.objects(table.system, table.name, dt)
-            if upload is None or upload.facts.get("listing") != listing_digest(objects):
+            if upload is None or upload.facts.get("listing") != listing_digest(files[table.name]):
                 return False
             if built.lineage.get(table.qualified_name, upload.name) != upload.name:
                 return False
@@ -153,16 +223,16 @@ class Arrival:
     def _content(self, files: Mapping[str, Sequence[RawObject]]) -> str:
         digest = hashlib.sha256()
         for objects in files.values():
-            for found in objects:
-                digest.update(f"{found.path}\0{self.storage.etag(found)}\n".encode())
+            for found, etag in zip(objects, self.storage.etags(objects), strict=True):
+                digest.update(f"{found.path}\0{etag}\n".encode())
         return digest.hexdigest()
 
 
-def _in_turn(days: Sequence[str], position: int) -> tuple[list[str], int]:
-    """The newest of `days` and the next few of the others from `position` on, with the position to go on from."""
+def _in_turn(days: Sequence[str], position: int) -> tuple[list[str], list[str], int]:
+    """The newest of `days`, the next few of the others from `position` on, and the position to go on from."""
     newest, older = list(days[:NEWEST_DAYS]), list(days[NEWEST_DAYS:])
     if len(older) <= OLDER_DAYS_A_TICK:
-        return newest + older, 0
+        return newest, older, 0
     start = position % len(older)
     picked = (older + older)[start : start + OLDER_DAYS_A_TICK]
-    return newest + picked, (start + OLDER_DAYS_A_TICK) % len(older)
+    return newest, picked, (start + OLDER_DAYS_A_TICK) % len(older)

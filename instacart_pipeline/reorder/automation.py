@@ -27,6 +27,7 @@ from instacart_pipeline.orchestration.table_assets import asset_key
 from instacart_pipeline.reorder import tables as t
 from instacart_pipeline.resources.catalog import Catalog
 from instacart_pipeline.resources.storage import Storage
+from instacart_pipeline.resources.uploads import UploadNotices
 from instacart_pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -106,13 +107,22 @@ def _upload_sensor(
         default_status=DefaultSensorStatus.RUNNING,
         description="Starts a day's chain once its upload is whole, and again when a file of it is replaced.",
     )
-    def reorder_uploads(context: SensorEvaluationContext, storage: Storage, catalog: Catalog) -> SensorResult:
+    def reorder_uploads(
+        context: SensorEvaluationContext, storage: Storage, catalog: Catalog, uploads: UploadNotices
+    ) -> SensorResult:
         arrival = Arrival(storage, catalog, t.STAGED, t.RESULT_TABLE, settings.settle_seconds)
-        tick = arrival.tick(Memory.of(context.cursor), time.time(), days.get_partition_keys())
-        waiting = "; ".join(f"{day} {why}" for day, why in tick.waiting.items())
+        known_days = days.get_partition_keys()
+        heard = arrival.hear(uploads, Memory.of(context.cursor), known_days)
+        if heard.trouble:
+            context.log.warning(heard.trouble)
+        for stranger in heard.strangers:
+            context.log.info(f"A notice named {stranger}, which is no table and day of this sensor's.")
+        tick = arrival.tick(heard.memory, time.time(), known_days, heard.days)
+        waiting = [f"{day} {why}" for day, why in tick.waiting.items()]
+        told = "; ".join([*waiting, *filter(None, [heard.trouble])])
         return SensorResult(
             run_requests=[RunRequest(partition_key=start.dt, run_key=start.key) for start in tick.starts],
-            skip_reason=None if tick.starts else SkipReason(waiting or "No new upload."),
+            skip_reason=None if tick.starts else SkipReason(told or "No new upload."),
             cursor=tick.memory.cursor(),
         )
 

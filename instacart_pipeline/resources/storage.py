@@ -1,6 +1,6 @@
 """Storage: the raw zone, where uploads arrive.
 
-Belongs here: what listing and putting uploads promise. Its twins: local/storage.py.
+Belongs here: what listing and putting uploads promise. Its twins: local/storage.py, aws/storage.py.
 """
 
 import hashlib
@@ -15,18 +15,28 @@ from dagster import ConfigurableResource
 
 @dataclass(frozen=True)
 class RawObject:
-    """An uploaded file: its path below the raw zone, bytes, and when it was last written (nanoseconds since 1970)."""
+    """An uploaded file: its path below the raw zone, bytes, and when it was last written (nanoseconds since 1970).
+
+    `tag` is what the store itself says of the content, where it does: S3 knows times by the second only.
+    """
 
     path: str
     size: int
     modified_ns: int
+    tag: str = ""
+
+
+def is_data_file(name: str) -> bool:
+    """Whether a file of that name is data. Hidden and underscored files are uploads under way or markers."""
+    return not name.startswith((".", "_")) and name.lower().endswith((".csv", ".csv.gz"))
 
 
 def listing_digest(objects: Iterable[RawObject]) -> str:
     """A digest of a listing: changes when a file comes, goes, grows or is replaced. Costs no reading of files."""
     digest = hashlib.sha256()
     for found in objects:
-        digest.update(f"{found.path}\0{found.size}\0{found.modified_ns}\n".encode())
+        tag = f"\0{found.tag}" if found.tag else ""
+        digest.update(f"{found.path}\0{found.size}\0{found.modified_ns}{tag}\n".encode())
     return digest.hexdigest()[:32]
 
 
@@ -44,6 +54,10 @@ class Storage(ConfigurableResource[Any], ABC):
     @abstractmethod
     def etag(self, found: RawObject) -> str:
         """A digest of a file's content: the same bytes have the same one, whenever they were uploaded."""
+
+    def etags(self, found: Sequence[RawObject]) -> Sequence[str]:
+        """The digests of files of one table and day, in their order; the same whenever the same files are asked for."""
+        return [self.etag(each) for each in found]
 
     @abstractmethod
     def put(self, system: str, table: str, dt: str, files: Sequence[Path]) -> Mapping[str, bool]:

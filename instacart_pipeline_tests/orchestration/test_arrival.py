@@ -1,11 +1,10 @@
-"""What starts a day, and what tells people when it failed: the state machine as situations, then Dagster's own parts."""
+"""What starts a day: the state machine as situations, then Dagster's own parts."""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
@@ -15,88 +14,21 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 import pytest
-from pydantic import PrivateAttr
 
 from instacart_pipeline.definitions import build_defs
-from instacart_pipeline.lake.contracts import TableContract
-from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.orchestration.arrival import (
     NEWEST_DAYS,
     OLDER_DAYS_A_TICK,
     STARTS_A_TICK,
-    Arrival,
     DayState,
     Memory,
-    Tick,
 )
-from instacart_pipeline.orchestration.failure import alert_of
 from instacart_pipeline.reorder import tables as t
 from instacart_pipeline.reorder.automation import DAILY_JOB
-from instacart_pipeline.resources.alerts import Alert
-from instacart_pipeline.resources.local.alerts import LogFileAlerts
-from instacart_pipeline.resources.local.catalog import SqliteCatalog
-from instacart_pipeline.resources.local.storage import LocalStorage
-from instacart_pipeline.resources.storage import RawObject, listing_digest
+from instacart_pipeline.resources.storage import listing_digest
 from instacart_pipeline.settings import Settings
+from instacart_pipeline_tests.orchestration.watch import MIDNIGHT, TABLES, Watch
 from instacart_pipeline_tests.platform import DT, Platform
-
-SETTLE = 30
-TABLES = (t.STAGED_AISLES, t.STAGED_DEPARTMENTS)
-MIDNIGHT = datetime(2026, 11, 20, tzinfo=timezone.utc).timestamp()
-
-
-class CountingStorage(LocalStorage):
-    """The raw zone, counting how often it is asked for a day's files."""
-
-    _listed: list[str] = PrivateAttr(default_factory=list)
-
-    @property
-    def listed(self) -> list[str]:
-        return self._listed
-
-    def objects(self, system: str, table: str, dt: str, *, limit: int = 10_000) -> Sequence[RawObject]:
-        self._listed.append(f"{table} {dt}")
-        return super().objects(system, table, dt, limit=limit)
-
-
-class Watch:
-    """A sensor's work without Dagster: uploads happen, time passes, ticks follow each other, memory survives as text."""
-
-    def __init__(self, home: Path, known_days: Sequence[str] = (DT,), tables: Sequence[TableContract] = TABLES) -> None:
-        self.home, self.known_days, self.tables = home, known_days, tables
-        self.storage = CountingStorage(home=str(home))
-        self.catalog = SqliteCatalog(path=f"{home}/catalog.sqlite")
-        self.arrival = Arrival(self.storage, self.catalog, tables, t.AISLES, SETTLE)
-        self.now = MIDNIGHT
-        self.cursor: str | None = None
-
-    def write(self, table: TableContract, text: str, dt: str = DT) -> None:
-        """An upload of one table, now."""
-        path = self.home / "lake" / "raw" / table.system / table.name / f"dt={dt}" / f"{table.name}.csv"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-        os.utime(path, ns=(int(self.now * 1e9),) * 2)
-
-    def upload(self, text: str, dt: str = DT) -> None:
-        for table in self.tables:
-            self.write(table, text, dt)
-
-    def build(self, dt: str = DT) -> None:
-        """A run by hand: the day is crawled and its target published."""
-        uploads = {}
-        for table in self.tables:
-            facts = {"listing": listing_digest(self.storage.objects(table.system, table.name, dt))}
-            version = Version(f"{self.now:020.3f}", f"raw/{table.name}/{dt}", -1, 0, facts=facts)
-            uploads[table.qualified_name] = self.catalog.publish(table.database, table.name, dt, version).name
-        target = Version(f"{self.now:020.3f}", f"target/{dt}/{self.now}", 1, 1, lineage=uploads)
-        self.catalog.publish(t.AISLES.database, t.AISLES.name, dt, target)
-
-    def tick(self, after: float = 60) -> Tick:
-        self.now += after
-        tick = self.arrival.tick(Memory.of(self.cursor), self.now, self.known_days)
-        self.cursor = tick.memory.cursor()
-        return tick
-
 
 # The state machine. A step: what happens, the seconds until the tick, how often the day was started by then, why it waits.
 
@@ -274,7 +206,7 @@ def definitions(platform: Platform, **changes: Any) -> Iterator[tuple[dg.Definit
 
 
 def what_starts_runs(platform: Platform) -> dict[str, object]:
-    return {"storage": platform.storage, "catalog": platform.catalog}
+    return {"storage": platform.storage, "catalog": platform.catalog, "uploads": platform.resources.uploads}
 
 
 def sensor_tick(platform: Platform, cursor: str | None) -> Any:
@@ -377,60 +309,3 @@ def test_a_day_that_was_run_by_hand_is_not_started_by_the_sensor(live: Platform,
     second = sensor_tick(live, first.cursor)
     assert (first.run_requests, second.run_requests) == ([], [])
     assert json.loads(second.cursor)["days"][today()]["starts"] == 0
-
-
-# Alerts.
-
-
-@contextmanager
-def failed_run(platform: Platform) -> Iterator[tuple[dg.Definitions, dg.DagsterInstance, Any]]:
-    with definitions(platform) as (defs, instance):
-        result = defs.resolve_job_def(DAILY_JOB).execute_in_process(
-            instance=instance, partition_key=DT, raise_on_error=False
-        )
-        assert not result.success
-        yield defs, instance, result
-
-
-def test_an_alert_of_a_failed_run_gives_its_first_error(platform: Platform, upload_folder: Path) -> None:
-    (upload_folder / "orders.csv").unlink()
-    platform.upload(upload_folder)
-    with failed_run(platform) as (_, instance, result):
-        alert = alert_of(instance, result.dagster_run)
-    assert (alert.run_id, alert.job, alert.dt) == (result.run_id, DAILY_JOB, DT)
-    assert alert.error.startswith("reorder_staging: ")
-    assert f"reorder upload of {DT} lacks orders" in alert.error
-
-
-def test_an_alert_of_a_run_that_just_ended_says_so(platform: Platform) -> None:
-    with definitions(platform) as (defs, instance):
-        run = instance.create_run_for_job(defs.resolve_job_def(DAILY_JOB), tags={"dagster/partition": DT})
-        assert alert_of(instance, run).error == ("The run ended without a failed step: its process was killed or lost.")
-
-
-def test_the_failure_sensor_alerts_once_of_each_run(platform: Platform) -> None:
-    with failed_run(platform) as (defs, instance, result):
-        sensor = defs.resolve_sensor_def("failed_runs")
-        (event,) = [e for e in result.all_events if e.event_type is dg.DagsterEventType.RUN_FAILURE]
-        for _ in range(2):
-            context = dg.build_run_status_sensor_context(
-                sensor_name=sensor.name,
-                dagster_event=event,
-                dagster_instance=instance,
-                dagster_run=result.dagster_run,
-                resources={"alerts": platform.resources["alerts"]},
-            ).for_run_failure()
-            sensor(context)
-    (line,) = (platform.home / "alerts.log").read_text().splitlines()
-    assert json.loads(line)["run_id"] == result.run_id
-    assert "lacks aisles" in json.loads(line)["error"]
-
-
-def test_the_log_of_alerts_holds_a_line_a_run(tmp_path: Path) -> None:
-    log = tmp_path / "below" / "alerts.log"
-    alerts = LogFileAlerts(path=str(log))
-    one, other = Alert("1", "job", DT, "two\nlines, é"), Alert("2", "job", "", "another")
-    assert [alerts.send(alert) for alert in (one, other, one)] == [True, True, False]
-    written = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-    assert [(line["run_id"], line["error"]) for line in written] == [("1", "two\nlines, é"), ("2", "another")]
-    assert all(datetime.fromisoformat(line["time"]).tzinfo for line in written)

@@ -5,13 +5,15 @@ Belongs here: credentials, region, endpoint, and how often a single call is trie
 
 import threading
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from dagster import ConfigurableResource
 from pydantic import PrivateAttr
 
 if TYPE_CHECKING:
     import boto3
+
+Made = TypeVar("Made")
 
 _TRIES = 6
 """How often a call that can be repeated without harm is tried, with growing, jittered pauses of at most 20 s between."""
@@ -77,6 +79,10 @@ class AwsSession(ConfigurableResource[Any]):
         pages = self._translating(service, operation, started)
         while (page := self._translating(service, operation, lambda: next(pages, None))) is not None:
             yield page
+
+    def doing(self, service: str, operation: str, call: Callable[[Any], Made]) -> Made:
+        """What `call(client)` gives, for what boto3 makes several operations of. Raises as `call` does; may be called twice."""
+        return cast("Made", self._translating(service, operation, lambda: call(self.client(service))))
 
     def renew(self) -> None:
         """Forget the clients and their credentials: the next call reads them anew."""
