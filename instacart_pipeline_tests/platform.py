@@ -88,22 +88,7 @@ class Platform:
                 raise_on_error=False,
                 run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             )
-        events = result.all_events
-        errors = {}
-        for event in events:
-            if event.is_step_failure and (error := event.step_failure_data.error):
-                errors[event.step_key or ""] = (error.cause or error).message.strip()
-        checks = [e.asset_check_evaluation_data for e in events if e.event_type_value == "ASSET_CHECK_EVALUATION"]
-        return Run(
-            success=result.success,
-            errors=errors,
-            failed_checks={(check.asset_key.path[-1], check.check_name) for check in checks if not check.passed},
-            materialized={
-                e.step_materialization_data.materialization.asset_key.path[-1]
-                for e in events
-                if e.is_step_materialization
-            },
-        )
+        return run_of(result)
 
     def sql(self, statement: str) -> list[Row]:
         """The rows of an Athena query."""
@@ -124,6 +109,24 @@ class Platform:
         admitted = list(t.ADMITTED.values())
         tables = [*admitted, *map(rejects_of, admitted), *t.DERIVED]
         return [path for table in tables for path in self.lake.leftovers(table, dt)]
+
+
+def run_of(result: dg.ExecuteInProcessResult) -> Run:
+    """What came of a run, from Dagster's own account of it."""
+    events = result.all_events
+    errors = {}
+    for event in events:
+        if event.is_step_failure and (error := event.step_failure_data.error):
+            errors[event.step_key or ""] = (error.cause or error).message.strip()
+    checks = [e.asset_check_evaluation_data for e in events if e.event_type_value == "ASSET_CHECK_EVALUATION"]
+    return Run(
+        success=result.success,
+        errors=errors,
+        failed_checks={(check.asset_key.path[-1], check.check_name) for check in checks if not check.passed},
+        materialized={
+            e.step_materialization_data.materialization.asset_key.path[-1] for e in events if e.is_step_materialization
+        },
+    )
 
 
 def write_upload(folder: Path) -> Path:
