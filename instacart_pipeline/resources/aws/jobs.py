@@ -94,6 +94,15 @@ class JobService(ABC):
         del job
         return ()
 
+    def left(self, work: Work, token: str) -> str | None:
+        """The job that a process, now dead, started with a token of `work` without noting its id, if that can be told."""
+        del work, token
+        return None
+
+    def remove(self, work: Work, token: str) -> None:
+        """Remove what was made in the service for this one job of `work`, which has ended. None of it need be there."""
+        del work, token
+
 
 class StateUnknown(JobFailed):
     """A service reports a state this project doesn't know, so it can't tell whether the job has ended."""
@@ -191,9 +200,13 @@ class ManagedJobs(ConfigurableResource[Any]):
         for attempt in self.records.open_of(run):
             for entry in attempt.jobs.values():
                 service = by_name.get(entry.service)
-                if service and entry.id and service.states.get(service.look(entry.id).state) not in _ENDED:
+                if service is None:
+                    continue
+                entry.id = entry.id or self._left(service, attempt.work, entry.token)
+                if entry.id and service.states.get(service.look(entry.id).state) not in _ENDED:
                     self._stop(service, entry.id)
                     stopped.append(entry.id)
+                service.remove(attempt.work, entry.token)
             self._close(attempt)
         return stopped
 
@@ -240,6 +253,9 @@ class ManagedJobs(ConfigurableResource[Any]):
                 return found
             time.sleep(self.poll_seconds)
         return None
+
+    def _left(self, service: JobService, work: Work, token: str) -> str:
+        return self._patiently(lambda: service.left(work, token)) or ""
 
     def _watch(self, service: JobService, job: str, deadline: float, *, resumed: bool) -> Ended:
         pause, first = self.poll_seconds, True

@@ -1,29 +1,29 @@
 """Glue on this machine: the job's SQL on DuckDB, or the Glue script itself on a local Spark."""
 
-import json
 import os
 import shlex
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
 from dagster import ResourceDependency
-from sqlglot import exp
 
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.errors import JobFailed
 from instacart_pipeline.lake.versions import lineage_of
 from instacart_pipeline.resources.glue import Glue, GlueJob
-from instacart_pipeline.resources.inputs import inputs_of, schema_at
+from instacart_pipeline.resources.inputs import inputs_of
 from instacart_pipeline.resources.local.engine import build, finish
 from instacart_pipeline.resources.local.java import java_home
 from instacart_pipeline.resources.local.lake import LocalLake
 from instacart_pipeline.resources.published import Published
 from instacart_pipeline.resources.scripts import sql_to_parquet
+from instacart_pipeline.resources.spark_job import SparkStatement
 
 _LOG_LINES = 30
 _OUTSIDE_THE_HEAP = 600_000_000
@@ -44,23 +44,16 @@ class LocalGlue(Glue):
         query = job.query.bind(dt=dt)
         inputs = inputs_of(self.lake.catalog, query, dt)
         lineage = lineage_of(inputs)
-        tree = query.qualified(schema_at(self.lake.catalog, query))
-        for table in tree.find_all(exp.Table):
-            if table.db:
-                table.replace(
-                    exp.alias_(exp.to_table(_view(f"{table.db}.{table.name}")), table.alias_or_name, table=True)
-                )
-        views = {_view(name): {"location": version.location, "dt": dt} for name, version in inputs.items()}
+        statement = SparkStatement.of(query, self.lake.catalog, inputs, dt)
         with self.lake.new_version(target, dt) as folder:
-            self._spark(job, tree.sql(dialect="spark"), views, target, folder.path)
-            for litter in (*folder.path.glob("*.crc"), *folder.path.glob(".*.crc"), folder.path / "_SUCCESS"):
+            arguments = statement.arguments(target, str(folder.path), job.files)
+            self._spark(job, {"--sql": statement.sql, **arguments})
+            for litter in (*folder.path.glob("*.crc"), *folder.path.glob(".*.crc")):
                 litter.unlink(missing_ok=True)
             with self.lake.engine() as connection:
                 return finish(self.lake, connection, target, dt, folder, lineage, started, {"engine": "spark"})
 
-    def _spark(
-        self, job: GlueJob, sql: str, views: dict[str, dict[str, str]], target: TableContract, folder: Path
-    ) -> None:
+    def _spark(self, job: GlueJob, arguments: Mapping[str, str]) -> None:
         with self.lake.scratch() as scratch:
             heap = max(self.lake.memory - _OUTSIDE_THE_HEAP, 512_000_000) // 1_000_000
             settings = {
@@ -89,8 +82,7 @@ class LocalGlue(Glue):
                     "instacart_pipeline.resources.local.spark_child",
                     str(Path(sql_to_parquet.__file__)),
                 ),
-                *("--sql", sql, "--views", json.dumps(views), "--target", str(folder), "--files", str(job.files)),
-                *("--columns", json.dumps([(column.name, column.type) for column in target.columns])),
+                *(word for argument in arguments.items() for word in argument),
             ]
             log = scratch / "spark.log"
             with log.open("wb") as output:
@@ -115,7 +107,3 @@ class LocalGlue(Glue):
                     f"Glue job {job.name} ended with code {code}. The end of its log:\n"
                     + "\n".join(lines[-_LOG_LINES:])
                 )
-
-
-def _view(qualified_name: str) -> str:
-    return qualified_name.replace(".", "__")

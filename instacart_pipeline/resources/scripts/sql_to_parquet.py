@@ -14,8 +14,10 @@ from collections.abc import Sequence
 
 def main(arguments: Sequence[str]) -> None:
     """Run the job that the arguments describe; the Spark session is stopped however it ends."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sql", required=True, help="a SELECT in Spark SQL over the views")
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    statement = parser.add_mutually_exclusive_group(required=True)
+    statement.add_argument("--sql", help="a SELECT in Spark SQL over the views")
+    statement.add_argument("--sql-file", help="the file that holds it, where the filesystem of Spark finds it")
     parser.add_argument(
         "--views", required=True, help='JSON: {"view": {"location": folder of Parquet files, "dt": its day}}'
     )
@@ -28,14 +30,21 @@ def main(arguments: Sequence[str]) -> None:
     from pyspark.sql import functions as f  # noqa: PLC0415
 
     spark = SparkSession.builder.appName("sql_to_parquet").getOrCreate()
+    # As on every engine: what can't be computed is NULL, and times are UTC.
+    spark.conf.set("spark.sql.ansi.enabled", "false")
+    spark.conf.set("spark.sql.session.timeZone", "UTC")
     try:
+        text = options.sql or spark.read.text(options.sql_file, wholetext=True).first()["value"]
         for view, source in json.loads(options.views).items():
-            frame = spark.read.parquet(source["location"]).withColumn("dt", f.lit(source["dt"]))
+            files = spark.read.option("recursiveFileLookup", "true").parquet(source["location"])
+            frame = files.withColumn("dt", f.lit(source["dt"]))
             frame.createOrReplaceTempView(view)
         columns = [f.col(name).cast(kind).alias(name) for name, kind in json.loads(options.columns)]
-        rows = spark.sql(options.sql).select(*columns)
+        rows = spark.sql(text).select(*columns)
         spread = rows.coalesce(1) if options.files == 1 else rows.repartition(options.files)
-        spread.write.mode("append").parquet(options.target)
+        # The marker of success means nothing to a reader, who knows of the files only once they are published.
+        unmarked = spread.write.option("mapreduce.fileoutputcommitter.marksuccessfuljobs", "false")
+        unmarked.mode("append").parquet(options.target)
     finally:
         spark.stop()
 
