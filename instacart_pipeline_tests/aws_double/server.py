@@ -30,6 +30,7 @@ from instacart_pipeline_tests.aws_double.athena import Athena
 from instacart_pipeline_tests.aws_double.backend import Moto
 from instacart_pipeline_tests.aws_double.catalog import Catalog
 from instacart_pipeline_tests.aws_double.crawlers import Crawlers
+from instacart_pipeline_tests.aws_double.databrew import DataBrew
 from instacart_pipeline_tests.aws_double.faults import Faults, refusal_code
 from instacart_pipeline_tests.aws_double.glue_jobs import GlueJobs
 from instacart_pipeline_tests.aws_double.jobs import JobRun, Jobs, Pace
@@ -78,7 +79,13 @@ class AwsDouble:
         logs = Logs()
         glue_jobs = GlueJobs(self._jobs, objects, logs, self.folder, self._job_environment)
         crawlers = Crawlers(self._jobs, objects, catalog, logs, self.pace)
-        self._handlers = {"athena": [self.athena], "glue": [glue_jobs, crawlers], "logs": [logs]}
+        self.databrew = DataBrew(self._jobs, objects, logs, self.folder)
+        self._handlers = {
+            "athena": [self.athena],
+            "databrew": [self.databrew],
+            "glue": [glue_jobs, crawlers],
+            "logs": [logs],
+        }
         return self
 
     def __exit__(
