@@ -117,7 +117,7 @@ class AwsDouble:
         return _credentials(wire.CLIENT_KEY)
 
     def client(self, service: str) -> Any:
-        """A plain boto3 client for setting a test up; its requests count like any other's."""
+        """A plain boto3 client that never retries, for setting a test up; its requests count like any other's."""
         return self._session(wire.CLIENT_KEY)(service)
 
     def jobs(self, service: str | None = None) -> list[JobRun]:
@@ -136,7 +136,7 @@ class AwsDouble:
         core.register_component("data_loader", _MODELS)
         core.set_credentials(key, "double")
         session = boto3.session.Session(botocore_session=core, region_name=REGION)
-        config = botocore.config.Config(retries={"mode": "standard", "max_attempts": 1}, max_pool_connections=20)
+        config = botocore.config.Config(retries={"total_max_attempts": 1}, max_pool_connections=20)
         return lambda service: session.client(service, endpoint_url=self.endpoint, config=config)
 
     def _application(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
