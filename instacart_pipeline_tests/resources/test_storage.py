@@ -1,99 +1,44 @@
-"""The raw zone: files appear whole or not at all, and what hasn't changed is left alone."""
+"""The raw zone, whichever twin: what is put is listed, what hasn't changed is left alone, and ETags follow the content."""
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from instacart_pipeline.resources.local import storage as local_storage
-from instacart_pipeline.resources.local.storage import LocalStorage
-from instacart_pipeline.resources.storage import RawObject, listing_digest
+from instacart_pipeline.resources.storage import listing_digest
 from instacart_pipeline_tests.platform import DT
+from instacart_pipeline_tests.resources.raw_zones import DAY, LocalZone, S3Zone, Zone
 
 FILES = {"a.csv": "id\n1\n", "b.csv.gz": "not looked into"}
 
 
-class Zone:
-    """A raw zone in a folder of its own, and uploads of one table to it."""
-
-    def __init__(self, home: Path) -> None:
-        self.home, self.storage = home, LocalStorage(home=str(home))
-
-    @property
-    def folder(self) -> Path:
-        return self.home / "lake" / "raw" / "reorder" / "orders" / f"dt={DT}"
-
-    def put(self, files: Mapping[str, str]) -> Mapping[str, bool]:
-        source = self.home / "source"
-        shutil.rmtree(source, ignore_errors=True)
-        source.mkdir(parents=True)
-        for name, text in files.items():
-            (source / name).write_text(text)
-        return self.storage.put("reorder", "orders", DT, sorted(source.iterdir()))
-
-    def objects(self) -> list[RawObject]:
-        return list(self.storage.objects("reorder", "orders", DT))
-
-    def names(self) -> list[str]:
-        """Everything that lies in the day's folder, hidden or not."""
-        return sorted(path.name for path in self.folder.iterdir())
-
-    def etags(self) -> list[str]:
-        return [self.storage.etag(found) for found in self.objects()]
-
-
-@pytest.fixture
-def zone(tmp_path: Path) -> Zone:
-    return Zone(tmp_path)
+@pytest.fixture(params=["local", "s3"])
+def zone(request: pytest.FixtureRequest, tmp_path: Path) -> Zone:
+    return LocalZone(tmp_path) if request.param == "local" else S3Zone(tmp_path, request.getfixturevalue("aws"))
 
 
 def test_what_is_put_is_listed_with_its_path_size_and_time(zone: Zone) -> None:
     assert zone.put(FILES) == {"a.csv": True, "b.csv.gz": True}
-    written = (zone.folder / "a.csv").stat()
     first, second = zone.objects()
-    assert first == RawObject(f"reorder/orders/dt={DT}/a.csv", written.st_size, written.st_mtime_ns)
+    assert (first.path, first.size) == (f"{DAY}/a.csv", 5)
+    assert 1_700_000_000 < first.modified_ns / 1e9 < 5_000_000_000
     assert second.path.endswith("/b.csv.gz")
+    assert zone.read("a.csv") == FILES["a.csv"]
     assert zone.storage.days("reorder", "orders") == [DT]
 
 
 def test_nothing_is_listed_where_nothing_was_put(zone: Zone) -> None:
-    assert (zone.objects(), zone.storage.days("reorder", "orders")) == ([], [])
+    assert (zone.objects(), list(zone.storage.days("reorder", "orders"))) == ([], [])
 
 
-def test_a_listing_never_shows_a_file_that_is_half_written(zone: Zone, monkeypatch: pytest.MonkeyPatch) -> None:
-    zone.put({"a.csv": "before"})
-    seen: list[list[tuple[str, int]]] = []
-
-    def half_of_it(source: Path, target: Path) -> None:
-        target.write_text(source.read_text()[:3])
-        seen.append([(found.path.rsplit("/")[-1], found.size) for found in zone.objects()])
-        target.write_text(source.read_text())
-
-    monkeypatch.setattr(shutil, "copyfile", half_of_it)
-    zone.put({"a.csv": "afterwards", "b.csv": "another one"})
-    assert seen == [[("a.csv", 6)], [("a.csv", 10)]]
-    assert zone.names() == ["a.csv", "b.csv"]
-
-
-def test_a_put_that_dies_leaves_the_file_as_it_was(zone: Zone, monkeypatch: pytest.MonkeyPatch) -> None:
-    zone.put({"a.csv": "before"})
-    listed = zone.objects()
-
-    def dies(source: Path, target: Path) -> None:
-        target.write_text(source.read_text()[:3])
-        raise OSError("no space left")
-
-    with monkeypatch.context() as patched, pytest.raises(OSError, match="no space"):
-        patched.setattr(shutil, "copyfile", dies)
-        zone.put({"a.csv": "afterwards"})
-    assert (zone.objects(), (zone.folder / "a.csv").read_text()) == (listed, "before")
-
-    zone.put({"a.csv": "afterwards"})
-    assert zone.names() == ["a.csv"]
+def test_days_are_the_day_folders_of_the_table_alone(zone: Zone) -> None:
+    for path in ("dt=2026-11-03", "dt=2026-11-01/below", "dt=soon", "other", "DT=2026-11-02"):
+        zone.write(f"/reorder/orders/{path}/a.csv", "x")
+    zone.write("/reorder/orders_old/dt=2020-01-01/a.csv", "x")
+    zone.write("/reorder/orders/dt=2020-01-02", "a file, no folder")
+    found = [day for day in zone.storage.days("reorder", "orders") if day != "2020-01-02"]
+    assert found == ["2026-11-01", "2026-11-03", "soon"]
 
 
 def test_the_same_bytes_again_leave_the_file_alone(zone: Zone) -> None:
@@ -105,37 +50,55 @@ def test_the_same_bytes_again_leave_the_file_alone(zone: Zone) -> None:
     assert listing_digest(zone.objects()) != listing_digest(before)
 
 
+def test_what_something_else_uploaded_is_left_alone_too_if_it_is_the_same(zone: Zone) -> None:
+    zone.write("a.csv", FILES["a.csv"])
+    zone.write("b.csv.gz", "other bytes")
+    assert zone.put(FILES) == {"a.csv": False, "b.csv.gz": True}
+
+
+def test_a_file_that_is_replaced_within_a_moment_changes_the_listing(zone: Zone) -> None:
+    zone.put({"a.csv": "one"})
+    before = listing_digest(zone.objects())
+    zone.put({"a.csv": "two"})
+    assert listing_digest(zone.objects()) != before
+
+
 def test_files_that_are_no_longer_in_the_upload_are_removed(zone: Zone) -> None:
     zone.put(FILES)
+    zone.write("_SUCCESS", "a marker of somebody's")
     zone.put({"c.csv": "id\n3\n"})
-    assert [found.path.rsplit("/")[-1] for found in zone.objects()] == ["c.csv"]
+    assert zone.listed() == ["c.csv"]
+    assert zone.names() == ["_SUCCESS", "c.csv"]
 
 
 def test_hidden_files_markers_folders_and_other_kinds_are_no_data(zone: Zone) -> None:
     zone.put({"a.csv": "id\n1\n"})
-    for name in (".a.csv.part", ".hidden.csv", "_SUCCESS", "_tmp.csv", "notes.txt", "a.csv.bak"):
-        (zone.folder / name).write_text("x")
-    (zone.folder / "folder.csv").mkdir()
-    assert [found.path.rsplit("/")[-1] for found in zone.objects()] == ["a.csv"]
+    for name in (".a.csv.part", ".hidden.csv", "_SUCCESS", "_tmp.csv", "notes.txt", "a.csv.bak", "below/b.csv"):
+        zone.write(name, "x")
+    zone.write("folder.csv/inside", "x")
+    zone.write("B.CSV.GZ", "x")
+    assert zone.listed() == ["B.CSV.GZ", "a.csv"]
 
 
 def test_a_limit_bounds_the_listing(zone: Zone) -> None:
     zone.put({f"{number}.csv": "x" for number in range(5)})
-    assert len(zone.storage.objects("reorder", "orders", DT, limit=2)) == 2
+    found = zone.storage.objects("reorder", "orders", DT, limit=2)
+    assert [each.path for each in found] == [f"{DAY}/0.csv", f"{DAY}/1.csv"]
+
+
+def test_odd_names_are_put_and_listed_as_they_are(zone: Zone) -> None:
+    names = ["a b+c%20=d.csv", "größe & ä.csv"]
+    zone.put({name: name for name in names})
+    assert zone.listed() == names
+    assert [zone.read(name) for name in names] == names
+    assert len(set(zone.etags())) == 2
 
 
 def test_an_etag_follows_the_content_alone(zone: Zone) -> None:
     zone.put({"a.csv": "one", "b.csv": "one", "c.csv": "two"})
     first, second, other = zone.etags()
     assert first == second != other
-    os.utime(zone.folder / "a.csv", ns=(1, 1))
-    assert zone.etags() == [first, second, other]
+    assert [zone.storage.etag(found) for found in zone.objects()] == [first, second, other]
+    zone.put({"a.csv": "gone for now"})
     zone.put({"a.csv": "two", "b.csv": "one", "c.csv": "two"})
     assert zone.etags() == [other, second, other]
-
-
-def test_a_file_is_read_for_its_etag_once(zone: Zone, monkeypatch: pytest.MonkeyPatch) -> None:
-    zone.put(FILES)
-    etags = zone.etags()
-    monkeypatch.setattr(local_storage, "_digest", lambda path: pytest.fail(f"{path} is read again"))
-    assert zone.etags() == etags
