@@ -22,5 +22,7 @@ class AwsLeftovers(Leftovers):
 def all_services(session: AwsSession) -> list[JobService]:
     """Every service whose jobs this project starts."""
     from instacart_pipeline.resources.aws.athena_queries import AthenaQueries  # noqa: PLC0415
+    from instacart_pipeline.resources.aws.databrew import DataBrewRuns  # noqa: PLC0415
+    from instacart_pipeline.resources.aws.glue import GlueRuns  # noqa: PLC0415
 
-    return [AthenaQueries(session)]
+    return [AthenaQueries(session), GlueRuns(session), DataBrewRuns(session)]

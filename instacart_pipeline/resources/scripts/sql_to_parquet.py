@@ -34,7 +34,7 @@ def main(arguments: Sequence[str]) -> None:
     spark.conf.set("spark.sql.ansi.enabled", "false")
     spark.conf.set("spark.sql.session.timeZone", "UTC")
     try:
-        text = options.sql or spark.read.text(options.sql_file, wholetext=True).first()["value"]
+        text = options.sql or "".join(row.value for row in spark.read.text(options.sql_file, wholetext=True).collect())
         for view, source in json.loads(options.views).items():
             files = spark.read.option("recursiveFileLookup", "true").parquet(source["location"])
             frame = files.withColumn("dt", f.lit(source["dt"]))
