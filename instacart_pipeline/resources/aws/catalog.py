@@ -13,7 +13,7 @@ from dagster import ResourceDependency
 from instacart_pipeline.lake.versions import Version, supersedes
 from instacart_pipeline.lake.zones import Zones
 from instacart_pipeline.resources.aws.errors import AwsConflict, AwsNotFound
-from instacart_pipeline.resources.aws.locks import locked
+from instacart_pipeline.resources.aws.locks import Lease, locked
 from instacart_pipeline.resources.aws.objects import Objects
 from instacart_pipeline.resources.aws.session import AwsSession
 from instacart_pipeline.resources.catalog import Catalog, CatalogTable, Partition
@@ -81,47 +81,52 @@ class GlueCatalog(Catalog):
 
     def drop_partition(self, database: str, table: str, dt: str) -> None:
         """See Catalog."""
-        with self._locked(database, table, dt):
-            try:
-                self.session.call(
-                    "glue", "delete_partition", DatabaseName=database, TableName=table, PartitionValues=[dt]
-                )
-            except AwsNotFound:
-                return
+        names: dict[str, Any] = {"DatabaseName": database, "TableName": table}
+        with self._locked(database, table, dt) as lease, suppress(AwsNotFound):
+            lease.write(lambda: self.session.call("glue", "delete_partition", once=True, **names, PartitionValues=[dt]))
 
     def publish(self, database: str, table: str, dt: str, version: Version) -> Version:
         """See Catalog."""
-        with self._locked(database, table, dt):
+        with self._locked(database, table, dt) as lease:
             found = self._partition(database, table, dt)
             held = _partition(found).version if found and "version" in found.get("Parameters", {}) else None
             if held is not None and supersedes(held, version):
                 return held
             published = version.after(held)
-            self._store(database, table, dt, published, found)
+            self._store(lease, database, table, dt, published, found)
             return published
 
     def forget_retired(self, database: str, table: str, dt: str, locations: Sequence[str]) -> None:
         """See Catalog."""
-        with self._locked(database, table, dt):
+        with self._locked(database, table, dt) as lease:
             found = self._partition(database, table, dt)
             if found and "version" in found.get("Parameters", {}):
                 held = _partition(found).version
-                self._store(database, table, dt, held.without_retired(locations), found)
+                self._store(lease, database, table, dt, held.without_retired(locations), found)
 
-    def _store(self, database: str, table: str, dt: str, version: Version, there: Mapping[str, Any] | None) -> None:
+    def _store(
+        self, lease: Lease, database: str, table: str, dt: str, version: Version, there: Mapping[str, Any] | None
+    ) -> None:
         definition = self._definition(database, table)
         storage = {**definition["StorageDescriptor"], "Location": version.location}
         parameters = {**(there or {}).get("Parameters", {}), **version.parameters()}
         entry = {"Values": [dt], "StorageDescriptor": storage, "Parameters": parameters}
-        names: dict[str, Any] = {"DatabaseName": database, "TableName": table}
+        names: dict[str, Any] = {"DatabaseName": database, "TableName": table, "PartitionInput": entry}
+
+        def create() -> None:
+            self.session.call("glue", "create_partition", once=True, **names)
+
+        def update() -> None:
+            self.session.call("glue", "update_partition", once=True, **names, PartitionValueList=[dt])
+
         if there is None:
             try:
-                self.session.call("glue", "create_partition", **names, PartitionInput=entry)
+                lease.write(create)
             except AwsConflict:
                 # A crawler takes no lock; or this is our own, whose answer was lost.
-                self.session.call("glue", "update_partition", **names, PartitionValueList=[dt], PartitionInput=entry)
+                lease.write(update)
         else:
-            self.session.call("glue", "update_partition", **names, PartitionValueList=[dt], PartitionInput=entry)
+            lease.write(update)
 
     def _definition(self, database: str, table: str) -> dict[str, Any]:
         """A table as Glue has it. One that is published before its definition is put gets an empty one: a partition needs a table."""
@@ -163,7 +168,7 @@ class GlueCatalog(Catalog):
             (_table(found) for page in pages for found in page["TableList"]), key=lambda table: table.name
         )
 
-    def _locked(self, database: str, table: str, dt: str) -> AbstractContextManager[None]:
+    def _locked(self, database: str, table: str, dt: str) -> AbstractContextManager[Lease]:
         lock = f"{Zones(self.lake).zone('work')}/locks/{database}.{table}/dt={dt}"
         return locked(Objects(self.session), lock)
 

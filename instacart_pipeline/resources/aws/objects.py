@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -115,10 +116,12 @@ class Objects:
             there = self.held(uri)
             return there.etag if there and there.content == content else None
 
-    def remove(self, uri: str) -> None:
-        """Remove an object, if it is there."""
+    def remove(self, uri: str, etag: str | None = None) -> None:
+        """Remove an object, if it is there, and, given an ETag, if it is still the one with that."""
         bucket, key = split(uri)
-        self.session.call("s3", "delete_object", Bucket=bucket, Key=key)
+        condition: dict[str, Any] = {"IfMatch": etag} if etag else {}
+        with suppress(AwsConflict, AwsNotFound):
+            self.session.call("s3", "delete_object", Bucket=bucket, Key=key, **condition)
 
     def remove_below(self, prefix: str) -> None:
         """Remove every object below a prefix."""

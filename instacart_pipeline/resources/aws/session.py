@@ -5,10 +5,10 @@ Belongs here: credentials, region, endpoint, and how often a single call is trie
 
 import threading
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from dagster import ConfigurableResource
-from pydantic import PrivateAttr
 
 if TYPE_CHECKING:
     import boto3
@@ -32,26 +32,9 @@ class AwsSession(ConfigurableResource[Any]):
     endpoint: str = ""
     role: str = ""
 
-    _clients: dict[tuple[str, bool], Any] = PrivateAttr(default_factory=dict)
-    _lock: Any = PrivateAttr(default_factory=threading.RLock)
-
     def client(self, service: str, *, once: bool = False) -> Any:
         """A boto3 client of a service, shared by all threads. With `once` it tries nothing a second time."""
-        import botocore.config  # noqa: PLC0415  # as boto3
-
-        with self._lock:
-            if (service, once) not in self._clients:
-                config = botocore.config.Config(
-                    retries={"mode": "standard", "total_max_attempts": 1 if once else _TRIES},
-                    connect_timeout=_ANSWER_SECONDS,
-                    read_timeout=_ANSWER_SECONDS,
-                    max_pool_connections=32,
-                    user_agent_extra="instacart_pipeline",
-                )
-                self._clients[service, once] = self._session().client(
-                    service, endpoint_url=self.endpoint or None, config=config
-                )
-            return self._clients[service, once]
+        return self._clients.client(service, once=once)
 
     @property
     def region_name(self) -> str:
@@ -84,10 +67,9 @@ class AwsSession(ConfigurableResource[Any]):
         """What `call(client)` gives, for what boto3 makes several operations of. Raises as `call` does; may be called twice."""
         return cast("Made", self._translating(service, operation, lambda: call(self.client(service))))
 
-    def renew(self) -> None:
-        """Forget the clients and their credentials: the next call reads them anew."""
-        with self._lock:
-            self._clients.clear()
+    @property
+    def _clients(self) -> "_Clients":
+        return _clients_of(self.region, self.profile, self.endpoint, self.role)
 
     def _translating(self, service: str, operation: str, call: Callable[[], Any], *, renewed: bool = False) -> Any:
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  # as boto3
@@ -100,11 +82,44 @@ class AwsSession(ConfigurableResource[Any]):
             ours = translated(service, operation, error)
             if renewed or not isinstance(ours, AwsExpired):
                 raise ours from error
-        self.renew()
+        self._clients.renew()
         return self._translating(service, operation, call, renewed=True)
 
-    def _session(self) -> "boto3.session.Session":
-        import boto3  # noqa: PLC0415  # loaded where it is used, so that importing definitions stays cheap
+
+class _Clients:
+    """The clients of one place and identity. Making one takes a fifth of a second."""
+
+    def __init__(self, region: str, profile: str, endpoint: str, role: str) -> None:
+        self.region, self.profile, self.endpoint, self.role = region, profile, endpoint or None, role
+        self._made: dict[tuple[str, bool], Any] = {}
+        self._session: boto3.session.Session | None = None
+        self._lock = threading.RLock()
+
+    def client(self, service: str, *, once: bool) -> Any:
+        """See AwsSession.client."""
+        import botocore.config  # noqa: PLC0415  # loaded where it is used, so that importing definitions stays cheap
+
+        with self._lock:
+            if (service, once) not in self._made:
+                config = botocore.config.Config(
+                    retries={"mode": "standard", "total_max_attempts": 1 if once else _TRIES},
+                    connect_timeout=_ANSWER_SECONDS,
+                    read_timeout=_ANSWER_SECONDS,
+                    max_pool_connections=32,
+                    user_agent_extra="instacart_pipeline",
+                )
+                self._session = self._session or self._new_session()
+                self._made[service, once] = self._session.client(service, endpoint_url=self.endpoint, config=config)
+            return self._made[service, once]
+
+    def renew(self) -> None:
+        """Forget the clients and their credentials: the next call reads them anew."""
+        with self._lock:
+            self._made.clear()
+            self._session = None
+
+    def _new_session(self) -> "boto3.session.Session":
+        import boto3  # noqa: PLC0415  # as botocore
 
         own = boto3.session.Session(profile_name=self.profile or None, region_name=self.region or None)
         if not self.role:
@@ -114,6 +129,10 @@ class AwsSession(ConfigurableResource[Any]):
         from instacart_pipeline.resources.aws.roles import AssumedRole  # noqa: PLC0415
 
         assumed = botocore.session.Session()
-        provider = AssumedRole(own, self.role, self.endpoint or None)
+        provider = AssumedRole(own, self.role, self.endpoint)
         assumed.get_component("credential_provider").insert_before("env", provider)
         return boto3.session.Session(botocore_session=assumed, region_name=own.region_name)
+
+
+# Dagster copies a resource for each one that depends on it; what is costly is shared by all copies.
+_clients_of = cache(_Clients)

@@ -1,0 +1,148 @@
+"""The stages of the fault matrix: for each service one table that it makes, and what it needs to be made.
+
+Belongs here: bringing a platform to the point where one job of one service is all that is left to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from instacart_pipeline.lake.contracts import TableContract
+from instacart_pipeline.lake.versions import Version
+from instacart_pipeline.reorder import tables as t
+from instacart_pipeline.resources.aws.deploy import deploy
+from instacart_pipeline.resources.storage import listing_digest
+from instacart_pipeline_tests.aws_double.jobs import JobRun
+from instacart_pipeline_tests.aws_double.server import AwsDouble
+from instacart_pipeline_tests.aws_platform import AwsPlatform
+from instacart_pipeline_tests.platform import DT, Row
+
+BEFORE = "20260101T000000000000-aaaaaa"
+"""The version that readers see before the job that is struck by a fault."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One service at work. `job` tells its jobs from those that only judge the result."""
+
+    service: str
+    table: TableContract
+    start: str
+    look: str
+    before: Row | None
+    prepare: Callable[[AwsPlatform], None]
+    expected: Sequence[Row]
+    job: str = ""
+
+    def jobs(self, double: AwsDouble) -> list[JobRun]:
+        """The jobs of the piece of work that were started so far."""
+        return [run for run in double.jobs(self.service) if self.job in f"{run.name} {run.arguments}"]
+
+    def read(self, platform: AwsPlatform) -> Any:
+        """What a reader of the table sees."""
+        if self.service == "crawler":
+            found = platform.catalog.find(self.table, DT)
+            return found and found.name
+        return platform.stored(self.table)
+
+
+def prepared(stage: Stage, platform: AwsPlatform) -> AwsPlatform:
+    """The platform with all that the stage needs, and a version of its table from before."""
+    deploy(platform.settings, apply=True)
+    stage.prepare(platform)
+    if stage.before is not None:
+        platform.put_rows(stage.table, [stage.before], name=BEFORE)
+    return platform
+
+
+def _lines(platform: AwsPlatform) -> None:
+    platform.put_rows(t.ORDERS, [_order(1, "prior"), _order(2, "train")])
+    platform.put_rows(t.ORDER_PRODUCTS, [_line(1, 10), _line(2, 11)])
+
+
+def _prior(platform: AwsPlatform) -> None:
+    platform.put_rows(t.ORDER_PRODUCTS_PRIOR, [_joined(1, 10), _joined(2, 10)])
+
+
+def _upload(platform: AwsPlatform) -> None:
+    folder = Path(platform.home) / "upload"
+    folder.mkdir(parents=True, exist_ok=True)
+    for table in t.STAGED:
+        path = folder / f"{table.name}.csv"
+        path.write_text(f"{','.join(table.column_names)}\n{','.join(_VALUES[name] for name in table.column_names)}\n")
+        platform.storage.put(t.SYSTEM, table.name, DT, [path])
+
+
+def _catalogued(platform: AwsPlatform) -> None:
+    _upload(platform)
+    listing = listing_digest(platform.storage.objects(t.SYSTEM, "aisles", DT))
+    location = platform.aws_lake.zones.raw_partition(t.SYSTEM, "aisles", DT)
+    staged = Version("20260102T000000000000-bbbbbb", location, -1, 1, facts={"listing": listing})
+    platform.catalog.publish(t.STAGED_AISLES.database, t.STAGED_AISLES.name, DT, staged)
+
+
+_VALUES = {
+    **{"aisle_id": "1", "aisle": '"teas, loose"', "department_id": "1", "department": "drinks", "product_id": "1"},
+    **{"product_name": "Assam", "order_id": "1", "user_id": "1", "eval_set": "prior", "order_number": "1"},
+    **{"order_dow": "0", "order_hour_of_day": "08", "days_since_prior_order": "", "add_to_cart_order": "1"},
+    **{"reordered": "0"},
+}
+
+
+def _order(number: int, eval_set: str) -> Row:
+    return {
+        **{"order_id": number, "user_id": 7, "eval_set": eval_set, "order_number": number, "order_dow": 1},
+        **{"order_hour_of_day": 8, "days_since_prior_order": None if number == 1 else 7.0},
+    }
+
+
+def _line(order: int, product: int) -> Row:
+    return {"order_id": order, "product_id": product, "add_to_cart_order": 1, "reordered": 0}
+
+
+def _joined(order: int, product: int) -> Row:
+    return {**_order(order, "prior"), **_line(order, product), "reordered": order - 1}
+
+
+STAGES = {
+    "athena": Stage(
+        service="athena",
+        table=t.ORDER_PRODUCTS_TRAIN,
+        start="StartQueryExecution",
+        look="GetQueryExecution",
+        before={**_order(2, "train"), **_line(2, 99)},
+        prepare=_lines,
+        expected=[{**_order(2, "train"), **_line(2, 11)}],
+        job="CREATE TABLE",
+    ),
+    "databrew": Stage(
+        service="databrew",
+        table=t.PRD_FEATURES,
+        start="StartJobRun",
+        look="DescribeJobRun",
+        before=dict(product_id=99, prod_orders=1, prod_reorders=0, prod_first_orders=1, prod_second_orders=0),
+        prepare=_prior,
+        expected=[dict(product_id=10, prod_orders=2, prod_reorders=1, prod_first_orders=1, prod_second_orders=1)],
+    ),
+    "glue": Stage(
+        service="glue",
+        table=t.AISLES,
+        start="StartJobRun",
+        look="GetJobRun",
+        before={"aisle_id": 99, "aisle": "before"},
+        prepare=_catalogued,
+        expected=[{"aisle_id": 1, "aisle": "teas, loose"}],
+    ),
+    "crawler": Stage(
+        service="crawler",
+        table=t.STAGED_AISLES,
+        start="StartCrawler",
+        look="ListCrawls",
+        before=None,
+        prepare=_upload,
+        expected=[],
+    ),
+}
