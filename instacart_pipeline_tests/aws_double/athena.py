@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from instacart_pipeline_tests.aws_double.athena_create import has_external_location
@@ -36,6 +36,7 @@ class _Execution:
     statement: Statement
     workgroup: str
     output: str
+    reused: bool = False
     result: Result = field(default_factory=Result)
 
 
@@ -60,7 +61,8 @@ class Athena(WorkGroups):
                     return {"QueryExecutionId": known.run.id}
             execution = self._new(parameters, token)
             self._executions[execution.run.id] = execution
-        self._jobs.start(execution.run, lambda: self._work(execution))
+            earlier = self._reusable(execution)
+        self._jobs.start(execution.run, lambda: self._reuse(execution, earlier) if earlier else self._work(execution))
         return {"QueryExecutionId": execution.run.id}
 
     def get_query_execution(self, parameters: Parameters) -> Parameters:
@@ -152,10 +154,44 @@ class Athena(WorkGroups):
         elif execution.output.endswith(".txt"):
             self._objects.write(execution.output, b"")
 
+    def _reusable(self, execution: _Execution) -> _Execution | None:
+        """The newest equal query whose result is young enough to be given again, whatever has changed below it."""
+        reuse = (execution.parameters.get("ResultReuseConfiguration") or {}).get("ResultReuseByAgeConfiguration") or {}
+        if not reuse.get("Enabled") or execution.statement.kind != "DML":
+            return None
+        oldest = time.time() - 60 * reuse.get("MaxAgeInMinutes", 60)
+        wanted = _meaning(execution)
+        for known in reversed(self._executions.values()):
+            ended = known.run.ended
+            if (
+                known.run.phase == "succeeded"
+                and ended
+                and ended > oldest
+                and not known.reused
+                and _meaning(known) == wanted
+            ):
+                return known
+        return None
+
+    def _reuse(self, execution: _Execution, earlier: _Execution) -> None:
+        execution.reused = True
+        execution.result = replace(earlier.result, scanned=0)
+        execution.output = earlier.output
+
     def _find(self, number: str) -> _Execution:
         if number not in self._executions:
             raise AwsError("InvalidRequestException", f"QueryExecution {number} was not found")
         return self._executions[number]
+
+
+def _meaning(execution: _Execution) -> tuple[object, ...]:
+    parameters = execution.parameters
+    return (
+        parameters["QueryString"],
+        parameters.get("QueryExecutionContext"),
+        execution.workgroup,
+        parameters.get("ExecutionParameters"),
+    )
 
 
 def _description(execution: _Execution) -> Parameters:
@@ -174,7 +210,7 @@ def _description(execution: _Execution) -> Parameters:
         "TotalExecutionTimeInMillis": int((end - run.started) * 1000),
         "QueryQueueTimeInMillis": int((running - run.started) * 1000),
         "ServiceProcessingTimeInMillis": 0,
-        "ResultReuseInformation": {"ReusedPreviousResult": False},
+        "ResultReuseInformation": {"ReusedPreviousResult": execution.reused},
     }
     return {
         "QueryExecutionId": run.id,

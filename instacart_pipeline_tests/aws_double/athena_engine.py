@@ -89,24 +89,21 @@ class Engine:
         scratch = self._folder / f"athena-{run.id}"
         scratch.mkdir()
         connection = duckdb.connect(config={"threads": 2, "temp_directory": str(scratch)})
-        run.on_stop = connection.interrupt
         try:
-            run.check_stop()
-            self._select(connection, Query("query", query), result, cutoff, target)
-            run.check_stop()
-            if target is None:
-                result.rows = [
-                    [text(value) for value in row] for row in connection.execute("SELECT * FROM result").fetchall()
-                ]
-            else:
-                result.update_count = self._create(connection, target, result.columns, scratch, run.id)
-                result.columns = ()
+            with run.stoppable_by(connection.interrupt):
+                self._select(connection, Query("query", query), result, cutoff, target)
+                run.check_stop()
+                if target is None:
+                    rows = connection.execute("SELECT * FROM result").fetchall()
+                    result.rows = [[text(value) for value in row] for row in rows]
+                else:
+                    result.update_count = self._create(connection, target, result.columns, scratch, run.id)
+                    result.columns = ()
         except duckdb.InterruptException as error:
             raise Stopped from error
         except duckdb.Error as error:
             raise JobFailure(_reason(error)) from error
         finally:
-            run.on_stop = None
             connection.close()
             shutil.rmtree(scratch, ignore_errors=True)
 

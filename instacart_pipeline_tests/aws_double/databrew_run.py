@@ -40,19 +40,17 @@ class RecipeRun:
         paths = [self._objects.fetch(item) for item in items]
         self._folder.mkdir()
         connection = duckdb.connect(config={"threads": 2, "temp_directory": str(self._folder)})
-        self._run.on_stop = connection.interrupt
         try:
-            self._run.check_stop()
-            compiled = self._transform(connection, recipe, paths)
-            for output in outputs:
-                self._run.check_stop()
-                self._write(connection, compiled, output)
+            with self._run.stoppable_by(connection.interrupt):
+                compiled = self._transform(connection, recipe, paths)
+                for output in outputs:
+                    self._run.check_stop()
+                    self._write(connection, compiled, output)
         except duckdb.InterruptException as error:
             raise Stopped from error
         except (duckdb.Error, UnsupportedStep, UnsupportedSql) as error:
             raise JobFailure(str(error)) from error
         finally:
-            self._run.on_stop = None
             connection.close()
             shutil.rmtree(self._folder, ignore_errors=True)
 

@@ -63,22 +63,22 @@ class GlueChild:
             text=True,
             errors="replace",
         )
-        self._run.on_stop = lambda: _kill(child)
-        if self._run.stop_asked.is_set():
-            _kill(child)
         readers = [
             threading.Thread(target=self._read, args=(stream, group), daemon=True)
             for stream, group in ((child.stdout, OUTPUT), (child.stderr, ERROR))
         ]
         for reader in readers:
             reader.start()
-        code = child.wait()
-        _kill(child)  # what it may have left behind
-        for reader in readers:
-            reader.join()
-        if child.stdin:
-            child.stdin.close()
-        self._run.on_stop = None
+        try:
+            with self._run.stoppable_by(lambda: _kill(child)):
+                code = child.wait()
+        finally:
+            _kill(child)  # and what it may have left behind
+            child.wait()
+            for reader in readers:
+                reader.join()
+            if child.stdin:
+                child.stdin.close()
         self._run.check_stop()
         if code != 0:
             told = [line for line in self._errors if _EXCEPTION.fullmatch(line)]

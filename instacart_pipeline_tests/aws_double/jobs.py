@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,7 +55,8 @@ class JobRun:
     error: str = ""
     stop_asked: threading.Event = field(default_factory=threading.Event, repr=False)
     done: threading.Event = field(default_factory=threading.Event, repr=False)
-    on_stop: Callable[[], None] | None = field(default=None, repr=False)
+    lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
+    on_stop: Callable[[], object] | None = field(default=None, repr=False)
 
     @property
     def state(self) -> str:
@@ -70,6 +72,18 @@ class JobRun:
         """Raise Stopped if somebody asked the run to stop; long work calls it now and then."""
         if self.stop_asked.is_set():
             raise Stopped
+
+    @contextmanager
+    def stoppable_by(self, end_it: Callable[[], object]) -> Iterator[None]:
+        """Work that `end_it` breaks off as soon as somebody asks the run to stop; it is never called after the work."""
+        with self.lock:
+            self.check_stop()
+            self.on_stop = end_it
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.on_stop = None
 
     def pause(self, seconds: float | None) -> None:
         """Wait, or raise Stopped as soon as somebody asks the run to stop. None waits for just that."""
@@ -109,9 +123,11 @@ class Jobs:
 
     def stop(self, run: JobRun) -> None:
         """Ask a run to stop; it does soon afterwards."""
-        if run.alive:
-            if run.phase != "unknown":
-                run.phase = "stopping" if "stopping" in run.states else run.phase
+        with run.lock:
+            if not run.alive:
+                return
+            if run.phase != "unknown" and "stopping" in run.states:
+                run.phase = "stopping"
             run.stop_asked.set()
             if run.on_stop is not None:
                 run.on_stop()
@@ -144,8 +160,9 @@ class Jobs:
             phase, text = "failed", f"{type(problem).__name__}: {problem}"
         if text and phase == "failed" and on_failure is not None:
             on_failure(text)
-        run.error, run.ended = text, time.time()
-        run.phase = phase
+        with run.lock:
+            run.error, run.ended = text, time.time()
+            run.phase = phase
         run.done.set()
 
     def _meet(self, run: JobRun, work: Callable[[], None], outcome: Outcome | None) -> tuple[str, str]:

@@ -194,6 +194,18 @@ def test_a_workgroup_limits_what_a_query_scans(aws: AwsDouble, lake: Lake) -> No
     assert lake.query("SELECT max(id) FROM shop.t", WorkGroup="small") == [["3"]]
 
 
+def test_a_result_is_given_again_where_that_is_asked_for(lake: Lake) -> None:
+    lake.query(CTAS.format("t", THREE))
+    sql = "SELECT count(*) FROM shop.t"
+    assert lake.query(sql) == [["3"]]
+    lake.put_parquet("t/more", {"id": [4]})
+    reuse = {"ResultReuseByAgeConfiguration": {"Enabled": True, "MaxAgeInMinutes": 5}}
+    again = lake.ended(lake.start(sql, ResultReuseConfiguration=reuse))
+    assert again["Statistics"]["ResultReuseInformation"]["ReusedPreviousResult"]
+    assert lake.query(sql, ResultReuseConfiguration=reuse) == [["3"]]
+    assert lake.query(sql) == [["4"]]
+
+
 def test_what_can_not_be_read_is_refused_at_once(lake: Lake) -> None:
     for sql in ("SELEC 1", "SELECT 1; SELECT 2", "SELECT * FROM t"):
         with pytest.raises(lake.athena.exceptions.InvalidRequestException):
