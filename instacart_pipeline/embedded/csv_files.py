@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
-from instacart_pipeline.embedded.csv_records import Record, Records, is_gzip, opened
+from instacart_pipeline.embedded.csv_records import Record, Records, is_gzip, opened, opened_head
 from instacart_pipeline.embedded.duckdb_sql import duckdb_type, quoted
 from instacart_pipeline.lake.errors import FileUnreadable
 
@@ -33,16 +34,26 @@ class CsvFile:
     def sample(cls, path: Path, limit: int) -> tuple[CsvFile, list[Record]]:
         """The file and at most `limit` of its records from the start on; no more than is needed is read. Raises as `open`."""
         with opened(path) as stream:
-            records = iter(Records(path, stream))
-            first = next(records, None)
-            if first is None:
-                raise FileUnreadable(f"{path} holds nothing at all, not even a header. Upload it again.")
-            header = tuple(name.strip().lower() or f"col{i}" for i, name in enumerate(first.fields))
-            twice = sorted({name for name in header if header.count(name) > 1})
-            if twice or first.fault:
-                what = f"names the column {twice[0]} twice" if twice else f"is {first.fault}"
-                raise FileUnreadable(f"{path}, line {first.line}: the header {what}. Upload the file again.")
-            return cls(path, header, first.line), list(islice(records, limit))
+            return cls._sampled(path, stream, limit)
+
+    @classmethod
+    def sample_of_head(cls, path: Path, head: bytes, limit: int, *, whole: bool) -> tuple[CsvFile, list[Record]]:
+        """As `sample`, of a file that lies elsewhere, from its first bytes. `whole` says that these are all of it."""
+        with opened_head(path, head, whole=whole) as stream:
+            return cls._sampled(path, stream, limit)
+
+    @classmethod
+    def _sampled(cls, path: Path, stream: BinaryIO, limit: int) -> tuple[CsvFile, list[Record]]:
+        records = iter(Records(path, stream))
+        first = next(records, None)
+        if first is None:
+            raise FileUnreadable(f"{path} holds nothing at all, not even a header. Upload it again.")
+        header = tuple(name.strip().lower() or f"col{i}" for i, name in enumerate(first.fields))
+        twice = sorted({name for name in header if header.count(name) > 1})
+        if twice or first.fault:
+            what = f"names the column {twice[0]} twice" if twice else f"is {first.fault}"
+            raise FileUnreadable(f"{path}, line {first.line}: the header {what}. Upload the file again.")
+        return cls(path, header, first.line), list(islice(records, limit))
 
     def relation(self, types: str | dict[str, str] = "VARCHAR") -> str:
         """DuckDB's read_csv of the file: each column in the file's order, all of one type or each of its own."""

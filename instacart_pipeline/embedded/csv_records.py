@@ -15,7 +15,7 @@ import io
 import re
 import zlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,13 +56,53 @@ def is_gzip(path: Path) -> bool:
 @contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
     """The file's bytes, unpacked. Raises FileUnreadable, saying how far it got, if a gzip file is cut short or damaged."""
+    with (
+        _as_unreadable(path, lambda: path.open("rb")),
+        path.open("rb") if not is_gzip(path) else cast(BinaryIO, gzip.open(path, "rb")) as stream,
+    ):
+        yield stream
+
+
+@contextmanager
+def opened_head(path: Path, head: bytes, *, whole: bool) -> Iterator[BinaryIO]:
+    """The unpacked bytes of a file that begins with `head`. Raises as `opened` does.
+
+    Unless `head` is the whole file, they end with the last line of it that is whole.
+    """
+    with _as_unreadable(path, lambda: io.BytesIO(head)):
+        if whole:
+            stream = io.BytesIO(head)
+            yield cast(BinaryIO, gzip.GzipFile(fileobj=stream)) if is_gzip(path) else stream
+            return
+        text = _unpacked(head) if is_gzip(path) else head
+        cut = max(text.rfind(b"\n"), text.rfind(b"\r", 0, -1)) + 1
+        if not cut:
+            raise FileUnreadable(f"{path}: its first line is longer than {len(text):,} bytes; this is no CSV file.")
+        yield io.BytesIO(text[:cut])
+
+
+@contextmanager
+def _as_unreadable(path: Path, packed: Callable[[], BinaryIO]) -> Iterator[None]:
+    """Turns what a damaged gzip file raises into FileUnreadable; `packed` opens its bytes once more."""
     try:
-        with path.open("rb") if not is_gzip(path) else cast(BinaryIO, gzip.open(path, "rb")) as stream:
-            yield stream
+        yield
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        with packed() as again:
+            line = _last_line(again)
         raise FileUnreadable(
-            f"{path} is not a whole gzip file: it ends in line {_last_line(path)} ({error}). Upload it again."
+            f"{path} is not a whole gzip file: it ends in line {line} ({error}). Upload it again."
         ) from error
+
+
+def _unpacked(head: bytes) -> bytes:
+    """What the first bytes of a gzip file hold, within bounds; a file may have several parts, each packed by itself."""
+    text, unpack = b"", zlib.decompressobj(wbits=31)
+    while head and len(text) < _LONGEST_LINE:
+        text += unpack.decompress(head, _LONGEST_LINE - len(text))
+        head = unpack.unused_data.lstrip(b"\0")  # parts may be padded
+        if unpack.eof:
+            unpack = zlib.decompressobj(wbits=31)
+    return text
 
 
 class Records:
@@ -173,10 +213,10 @@ def _is_plain(text: bytes, width: int) -> bool:
     return bool((np.diff(up_to_line_end, prepend=0) == width - 1).all())
 
 
-def _last_line(path: Path) -> int:
+def _last_line(packed: BinaryIO) -> int:
     """The line in which what can be unpacked of a damaged gzip file ends."""
     lines, unpack = 1, zlib.decompressobj(wbits=31)
-    with suppress(zlib.error), path.open("rb") as packed:
+    with suppress(zlib.error):
         while piece := packed.read(CHUNK):
             lines += unpack.decompress(piece).count(b"\n")
     return lines
