@@ -24,7 +24,7 @@ STARTS_A_TICK = 5
 DIGESTS_A_TICK = 20
 """The content of at most so many days is digested in a tick, started or not."""
 NOTICED_A_TICK = 50
-"""At most so many days are looked at because a notice named them, the latest named first; the others follow, in turn."""
+"""At most so many days are looked at because a notice named them, the latest named first; the others follow."""
 MESSAGES_A_TICK = 100
 """At most so many messages are received in a tick."""
 _LOOKS_AT_ONCE = 8
@@ -192,9 +192,10 @@ class Arrival:
                 continue
             states[day] = DayState(listing, listing, content, state.starts + 1)
             starts.append(Start(day, f"{day}/{content[:16]}/{state.starts + 1}"))
-        # Uploads that were abandoned half-way go last, so that they hold up nobody, however many there are.
-        open_days = sorted((day for day in named if day in waiting), key=lambda day: day in incomplete)
-        return Tick(starts, waiting, Memory(states, next_older, (*named_later, *open_days), memory.receipts))
+        # Uploads that were abandoned half-way come last, so that they hold up nobody, however many there are.
+        arriving = [day for day in named if day in waiting and day not in incomplete]
+        remembered = (*arriving, *named_later, *(day for day in named if day in incomplete))
+        return Tick(starts, waiting, Memory(states, next_older, remembered, memory.receipts))
 
     def files(self, dt: str) -> dict[str, Sequence[RawObject]]:
         """The files of a day, by table."""
