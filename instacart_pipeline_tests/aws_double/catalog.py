@@ -88,6 +88,16 @@ class Catalog:
         pages = self._glue.get_paginator("get_partitions").paginate(DatabaseName=database, TableName=name)
         return [partition for page in pages for partition in page["Partitions"]]
 
+    def partition(self, database: str, name: str, values: list[str]) -> Partition | None:
+        """A partition as it is right now, or None."""
+        try:
+            found: Partition = self._glue.get_partition(DatabaseName=database, TableName=name, PartitionValues=values)[
+                "Partition"
+            ]
+        except self._glue.exceptions.EntityNotFoundException:
+            return None
+        return found
+
     def put_partition(self, database: str, name: str, partition: Partition) -> None:
         """Create or update a partition."""
         definition = {key: value for key, value in partition.items() if key in _PARTITION_INPUT}

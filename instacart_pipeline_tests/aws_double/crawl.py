@@ -118,7 +118,7 @@ class Crawl:
             table = self._put_table(database, name, folder, list(found.values()), known)
             for values, classified in found.items():
                 if values:
-                    self._put_partition(database, table, folder.places[values], values, classified, there.get(values))
+                    self._put_partition(database, table, folder.places[values], values, classified)
         self._gone(database, name, [each for values, each in there.items() if values not in folder.partitions])
 
     def _put_table(
@@ -151,9 +151,9 @@ class Crawl:
         self._catalog.put_table(database, table)
         return table
 
-    def _put_partition(
-        self, database: str, table: Table, place: str, values: tuple[str, ...], found: Found, known: Partition | None
-    ) -> None:
+    def _put_partition(self, database: str, table: Table, place: str, values: tuple[str, ...], found: Found) -> None:
+        # Read anew: somebody may have put parameters on it since the crawl began, and they are theirs to keep.
+        known = self._catalog.partition(database, table["Name"], list(values))
         storage: dict[str, Any] = (
             {**table["StorageDescriptor"], "Location": place} if self._inherit else found.storage(place)
         )
@@ -176,9 +176,12 @@ class Crawl:
                 self._catalog.delete_partition(database, name, partition["Values"])
                 self._note("PARTITION", "DELETE", place, "Deleted partition")
             elif self._delete == "DEPRECATE_IN_DATABASE":
+                known = self._catalog.partition(database, name, partition["Values"])
+                if known is None:
+                    continue
                 mark = {"DEPRECATED_BY_CRAWLER": str(int(self._run.started * 1000))}
-                parameters = {**(partition.get("Parameters") or {}), **mark}
-                self._catalog.put_partition(database, name, {**partition, "Parameters": parameters})
+                parameters = {**(known.get("Parameters") or {}), **mark}
+                self._catalog.put_partition(database, name, {**known, "Parameters": parameters})
 
     def _table_name(self, location: str) -> str:
         last = location.rstrip("/").rpartition("/")[2].lower()
