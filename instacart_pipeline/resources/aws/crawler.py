@@ -1,0 +1,123 @@
+"""The crawler on AWS: a Glue crawl, and then a look of one's own at the day.
+
+Glue's crawler enters tables for every tool that reads the catalog. It says neither what changed in a day nor which file lacks
+a column, so the twin looks at the first bytes of the day's files itself, judges them as on one machine, and gives partitions
+their versions.
+"""
+
+import json
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from dagster import ResourceDependency, get_dagster_logger
+
+from instacart_pipeline.embedded.csv_files import CsvFile
+from instacart_pipeline.embedded.csv_records import CHUNK
+from instacart_pipeline.embedded.csv_samples import SAMPLED_ROWS
+from instacart_pipeline.lake.contracts import TableContract
+from instacart_pipeline.lake.errors import FileUnreadable, InputInvalid, UploadChanged
+from instacart_pipeline.resources.aws.attempts import Attempt, Work
+from instacart_pipeline.resources.aws.crawls import CrawlBook, GlueCrawls
+from instacart_pipeline.resources.aws.errors import AwsConflict, AwsError, AwsNotFound, AwsUnavailable
+from instacart_pipeline.resources.aws.lake import AwsLake
+from instacart_pipeline.resources.aws.objects import split
+from instacart_pipeline.resources.crawled_day import CrawledDay, Sampled
+from instacart_pipeline.resources.crawler import Crawl, Crawler
+from instacart_pipeline.resources.storage import RawObject, Storage
+
+__all__ = ["GlueCrawler", "GlueCrawls", "crawler_name"]
+
+_FILES_AT_ONCE = 8
+_READS = 3
+"""How often the first bytes of a file are asked for, if the answer breaks off in the middle."""
+
+
+def crawler_name(system: str) -> str:
+    """The Glue crawler of a system's raw zone, which deploy makes."""
+    return f"instacart-{system}-raw"
+
+
+class GlueCrawler(Crawler):
+    """Crawls the raw zone in S3. Of each file the first MiB is read, at most, besides what Glue's crawler samples.
+
+    A crawler does one crawl at a time, of all days. Runs take turns, and each has a crawl of its own that began after its
+    files came.
+    """
+
+    lake: ResourceDependency[AwsLake]
+    storage: ResourceDependency[Storage]
+
+    def crawl(self, tables: Sequence[TableContract], dt: str) -> Crawl:
+        """See Crawler. `tables` are one system's. Raises JobFailed if the crawl fails, NotDeployed if there is no crawler."""
+        systems = sorted({table.system for table in tables})
+        if len(systems) != 1:
+            raise InputInvalid(f"One crawl is of the tables of one system, and was asked for those of {systems}.")
+        started = time.perf_counter()
+        session, jobs = self.lake.session, self.lake.jobs
+        book = CrawlBook(session, self.lake.zones.zone("work"), crawler_name(systems[0]))
+
+        def make(attempt: Attempt) -> Crawl:
+            try:
+                ended = jobs.run(attempt, "crawl", GlueCrawls(session), book.start, book.find)
+                days = [self._looked_at(table, dt) for table in tables]
+                with book.at_rest(jobs.deadline_seconds, jobs.poll_seconds):
+                    found = {day.table.name: day.enter(self.lake.catalog, self.lake.zones) for day in days}
+            finally:
+                _forget(book, attempt.token("crawl"))
+            files = sum(len(table.files) for table in found.values())
+            return Crawl(found, time.perf_counter() - started, {"files": files, **ended.facts()})
+
+        names = json.dumps([table.qualified_name for table in tables])
+        return jobs.carry_out(Work.of(tables[0], dt, names, {}), make)
+
+    def _looked_at(self, table: TableContract, dt: str) -> CrawledDay:
+        files = self.storage.objects(table.system, table.name, dt)
+        return CrawledDay.of(table, dt, self.lake.zones, files, self._samples)
+
+    def _samples(self, files: Sequence[RawObject]) -> list[Sampled]:
+        with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
+            return list(pool.map(self._sample, files))
+
+    def _sample(self, found: RawObject) -> Sampled:
+        uri, path = f"{self.lake.zones.zone('raw')}/{found.path}", Path(found.path)
+        head = self._head(uri, found)
+        try:
+            return CsvFile.sample_of_head(path, head, SAMPLED_ROWS, whole=len(head) >= found.size)
+        except FileUnreadable as error:
+            raise FileUnreadable(str(error).replace(str(path), uri)) from error
+
+    def _head(self, uri: str, found: RawObject) -> bytes:
+        """The first bytes of a file as it was listed. Raises UploadChanged if it isn't that file any more."""
+        if not found.size:
+            return b""  # S3 refuses a range of nothing
+        bucket, key = split(uri)
+
+        def read(client: Any) -> bytes:
+            answer = client.get_object(Bucket=bucket, Key=key, Range=f"bytes=0-{CHUNK - 1}", IfMatch=f'"{found.tag}"')
+            return bytes(answer["Body"].read())
+
+        def read_again() -> bytes:
+            for _ in range(_READS - 1):
+                with suppress(AwsUnavailable):
+                    return self.lake.session.doing("s3", "get_object", read)
+            return self.lake.session.doing("s3", "get_object", read)
+
+        try:
+            return read_again()
+        except (AwsConflict, AwsNotFound) as error:
+            raise UploadChanged(
+                f"{uri} was replaced or removed while the day was crawled. Run the day again once the upload is whole; "
+                f"the sensor does so by itself."
+            ) from error
+
+
+def _forget(book: CrawlBook, token: str) -> None:
+    """What goes wrong is logged: it hides no crawl's end, and what stays in the book does no harm."""
+    try:
+        book.forget(token)
+    except AwsError as error:
+        get_dagster_logger().warning(f"A crawl stays noted in the work zone: {error}")
