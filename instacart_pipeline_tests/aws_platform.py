@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,10 +18,13 @@ from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.orchestration.table_assets import asset_key
 from instacart_pipeline.profiles import aws_lake
+from instacart_pipeline.reorder.automation import DAILY_JOB
 from instacart_pipeline.resources.aws.lake import AwsLake
 from instacart_pipeline.resources.aws.objects import split
 from instacart_pipeline.resources.catalog import CatalogTable
+from instacart_pipeline.settings import Settings
 from instacart_pipeline_tests.aws_double.server import AwsDouble
+from instacart_pipeline_tests.faulty_run import processes
 from instacart_pipeline_tests.platform import DT, Platform, Row, Run, run_of
 
 LAKE = "s3://lake"
@@ -80,3 +85,54 @@ class AwsPlatform(Platform):
         known = {current.location, *(location for location, _ in current.retired)} if current else set()
         day = self.aws_lake.zones.partition(table, dt)
         return [name for name in self.aws_lake.objects.folders(day) if f"{day}/{name}" not in known]
+
+
+class RunElsewhere:
+    """A run that makes one table, in a process of its own and on an instance that outlives it; so it can be killed and retried."""
+
+    def __init__(self, platform: AwsPlatform, double: AwsDouble, table: TableContract, retry_of: str = "") -> None:
+        given = (vars(platform.settings), double.environment(), asset_key(table).path, retry_of)
+        self.platform = platform
+        self.process = processes.Process(target=_run, args=given)
+        self.process.start()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send the process a signal and wait for its end."""
+        assert self.process.pid
+        os.kill(self.process.pid, number)
+        self.wait()
+
+    def wait(self) -> None:
+        """Wait for the end of the process."""
+        self.process.join(60)
+        assert self.process.exitcode is not None, "the run does not end"
+
+    def runs(self) -> list[dg.DagsterRun]:
+        """All runs of the instance, the first one first."""
+        with _instance(self.platform.settings.home) as instance:
+            return list(reversed(instance.get_runs()))
+
+
+def job_of(settings: Mapping[str, Any]) -> dg.JobDefinition:
+    """The daily job under some settings: Dagster loads it by this in a process that re-executes a run."""
+    return build_defs(Settings(**settings)).resolve_job_def(DAILY_JOB)
+
+
+def _run(settings: dict[str, Any], environment: Mapping[str, str], asset: list[str], retry_of: str) -> None:
+    os.environ.update(environment)
+    job = dg.build_reconstructable_job("instacart_pipeline_tests.aws_platform", "job_of", (settings,), {})
+    retry = dg.ReexecutionOptions(retry_of) if retry_of else None
+    with _instance(settings["home"]) as instance:
+        given = {
+            "asset_selection": [dg.AssetKey(asset)],
+            "tags": {"dagster/partition": DT},
+            "reexecution_options": retry,
+        }
+        result = dg.execute_job(job, instance, **given)  # type: ignore[arg-type]  # by name
+        raise SystemExit(0 if result.success else 1)
+
+
+def _instance(home: Path) -> dg.DagsterInstance:
+    folder = home / "dagster"
+    folder.mkdir(parents=True, exist_ok=True)
+    return dg.DagsterInstance.local_temp(str(folder))

@@ -4,6 +4,7 @@ and a reader sees the version before or the new one.
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ from typing import Any
 import pytest
 
 from instacart_pipeline_tests.aws_double.server import AwsDouble
-from instacart_pipeline_tests.aws_platform import AwsPlatform
+from instacart_pipeline_tests.aws_platform import AwsPlatform, RunElsewhere
+from instacart_pipeline_tests.faulty_run import eventually
 from instacart_pipeline_tests.platform import Run
 from instacart_pipeline_tests.resources.aws.fault_stages import STAGES, Stage, prepared
 
@@ -125,3 +127,53 @@ def test_a_fault_that_does_not_pass_ends_the_run_within_bounds(
     assert time.monotonic() - began < 30
     assert stage.jobs(aws) == []
     assert stage.read(platform) == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["cancelled", "terminated"])
+def test_a_run_that_is_ended_stops_its_job(
+    stage: Stage, number: signal.Signals, aws: AwsDouble, tmp_path: Path
+) -> None:
+    platform = prepared(stage, AwsPlatform(tmp_path, aws.endpoint))
+    before = stage.read(platform)
+    aws.outcomes.stuck(stage.service, containing=stage.job)  # type: ignore[arg-type]  # a service of the double
+    run = RunElsewhere(platform, aws, stage.table)
+    eventually(lambda: any(job.running for job in stage.jobs(aws)), within=30, what="the job runs")
+    run.signal(number)
+    assert [job for job in aws.jobs() if job.alive] == []
+    assert [run.status.value for run in run.runs()] != ["SUCCESS"]
+    assert stage.read(platform) == before
+    assert platform.unpublished(aws, stage.table) == []
+
+
+def test_a_run_whose_process_is_killed_finds_its_job_again_when_retried(
+    stage: Stage, aws: AwsDouble, tmp_path: Path
+) -> None:
+    platform = prepared(stage, AwsPlatform(tmp_path, aws.endpoint))
+    before = stage.read(platform)
+    aws.outcomes.slow(stage.service, 4, containing=stage.job)  # type: ignore[arg-type]  # a service of the double
+    killed = RunElsewhere(platform, aws, stage.table)
+    eventually(lambda: any(job.running for job in stage.jobs(aws)), within=30, what="the job runs")
+    time.sleep(0.2)  # until its id is noted
+    killed.signal(signal.SIGKILL)
+    assert stage.read(platform) == before
+    (first,) = killed.runs()
+    retry = RunElsewhere(platform, aws, stage.table, retry_of=first.run_id)
+    retry.wait()
+    assert retry.runs()[-1].is_success
+    assert len(stage.jobs(aws)) == 1
+    assert [job for job in aws.jobs() if job.alive] == []
+    assert stage.service == "crawler" or stage.read(platform) == stage.expected
+    assert platform.unpublished(aws, stage.table) == []
+
+
+def test_what_a_killed_run_left_is_stopped_when_nobody_retries_it(stage: Stage, aws: AwsDouble, tmp_path: Path) -> None:
+    platform = prepared(stage, AwsPlatform(tmp_path, aws.endpoint))
+    aws.outcomes.stuck(stage.service, containing=stage.job)  # type: ignore[arg-type]  # a service of the double
+    killed = RunElsewhere(platform, aws, stage.table)
+    eventually(lambda: any(job.running for job in stage.jobs(aws)), within=30, what="the job runs")
+    time.sleep(0.2)  # until its id is noted
+    killed.signal(signal.SIGKILL)
+    (run,) = killed.runs()
+    assert len(platform.resources.leftovers.stop(run.run_id)) == 1
+    assert [job for job in aws.jobs() if job.alive] == []
+    assert list(platform.resources.leftovers.stop(run.run_id)) == []
