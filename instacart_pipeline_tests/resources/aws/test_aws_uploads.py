@@ -92,12 +92,13 @@ def by_sns(message: Any) -> dict[str, Any]:
 
 
 def test_an_upload_comes_as_a_notice_until_it_is_forgotten(mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    mailbox.show_again(monkeypatch)
     mailbox.connect()
+    named(mailbox)  # the test event
+    mailbox.show_again(monkeypatch)
     mailbox.upload()
-    (notice,) = mailbox.notices.receive(10)
+    (notice,) = mailbox.notices.receive(1)
     assert (notice.system, notice.table, notice.dt) == ("reorder", "orders", DT)
-    (again,) = mailbox.notices.receive(10)
+    (again,) = mailbox.notices.receive(1)
     assert again.dt == DT
     mailbox.notices.forget([again.receipt, again.receipt])
     assert (named(mailbox), mailbox.count()) == ([], 0)
@@ -174,9 +175,10 @@ STRANGERS = {
 }
 
 
+@pytest.mark.usefixtures("dagster_logs")
 @pytest.mark.parametrize("stranger", STRANGERS)
 def test_what_is_no_upload_is_told_and_deleted(
-    mailbox: Mailbox, stranger: str, caplog: pytest.LogCaptureFixture, dagster_logs: None
+    mailbox: Mailbox, stranger: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     mailbox.send(STRANGERS[stranger])
     with caplog.at_level(logging.INFO):
@@ -199,13 +201,13 @@ UNREADABLE = {
 }
 
 
+@pytest.mark.usefixtures("dagster_logs")
 @pytest.mark.parametrize("unreadable", UNREADABLE)
 def test_what_does_not_read_ends_in_the_dead_letter_queue(
     mailbox: Mailbox,
     unreadable: str,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
-    dagster_logs: None,
 ) -> None:
     mailbox.show_again(monkeypatch)
     mailbox.send(UNREADABLE[unreadable])
@@ -280,7 +282,7 @@ def test_a_receipt_that_is_none_any_more_is_no_error(mailbox: Mailbox) -> None:
 
 def test_a_queue_that_is_none_is_an_error(mailbox: Mailbox) -> None:
     missing = mailbox.notices.model_copy(update={"queue_url": f"{mailbox.url}-missing"})
-    with pytest.raises(AwsError, match="NonExistentQueue|QueueDoesNotExist"):
+    with pytest.raises(AwsError, match=r"NonExistentQueue|QueueDoesNotExist"):
         missing.receive(1)
 
 
