@@ -27,6 +27,7 @@ COMMANDS = (
     "sql",
     "tables",
     "sweep",
+    "deploy",
     "up",
 )
 

@@ -169,6 +169,18 @@ def sweep() -> None:
 
 
 @app.command()
+def deploy(
+    apply: Annotated[bool, typer.Option("--apply", help="Do it. Without, only show what would be done.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Bring AWS up to date with this code: Glue jobs, crawlers, recipes, the workgroup. Runs on AWS need it once a change."""
+    from instacart_pipeline.cli.deploying import deploy as deploy_all  # noqa: PLC0415
+    from instacart_pipeline.settings import Settings  # noqa: PLC0415
+
+    deploy_all(Settings.from_env(), apply=apply, as_json=as_json)
+
+
+@app.command()
 def up(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 3000,

@@ -18,7 +18,8 @@ from instacart_pipeline.resources.aws.objects import Objects
 from instacart_pipeline.resources.aws.session import AwsSession
 from instacart_pipeline.resources.catalog import Catalog, CatalogTable, Partition
 
-_OURS = {"created_by": "instacart_pipeline"}
+OURS = {"created_by": "instacart_pipeline"}
+"""Parameters of a database that tell it from those of others."""
 _PARQUET = {
     "InputFormat": "org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat",
     "OutputFormat": "org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat",
@@ -155,7 +156,7 @@ class GlueCatalog(Catalog):
             database["Name"]
             for page in pages
             for database in page["DatabaseList"]
-            if database.get("Parameters", {}).get("created_by") == _OURS["created_by"]
+            if database.get("Parameters", {}).get("created_by") == OURS["created_by"]
             and not database["Name"].endswith(UNPUBLISHED)
         )
 
@@ -202,7 +203,7 @@ def drop_table(session: AwsSession, database: str, name: str) -> None:
 def enter_database(session: AwsSession, name: str) -> None:
     """Create a database of this project's, unless it is there."""
     with suppress(AwsConflict):
-        session.call("glue", "create_database", DatabaseInput={"Name": name, "Parameters": _OURS})
+        session.call("glue", "create_database", DatabaseInput={"Name": name, "Parameters": OURS})
 
 
 def _enter(session: AwsSession, database: str, definition: dict[str, Any]) -> None:
