@@ -16,13 +16,14 @@ class AwsLeftovers(Leftovers):
 
     def stop(self, run_id: str) -> Sequence[str]:
         """See Leftovers."""
-        return self.jobs.stop_left(run_id, all_services(self.jobs.session))
+        return self.jobs.stop_left(run_id, all_services(self.jobs.session, self.jobs.base))
 
 
-def all_services(session: AwsSession) -> list[JobService]:
-    """Every service whose jobs this project starts."""
-    from instacart_pipeline.resources.aws.athena_queries import AthenaQueries  # noqa: PLC0415
+def all_services(session: AwsSession, work: str) -> list[JobService]:
+    """Every service whose jobs this project starts. `work` is the prefix of the work zone, where crawls are written down."""
+    from instacart_pipeline.resources.aws.athena_queries import AthenaQueries  # noqa: PLC0415  # where they are needed
+    from instacart_pipeline.resources.aws.crawls import GlueCrawls  # noqa: PLC0415
     from instacart_pipeline.resources.aws.databrew import DataBrewRuns  # noqa: PLC0415
     from instacart_pipeline.resources.aws.glue import GlueRuns  # noqa: PLC0415
 
-    return [AthenaQueries(session), GlueRuns(session), DataBrewRuns(session)]
+    return [AthenaQueries(session), GlueCrawls(session, work), DataBrewRuns(session), GlueRuns(session)]

@@ -1,0 +1,206 @@
+"""The sensor on uploads over S3 and SQS, as Dagster runs it: from the event of an upload to one run, and what a tick costs."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from instacart_pipeline.definitions import build_defs
+from instacart_pipeline.orchestration.arrival import MESSAGES_A_TICK, NEWEST_DAYS, NOTICED_A_TICK, OLDER_DAYS_A_TICK
+from instacart_pipeline.reorder import tables as t
+from instacart_pipeline.resources.aws import uploads as sqs_uploads
+from instacart_pipeline_tests.aws_double.server import AwsDouble
+from instacart_pipeline_tests.aws_platform import AwsPlatform
+from instacart_pipeline_tests.resources.raw_zones import fill
+
+TODAY = datetime.now(timezone.utc).date()
+DAYS = [f"{TODAY - timedelta(days=number)}" for number in range(320)][::-1]
+OLD = DAYS[0]
+
+
+class Site:
+    """The platform on the double, its uploads announced in a queue; the sensor ticks by hand, its cursor survives as text."""
+
+    def __init__(self, home: Path, aws: AwsDouble) -> None:
+        self.aws, self.sqs = aws, aws.client("sqs")
+        self.queue = self.sqs.create_queue(QueueName="uploads")["QueueUrl"]
+        self.platform = AwsPlatform(
+            home,
+            aws.endpoint,
+            first_day=TODAY - timedelta(days=len(DAYS) - 1),
+            settle_seconds=0,
+            upload_queue=self.queue,
+        )
+        self.definitions = build_defs(self.platform.settings)
+        self.cursor: str | None = None
+
+    def announce(self) -> None:
+        """S3 tells the queue of every change from now on."""
+        names = {"QueueUrl": self.queue, "AttributeNames": ["QueueArn"]}
+        arn = self.sqs.get_queue_attributes(**names)["Attributes"]["QueueArn"]
+        told = {"QueueArn": arn, "Events": ["s3:ObjectCreated:*", "s3:ObjectRemoved:*"]}
+        self.aws.client("s3").put_bucket_notification_configuration(
+            Bucket="lake", NotificationConfiguration={"QueueConfigurations": [told]}
+        )
+
+    def fill_newer_days(self) -> None:
+        """Folders of so many newer days, with nothing in them, that an old day's turn does not come in a test."""
+        fill("lake", (f"raw/reorder/aisles/dt={dt}/_SUCCESS" for dt in DAYS[1:]))
+
+    def name(self, days: Iterable[str]) -> None:
+        """Messages that name days, as S3 writes them, without an upload."""
+        for dt in days:
+            key = f"raw/reorder/orders/dt%3D{dt}/orders.csv"
+            record = {"eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": "lake"}, "object": {"key": key}}}
+            self.sqs.send_message(QueueUrl=self.queue, MessageBody=json.dumps({"Records": [record]}))
+
+    def messages(self) -> int:
+        """How many messages are in the queue, hidden or not."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        found = self.sqs.get_queue_attributes(QueueUrl=self.queue, AttributeNames=names)["Attributes"]
+        return sum(int(found[name]) for name in names)
+
+    def tick(self, *, recorded: bool = True) -> tuple[list[str], str]:
+        """The run keys that a tick asks for, and what it says. Unless `recorded`, the daemon died before it kept them."""
+        resources = {name: getattr(self.platform.resources, name) for name in ("storage", "catalog", "uploads")}
+        with (
+            dg.DagsterInstance.ephemeral() as instance,
+            dg.build_sensor_context(
+                instance, self.cursor, definitions=self.definitions, resources=resources
+            ) as context,
+        ):
+            tick = self.definitions.resolve_sensor_def("reorder_uploads").evaluate_tick(context)
+        if recorded:
+            self.cursor = tick.cursor
+        return [str(request.run_key) for request in tick.run_requests or ()], tick.skip_message or ""
+
+
+@pytest.fixture
+def site(tmp_path: Path, aws: AwsDouble) -> Site:
+    return Site(tmp_path / "home", aws)
+
+
+def test_an_upload_of_an_old_day_is_started_once_and_its_messages_go_with_the_tick_after(
+    site: Site, upload_folder: Path
+) -> None:
+    site.fill_newer_days()
+    site.announce()
+    site.platform.upload(upload_folder, OLD)
+    sent = site.messages()
+    keys, said = site.tick()
+    assert (keys, f"{OLD} is still arriving" in said) == ([], True)
+    assert site.messages() == sent - 1  # the test event
+
+    (key,), _ = site.tick()
+    assert key.startswith(f"{OLD}/")
+    assert site.messages() == 0
+
+    keys, said = site.tick()
+    assert (keys, OLD in said) == ([], False)
+
+
+def test_a_tick_that_was_not_recorded_deletes_nothing_and_asks_for_the_same_run_again(
+    site: Site, upload_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.fill_newer_days()
+    site.announce()
+    site.tick()
+    site.platform.upload(upload_folder, OLD)
+    sent = site.messages()
+    with monkeypatch.context() as patched:
+        patched.setattr(sqs_uploads, "HIDDEN_SECONDS", 1)
+        site.tick(recorded=False)
+    _, said = site.tick()
+    assert (OLD in said, site.messages()) == (False, sent)
+    time.sleep(1.1)  # until SQS shows the messages again
+    _, said = site.tick()
+    assert (f"{OLD} is still arriving" in said, site.messages()) == (True, sent)
+
+    first, _ = site.tick(recorded=False)
+    again, _ = site.tick()
+    assert (len(first), again, site.messages()) == (1, first, 0)
+
+
+def test_a_file_that_is_replaced_starts_its_day_again_and_the_same_bytes_do_not(
+    site: Site, upload_folder: Path
+) -> None:
+    site.fill_newer_days()
+    site.announce()
+    keys: list[str] = []
+
+    def ticks() -> int:
+        for _ in range(3):
+            keys.extend(site.tick()[0])
+        return len(keys)
+
+    site.platform.upload(upload_folder, OLD)
+    assert ticks() == 1
+    s3, key = site.aws.client("s3"), f"raw/reorder/aisles/dt={OLD}/aisles.csv"
+    held = s3.get_object(Bucket="lake", Key=key)
+    s3.put_object(Bucket="lake", Key=key, Body=held["Body"].read(), Metadata=held["Metadata"])
+    assert ticks() == 1
+    aisles = upload_folder / "aisles.csv"
+    aisles.write_text(aisles.read_text() + "4,bread\n")
+    site.platform.upload(upload_folder, OLD)
+    assert ticks() == 2
+    assert len(set(keys)) == 2
+    assert site.messages() == 0
+
+
+@pytest.mark.parametrize("operation", ["ReceiveMessage", "DeleteMessageBatch"])
+def test_a_queue_that_fails_does_not_stop_the_sensor_and_the_tick_says_so(
+    site: Site, upload_folder: Path, operation: str
+) -> None:
+    site.announce()
+    site.platform.upload(upload_folder, DAYS[-1])
+    site.tick()
+    site.aws.faults.add("denied", "sqs", operation, times=None)
+    (key,), _ = site.tick()
+    assert key.startswith(DAYS[-1])
+    keys, said = site.tick()
+    assert keys == []
+    if operation == "ReceiveMessage":
+        assert said.startswith("Notices of uploads can't be had")
+        assert "sqs receive_message: AccessDenied" in said
+    site.aws.faults.clear()
+    assert (site.tick(), site.messages()) == (([], "No new upload."), 0)
+
+
+def test_without_a_queue_new_days_are_found_by_looking(tmp_path: Path, aws: AwsDouble, upload_folder: Path) -> None:
+    site = Site(tmp_path / "home", aws)
+    site.platform = AwsPlatform(tmp_path / "home", aws.endpoint, settle_seconds=0)
+    site.definitions = build_defs(site.platform.settings)
+    site.platform.upload(upload_folder, DAYS[-1])
+    site.tick()
+    assert len(site.tick()[0]) == 1
+    assert aws.requests.count("sqs", "ReceiveMessage") == 0
+
+
+@pytest.mark.parametrize("files", [1, 10])
+def test_a_tick_makes_as_many_calls_however_many_objects_there_are(site: Site, files: int) -> None:
+    days = DAYS[:150]
+    fill(
+        "lake",
+        (
+            f"raw/reorder/{table.name}/dt={dt}/{number}.csv"
+            for table in t.STAGED
+            for dt in days
+            for number in range(files)
+        ),
+    )
+    for named in (20, 110):
+        site.name(days[:named])
+        site.aws.requests.clear()
+        site.cursor = None
+        assert site.tick()[0] == []
+        looked_at = NEWEST_DAYS + OLDER_DAYS_A_TICK + min(named, NOTICED_A_TICK)
+        assert site.aws.requests.counts() == {
+            ("s3", "ListObjectsV2"): len(t.STAGED) * (1 + looked_at),
+            ("sqs", "ReceiveMessage"): min(named // 10 + 1, MESSAGES_A_TICK // 10),
+        }

@@ -1,0 +1,57 @@
+"""What a dead run left on AWS: every service is asked, and what still runs is stopped."""
+
+from __future__ import annotations
+
+import time
+from importlib import import_module
+from pkgutil import iter_modules
+
+import pytest
+
+from instacart_pipeline.resources import aws as twins
+from instacart_pipeline.resources.aws.attempts import JobEntry, Work
+from instacart_pipeline.resources.aws.errors import AwsError
+from instacart_pipeline.resources.aws.jobs import JobService
+from instacart_pipeline.resources.aws.leftovers import AwsLeftovers, all_services
+from instacart_pipeline_tests.platform import DT
+from instacart_pipeline_tests.resources.aws.site import WORKGROUP, Site
+
+
+def test_no_service_that_starts_jobs_is_left_out(site: Site) -> None:
+    for module in iter_modules(twins.__path__):
+        import_module(f"{twins.__name__}.{module.name}")
+    known = {type(service) for service in all_services(site.session, site.jobs.base)}
+    ours = {kind for kind in JobService.__subclasses__() if kind.__module__.startswith(twins.__name__)}
+    assert known == ours
+    assert len({service.name for service in all_services(site.session, site.jobs.base)}) == len(known)
+
+
+@pytest.fixture
+def left(site: Site) -> str:
+    """A query that the run `dead` started and never ended, by its id."""
+    site.aws.pace.running = 60
+    started = site.session.call("athena", "start_query_execution", QueryString="SELECT 1", WorkGroup=WORKGROUP)
+    records = site.jobs.records
+    attempt = records.claim(Work("dead", "reorder_curated.orders", DT, "digest"))
+    attempt.jobs["query"] = JobEntry("Athena query", attempt.token("query"), started["QueryExecutionId"])
+    records.write(attempt)
+    return str(started["QueryExecutionId"])
+
+
+def test_what_a_dead_run_left_is_stopped_once(site: Site, left: str) -> None:
+    leftovers = AwsLeftovers(jobs=site.jobs)
+    assert list(leftovers.stop("another")) == []
+    assert list(leftovers.stop("dead")) == [left]
+    assert list(leftovers.stop("dead")) == []
+    deadline = time.monotonic() + 5
+    while (job := site.aws.jobs("athena")[0]).alive and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert job.state == "CANCELLED"
+
+
+def test_records_that_can_not_be_read_are_an_error_and_stopping_goes_on_later(site: Site, left: str) -> None:
+    leftovers = AwsLeftovers(jobs=site.jobs)
+    site.aws.faults.add("denied", "s3", "ListObjectsV2")
+    with pytest.raises(AwsError):
+        leftovers.stop("dead")
+    assert list(leftovers.stop("dead")) == [left]
