@@ -8,6 +8,7 @@ import io
 import re
 import zlib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -175,12 +176,13 @@ def _wider(one: str | None, other: str | None) -> str | None:
 
 def _rows(text: str, delimiter: str, quote: str | None) -> list[list[str]]:
     options: dict[str, Any] = {"quotechar": quote} if quote else {"quoting": csv.QUOTE_NONE}
-    rows = []
-    for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, **options):
-        if row:
-            rows.append(row)
-        if len(rows) > _SAMPLED_ROWS:
-            break
+    rows: list[list[str]] = []
+    with suppress(csv.Error):  # no CSV from here on
+        for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, **options):
+            if row:
+                rows.append(row)
+            if len(rows) > _SAMPLED_ROWS:
+                break
     return rows
 
 

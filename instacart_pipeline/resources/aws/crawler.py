@@ -19,10 +19,10 @@ from instacart_pipeline.embedded.csv_files import CsvFile
 from instacart_pipeline.embedded.csv_records import CHUNK
 from instacart_pipeline.embedded.csv_samples import SAMPLED_ROWS
 from instacart_pipeline.lake.contracts import TableContract
-from instacart_pipeline.lake.errors import FileUnreadable, InputInvalid, UploadChanged
+from instacart_pipeline.lake.errors import FileUnreadable, InputInvalid, PipelineError, UploadChanged
 from instacart_pipeline.resources.aws.attempts import Attempt, Work
-from instacart_pipeline.resources.aws.crawls import CrawlBook, GlueCrawls
-from instacart_pipeline.resources.aws.errors import AwsConflict, AwsError, AwsNotFound, AwsUnavailable
+from instacart_pipeline.resources.aws.crawls import CrawlBook, GlueCrawls, crawler_name
+from instacart_pipeline.resources.aws.errors import AwsConflict, AwsNotFound, AwsUnavailable
 from instacart_pipeline.resources.aws.lake import AwsLake
 from instacart_pipeline.resources.aws.objects import split
 from instacart_pipeline.resources.crawled_day import CrawledDay, Sampled
@@ -34,11 +34,6 @@ __all__ = ["GlueCrawler", "GlueCrawls", "crawler_name"]
 _FILES_AT_ONCE = 8
 _READS = 3
 """How often the first bytes of a file are asked for, if the answer breaks off in the middle."""
-
-
-def crawler_name(system: str) -> str:
-    """The Glue crawler of a system's raw zone, which deploy makes."""
-    return f"instacart-{system}-raw"
 
 
 class GlueCrawler(Crawler):
@@ -58,11 +53,12 @@ class GlueCrawler(Crawler):
             raise InputInvalid(f"One crawl is of the tables of one system, and was asked for those of {systems}.")
         started = time.perf_counter()
         session, jobs = self.lake.session, self.lake.jobs
-        book = CrawlBook(session, self.lake.zones.zone("work"), crawler_name(systems[0]))
+        work_zone = self.lake.zones.zone("work")
+        book, service = CrawlBook(session, work_zone, crawler_name(systems[0])), GlueCrawls(session, work_zone)
 
         def make(attempt: Attempt) -> Crawl:
             try:
-                ended = jobs.run(attempt, "crawl", GlueCrawls(session), book.start, book.find)
+                ended = jobs.run(attempt, "crawl", service, book.start, book.find)
                 days = [self._looked_at(table, dt) for table in tables]
                 with book.at_rest(jobs.deadline_seconds, jobs.poll_seconds):
                     found = {day.table.name: day.enter(self.lake.catalog, self.lake.zones) for day in days}
@@ -119,5 +115,5 @@ def _forget(book: CrawlBook, token: str) -> None:
     """What goes wrong is logged: it hides no crawl's end, and what stays in the book does no harm."""
     try:
         book.forget(token)
-    except AwsError as error:
+    except PipelineError as error:
         get_dagster_logger().warning(f"A crawl stays noted in the work zone: {error}")

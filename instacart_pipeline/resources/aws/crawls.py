@@ -11,11 +11,12 @@ in that very moment could be taken for us; a crawl of his would do as well as ou
 import json
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, ClassVar
 
 from instacart_pipeline.resources.aws import prices
+from instacart_pipeline.resources.aws.attempts import Work
 from instacart_pipeline.resources.aws.code import NotDeployed
 from instacart_pipeline.resources.aws.errors import (
     AwsBusy,
@@ -40,8 +41,17 @@ _LONGEST_PAUSE = 15
 """The pause between two looks at a crawler grows up to this many times the first."""
 
 
+def crawler_name(system: str) -> str:
+    """The Glue crawler of a system's raw zone, which deploy makes."""
+    return f"instacart-{system}-raw"
+
+
 class GlueCrawls(JobService):
-    """Crawls of Glue crawlers, as "crawler/crawl id"."""
+    """Crawls of Glue crawlers, as "crawler/crawl id".
+
+    `work` is the lake's work zone, in which their books lie. Without it a crawl can be looked at and stopped, but none can be
+    found again whose id nobody noted.
+    """
 
     name = "Glue crawl"
     states: ClassVar[dict[str, State]] = {
@@ -50,6 +60,10 @@ class GlueCrawls(JobService):
         "FAILED": "failed",
         "STOPPED": "stopped",
     }
+
+    def __init__(self, session: AwsSession, work: str = "") -> None:
+        super().__init__(session)
+        self._work = work
 
     def look(self, job: str) -> Look:
         """See JobService."""
@@ -95,6 +109,19 @@ class GlueCrawls(JobService):
         mark = f"[{crawl.get('MessagePrefix') or crawl['CrawlId']}]"
         return [event["message"].rstrip() for event in answer["events"] if event["message"].startswith(mark)]
 
+    def left(self, work: Work, token: str) -> str | None:
+        """See JobService. May have to wait for the lock that the dead process held."""
+        return self._book(work).find(token) if self._work else None
+
+    def remove(self, work: Work, token: str) -> None:
+        """See JobService."""
+        if self._work:
+            self._book(work).forget(token)
+
+    def _book(self, work: Work) -> "CrawlBook":
+        system = work.table.partition(".")[0].rpartition("_")[0]
+        return CrawlBook(self.session, self._work, crawler_name(system))
+
     def _crawl(self, job: str) -> dict[str, Any]:
         crawler, _, crawl = job.partition("/")
         rule = {"FieldName": "CRAWL_ID", "FilterOperator": "EQ", "FieldValue": crawl}
@@ -117,22 +144,21 @@ class CrawlBook:
 
         Raises NotDeployed if there is no such crawler.
         """
-        with locked(self._objects, self._lock):
-            book = self._settled()
+        with locked(self._objects, self._lock) as lease:
+            newest = self._newest(_NEWEST)
+            book = self._settled(newest)
             if token not in book["started"]:
-                newest = self._newest(1)
                 if newest and newest[0]["State"] not in _ENDED:
                     raise AwsBusy("glue", "start_crawler", "CrawlerRunning", f"{self._crawler} is crawling.")
                 before = book["asked"] if (book["asked"] or {}).get("token") == token else None
                 book["asked"] = {"token": token, "after": newest[0]["CrawlId"] if newest else ""}
                 self._keep(book)
-                try:
-                    self._session.call("glue", "start_crawler", once=True, Name=self._crawler)
-                except AwsUnavailable:
-                    raise  # it may have been started: what was asked stays in the book
-                except AwsError:
+                refused = lease.write(self._ask)
+                if isinstance(refused, AwsUnavailable):
+                    raise refused  # it may have been started all the same: what was asked stays in the book
+                if refused:
                     self._keep({**book, "asked": before})
-                    raise
+                    raise refused
                 book = self._listed(token)
             self._keep(book)
             return f"{self._crawler}/{book['started'][token]}"
@@ -140,13 +166,13 @@ class CrawlBook:
     def find(self, token: str) -> str | None:
         """The id of the crawl that was started with a token, if there is one; as ManagedJobs.run takes it."""
         with locked(self._objects, self._lock):
-            crawl = self._settled()["started"].get(token)
+            crawl = self._settled(self._newest(_NEWEST))["started"].get(token)
             return f"{self._crawler}/{crawl}" if crawl else None
 
     def forget(self, token: str) -> None:
         """Nobody will ask for a token's crawl again."""
         with locked(self._objects, self._lock):
-            book = self._settled()
+            book = self._held()
             book["started"].pop(token, None)
             if (book["asked"] or {}).get("token") == token:
                 book["asked"] = None
@@ -162,7 +188,7 @@ class CrawlBook:
         deadline, pause = time.monotonic() + seconds, poll_seconds
         while True:
             with locked(self._objects, self._lock):
-                newest = self._newest(1)
+                newest = self._newest(1, once=False)
                 if not newest or newest[0]["State"] in _ENDED:
                     yield
                     return
@@ -174,29 +200,36 @@ class CrawlBook:
             time.sleep(pause * random.uniform(0.75, 1.25))  # noqa: S311  # spreads calls, guards nothing
             pause = min(pause * 1.5, poll_seconds * _LONGEST_PAUSE)
 
+    def _ask(self) -> AwsError | None:
+        try:
+            self._session.call("glue", "start_crawler", once=True, Name=self._crawler)
+        except AwsError as error:
+            return error
+        return None
+
     def _listed(self, token: str) -> dict[str, Any]:
         """The book, once the crawl that was just started is listed."""
         for _ in range(_LOOKS):
-            book = self._settled()
+            book = self._settled(self._newest(_NEWEST))
             if token in book["started"]:
                 return book
         raise AwsUnavailable(
             "glue", "start_crawler", "CrawlNotListed", f"{self._crawler} was started, and lists no crawl."
         )
 
-    def _settled(self) -> dict[str, Any]:
-        """The book; what was asked for, and has come about since, stands under what was started."""
-        held = self._objects.held(self._book)
-        book: dict[str, Any] = held.content if held else {"asked": None, "started": {}}
+    def _settled(self, newest: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """The book. If what was asked for has come about since, which the `newest` crawls tell, it stands under what was started."""
+        book = self._held()
         if asked := book["asked"]:
-            since = []
-            for crawl in self._newest(_NEWEST):
-                if crawl["CrawlId"] == asked["after"]:
-                    break
-                since.append(crawl["CrawlId"])
+            known = [crawl["CrawlId"] for crawl in newest]
+            since = known[: known.index(asked["after"])] if asked["after"] in known else known
             if since:
                 book["asked"], book["started"][asked["token"]] = None, since[-1]
         return book
+
+    def _held(self) -> dict[str, Any]:
+        held = self._objects.held(self._book)
+        return held.content if held else {"asked": None, "started": {}}
 
     def _keep(self, book: dict[str, Any]) -> None:
         if not book["asked"] and not book["started"]:
@@ -205,9 +238,9 @@ class CrawlBook:
         newest = list(book["started"].items())[-_NEWEST:]
         self._objects.put(self._book, json.dumps({**book, "started": dict(newest)}).encode())
 
-    def _newest(self, count: int) -> list[dict[str, Any]]:
+    def _newest(self, count: int, *, once: bool = True) -> list[dict[str, Any]]:
         try:
-            answer = self._session.call("glue", "list_crawls", once=True, CrawlerName=self._crawler, MaxResults=count)
+            answer = self._session.call("glue", "list_crawls", once=once, CrawlerName=self._crawler, MaxResults=count)
         except AwsNotFound:
             raise NotDeployed(
                 f"There is no crawler {self._crawler}. Make it with `instacart-pipeline deploy --apply`."
