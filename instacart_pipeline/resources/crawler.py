@@ -1,6 +1,6 @@
 """The crawler: finds the tables and days of the raw zone and enters them in the catalog.
 
-Belongs here: what a crawl promises and reports. Its twins: local/crawler.py.
+Belongs here: what a crawl promises and reports. Its twins: local/crawler.py, aws/crawler.py; what they share: crawled_day.py.
 """
 
 from __future__ import annotations
