@@ -35,6 +35,8 @@ _CSV = {
 }
 _ADDED = {"EXTERNAL": "TRUE", "classification": "parquet"}
 """Parameters that Athena wants of a table. They are not the table's own, and are left out when it is read back."""
+_ADDED_TO_CSV = {"use.null.for.invalid.data": "true"}
+"""Likewise, of a table of CSV files. An empty text in a column of numbers would fail every query; on all engines it is NULL."""
 
 
 class GlueCatalog(Catalog):
@@ -65,7 +67,7 @@ class GlueCatalog(Catalog):
         except AwsNotFound:
             _enter(self.session, table.database, wanted)
             return
-        if _table(there) != table:
+        if _table(there) != table or not wanted["Parameters"].items() <= there.get("Parameters", {}).items():
             self.session.call("glue", "update_table", DatabaseName=table.database, TableInput=wanted)
 
     def partitions(self, database: str, table: str, dt: str | None = None) -> Sequence[Partition]:
@@ -214,13 +216,14 @@ def _enter(session: AwsSession, database: str, definition: dict[str, Any]) -> No
 
 
 def _table_input(table: CatalogTable) -> dict[str, Any]:
-    storage = _CSV if table.parameters.get("classification") == "csv" else _PARQUET
+    is_csv = table.parameters.get("classification") == "csv"
+    storage, added = (_CSV, {**_ADDED, **_ADDED_TO_CSV}) if is_csv else (_PARQUET, _ADDED)
     return {
         "Name": table.name,
         "Description": table.description,
         "TableType": "EXTERNAL_TABLE",
         "PartitionKeys": [{"Name": key, "Type": "string"} for key in table.partition_keys],
-        "Parameters": {**_ADDED, **table.parameters},
+        "Parameters": {**added, **table.parameters},
         "StorageDescriptor": {
             **storage,
             "Columns": [{"Name": name, "Type": kind} for name, kind in table.columns],
@@ -231,7 +234,8 @@ def _table_input(table: CatalogTable) -> dict[str, Any]:
 
 def _table(found: Mapping[str, Any]) -> CatalogTable:
     storage = found["StorageDescriptor"]
-    parameters = {name: value for name, value in found.get("Parameters", {}).items() if _ADDED.get(name) != value}
+    added = {**_ADDED, **_ADDED_TO_CSV}
+    parameters = {name: value for name, value in found.get("Parameters", {}).items() if added.get(name) != value}
     return CatalogTable(
         database=found["DatabaseName"],
         name=found["Name"],

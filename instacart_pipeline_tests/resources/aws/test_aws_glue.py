@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,12 +11,11 @@ import pytest
 from instacart_pipeline.lake.contracts import Column, TableContract
 from instacart_pipeline.lake.errors import JobFailed, TableNotFound, UnsupportedSql
 from instacart_pipeline.lake.sql import Query
-from instacart_pipeline.resources.aws.attempts import Work
+from instacart_pipeline.resources.aws.attempts import JobEntry, Work
 from instacart_pipeline.resources.aws.code import SQL_TO_PARQUET, NotDeployed, script_location
 from instacart_pipeline.resources.aws.glue import AwsGlue, GlueRuns
 from instacart_pipeline.resources.aws.jobs import DeadlinePassed, StateUnknown
 from instacart_pipeline.resources.glue import GlueJob
-from instacart_pipeline.resources.scripts import sql_to_parquet
 from instacart_pipeline_tests.aws_double import AwsDouble
 from instacart_pipeline_tests.platform import DT
 from instacart_pipeline_tests.resources.aws.site import LAKE, ROLE, Site
@@ -118,18 +116,6 @@ def test_the_run_is_bounded_by_the_deadline_on_glues_side_too(double: AwsDouble)
     (started,) = double.requests.of("glue", "StartJobRun")
     assert started.parameters["Timeout"] == 10
     assert (started.parameters["WorkerType"], started.parameters["NumberOfWorkers"]) == ("G.1X", 2)
-
-
-@pytest.mark.spark
-@pytest.mark.slow
-def test_the_real_script_reads_and_writes_s3_and_leaves_no_marker(site: Site) -> None:
-    from pathlib import Path
-
-    site.fill(BASKETS, ROWS)
-    deployed(site, Path(sql_to_parquet.__file__).read_text())
-    glue(site).run(dataclasses.replace(JOB, files=2), SIZES, DT)
-    assert site.rows(SIZES) == [{"user_id": 1, "size": 2.0}, {"user_id": 2, "size": 4.0}]
-    assert is_clean(site)
 
 
 @pytest.mark.parametrize("lost", ["lost_reply", "lost_request", "server_error"])
@@ -239,8 +225,6 @@ def test_what_a_killed_process_started_is_found_by_its_record(shop: Site) -> Non
     work = Work("run-1", SIZES.qualified_name, DT, "digest")
     attempt = shop.jobs.records.claim(work)
     token = attempt.token("spark")
-    from instacart_pipeline.resources.aws.attempts import JobEntry
-
     attempt.jobs["spark"] = JobEntry(GlueRuns.name, token)  # killed before it could note the run's id
     shop.jobs.records.write(attempt)
     run = shop.aws.client("glue").start_job_run(JobName=SQL_TO_PARQUET, Arguments={"--instacart-token": token})
