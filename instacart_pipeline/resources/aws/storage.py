@@ -68,7 +68,7 @@ class S3Storage(Storage):
             return list(pool.map(self.etag, found))
 
     def put(self, system: str, table: str, dt: str, files: Sequence[Path]) -> Mapping[str, bool]:
-        """See Storage. Raises UploadChanged if a file grows while it is sent."""
+        """See Storage. Raises UploadChanged if a file is written to while it is sent; then the raw zone has none of that name."""
         bucket, raw = self._raw
         folder = f"{system}/{table}/{PARTITION}={dt}"
         written = {path.name: self._put(path, bucket, f"{raw}{folder}/{path.name}") for path in files}
@@ -119,6 +119,8 @@ class S3Storage(Storage):
         self.session.doing("s3", "upload_fileobj", send)
         after = path.stat()
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+            # It is neither what it was nor what its digest says: left there, it would pass for the content it never had.
+            self.session.call("s3", "delete_object", Bucket=bucket, Key=key)
             raise UploadChanged(f"{path} was written to while it was uploaded. Upload it again once it is complete.")
         return True
 

@@ -4,6 +4,7 @@ Belongs here: the shapes such messages come in, and what becomes of those that a
 """
 
 import json
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,8 @@ BATCH = 10
 """Messages of one call: the most that SQS allows."""
 HIDDEN_SECONDS = 300
 """How long a message that was received stays hidden. Longer than from one tick to the next, so that it is seldom seen twice."""
+BEGIN_SECONDS = 5.0
+"""No call is begun later than this after the first of its kind: a sensor has a minute, and a slow queue must leave it some."""
 _QUOTED = 500
 """So much of a message is quoted in the log."""
 _CHANGES = ("ObjectCreated:", "ObjectRemoved:", "LifecycleExpiration:")
@@ -45,11 +48,11 @@ class SqsUploadNotices(UploadNotices):
     lake: str
 
     def receive(self, most: int) -> Sequence[Notice]:
-        """See UploadNotices. What came before the queue failed is given all the same."""
+        """See UploadNotices. What came before the queue failed, or became too slow, is given all the same."""
         notices: list[Notice] = []
         strangers: list[str] = []
-        taken = 0
-        while self.queue_url and taken < most:
+        taken, started = 0, time.monotonic()
+        while self.queue_url and taken < most and time.monotonic() - started <= BEGIN_SECONDS:
             try:
                 messages = self._next(min(BATCH, most - taken))
             except AwsError as error:
@@ -70,8 +73,13 @@ class SqsUploadNotices(UploadNotices):
 
     def forget(self, receipts: Sequence[str]) -> None:
         """See UploadNotices. A message that stays although SQS was asked to delete it is logged; it comes again."""
-        unique = list(dict.fromkeys(receipts))
+        unique, started = list(dict.fromkeys(receipts)), time.monotonic()
         for start in range(0, len(unique) if self.queue_url else 0, BATCH):
+            if time.monotonic() - started > BEGIN_SECONDS:
+                get_dagster_logger().warning(
+                    f"The queue is slow: {len(unique) - start} messages were not deleted and come again."
+                )
+                return
             entries = [
                 {"Id": str(number), "ReceiptHandle": receipt}
                 for number, receipt in enumerate(unique[start : start + BATCH])

@@ -92,8 +92,28 @@ def test_a_file_that_grows_while_it_is_sent_is_told_of_and_put_again_later(
     with monkeypatch.context() as patched, pytest.raises(UploadChanged, match="written to while"):
         patched.setattr(aws_storage, "_digests", grows)
         zone.storage.put("reorder", "orders", DT, [path])
+    assert zone.listed() == []
     assert zone.storage.put("reorder", "orders", DT, [path]) == {"a.csv": True}
     assert zone.read("a.csv") == "begun, and gone on with"
+
+
+def test_a_file_that_changed_while_it_was_sent_never_passes_for_what_it_was(
+    zone: S3Zone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (path,) = zone.sources({"a.csv": "as meant"})
+    digests = aws_storage._digests
+
+    def changes(of: Path) -> tuple[str, str]:
+        found = digests(of)
+        of.write_text("by mistake")
+        return found
+
+    with monkeypatch.context() as patched, pytest.raises(UploadChanged):
+        patched.setattr(aws_storage, "_digests", changes)
+        zone.storage.put("reorder", "orders", DT, [path])
+    path.write_text("as meant")
+    assert zone.storage.put("reorder", "orders", DT, [path]) == {"a.csv": True}
+    assert zone.read("a.csv") == "as meant"
 
 
 def test_what_something_else_uploaded_has_the_etag_of_s3(zone: S3Zone) -> None:
