@@ -5,6 +5,7 @@ Belongs here: making the resources of a profile from the settings. A profile's t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from instacart_pipeline.resources.athena import Athena
 from instacart_pipeline.resources.catalog import Catalog
 from instacart_pipeline.resources.crawler import Crawler
 from instacart_pipeline.resources.databrew import DataBrew
+from instacart_pipeline.resources.findings import Finding
 from instacart_pipeline.resources.glue import Glue
 from instacart_pipeline.resources.intake import Intake
 from instacart_pipeline.resources.leftovers import Leftovers
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
     from instacart_pipeline.resources.aws.lake import AwsLake
     from instacart_pipeline.resources.aws.session import AwsSession
     from instacart_pipeline.resources.local.lake import LocalLake
+
+
+SYSTEMS = ("reorder",)
 
 
 @dataclass(frozen=True)
@@ -159,3 +164,14 @@ def _aws(settings: Settings) -> Resources:
         databrew=AwsDataBrew(lake=lake, role=settings.service_role, nodes=settings.databrew_nodes),
         glue=AwsGlue(lake=lake, worker_type=settings.glue_worker, workers=settings.glue_workers),
     )
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """What the profile finds of what it needs, thing by thing."""
+    if settings.profile == "aws":
+        from instacart_pipeline.resources.aws import doctor as aws_doctor  # noqa: PLC0415
+
+        return aws_doctor.examine(settings, aws_lake(settings), SYSTEMS)
+    from instacart_pipeline.resources.local import doctor as local_doctor  # noqa: PLC0415
+
+    return local_doctor.examine(settings)

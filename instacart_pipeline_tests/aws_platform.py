@@ -13,6 +13,7 @@ import dagster as dg
 import pyarrow as pa
 from pyarrow import parquet
 
+from instacart_pipeline.cli.deploying import deployment
 from instacart_pipeline.definitions import build_defs
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.versions import Version
@@ -22,7 +23,6 @@ from instacart_pipeline.reorder.automation import DAILY_JOB
 from instacart_pipeline.resources.aws.lake import AwsLake
 from instacart_pipeline.resources.aws.objects import split
 from instacart_pipeline.resources.catalog import CatalogTable
-from instacart_pipeline.settings import Settings
 from instacart_pipeline_tests.aws_double.server import AwsDouble
 from instacart_pipeline_tests.faulty_run import processes
 from instacart_pipeline_tests.platform import DT, Platform, Row, Run, run_of
@@ -43,6 +43,11 @@ class AwsPlatform(Platform):
     @property
     def aws_lake(self) -> AwsLake:
         return aws_lake(self.settings)
+
+    def deploy(self) -> None:
+        """Make what AWS must have before a run."""
+        for change in deployment(self.settings).plan():
+            change.apply()
 
     def materialize(self, table: TableContract, *, dt: str = DT, overrides: Mapping[str, object] | None = None) -> Run:
         """Make one table alone, as a Dagster run of its asset, in this process."""
@@ -79,7 +84,7 @@ class AwsPlatform(Platform):
             rows += parquet.read_table(io.BytesIO(body)).select(table.column_names).to_pylist()
         return sorted(rows, key=lambda row: [(value is not None, value) for value in row.values()])
 
-    def unpublished(self, double: AwsDouble, table: TableContract, dt: str = DT) -> list[str]:
+    def unpublished(self, table: TableContract, dt: str = DT) -> list[str]:
         """The versions of a day of a table that lie in S3 though no reader can know them."""
         current = self.catalog.find(table, dt)
         known = {current.location, *(location for location, _ in current.retired)} if current else set()
@@ -91,7 +96,7 @@ class RunElsewhere:
     """A run that makes one table, in a process of its own and on an instance that outlives it; so it can be killed and retried."""
 
     def __init__(self, platform: AwsPlatform, double: AwsDouble, table: TableContract, retry_of: str = "") -> None:
-        given = (vars(platform.settings), double.environment(), asset_key(table).path, retry_of)
+        given = (str(platform.home), double.endpoint, double.environment(), asset_key(table).path, retry_of)
         self.platform = platform
         self.process = processes.Process(target=_run, args=given)
         self.process.start()
@@ -113,16 +118,16 @@ class RunElsewhere:
             return list(reversed(instance.get_runs()))
 
 
-def job_of(settings: Mapping[str, Any]) -> dg.JobDefinition:
-    """The daily job under some settings: Dagster loads it by this in a process that re-executes a run."""
-    return build_defs(Settings(**settings)).resolve_job_def(DAILY_JOB)
+def job_of(home: str, endpoint: str) -> dg.JobDefinition:
+    """The daily job of a platform: Dagster loads it by this in the process that runs it."""
+    return build_defs(AwsPlatform(Path(home), endpoint).settings).resolve_job_def(DAILY_JOB)
 
 
-def _run(settings: dict[str, Any], environment: Mapping[str, str], asset: list[str], retry_of: str) -> None:
+def _run(home: str, endpoint: str, environment: Mapping[str, str], asset: list[str], retry_of: str) -> None:
     os.environ.update(environment)
-    job = dg.build_reconstructable_job("instacart_pipeline_tests.aws_platform", "job_of", (settings,), {})
+    job = dg.build_reconstructable_job("instacart_pipeline_tests.aws_platform", "job_of", (home, endpoint), {})
     retry = dg.ReexecutionOptions(retry_of) if retry_of else None
-    with _instance(settings["home"]) as instance:
+    with _instance(Path(home)) as instance:
         given = {
             "asset_selection": [dg.AssetKey(asset)],
             "tags": {"dagster/partition": DT},

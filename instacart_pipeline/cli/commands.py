@@ -169,6 +169,24 @@ def sweep() -> None:
 
 
 @app.command()
+def doctor(as_json: Json = False) -> None:
+    """Say, service by service, what is configured, reachable and permitted, and what to do. Ends with 1 if runs would fail."""
+    from instacart_pipeline.profiles import examine  # noqa: PLC0415
+    from instacart_pipeline.settings import Settings  # noqa: PLC0415
+
+    settings = Settings.from_env()
+    findings = []
+    with output.progress() as bar:
+        task = bar.add_task("looking", total=None)
+        for finding in examine(settings):
+            bar.update(task, description=finding.service)
+            findings.append(finding)
+    output.findings(settings.profile, findings, as_json=as_json)
+    if any(finding.health == "bad" for finding in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
 def deploy(
     apply: Annotated[bool, typer.Option("--apply", help="Do it. Without, only show what would be done.")] = False,
     as_json: Json = False,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from instacart_pipeline.cli.running import RunReport
     from instacart_pipeline.resources.athena import QueryResult
     from instacart_pipeline.resources.catalog import CatalogTable, Partition
+    from instacart_pipeline.resources.findings import Finding
 
 _out = Console()
 _err = Console(stderr=True)
@@ -108,6 +109,15 @@ def run_report(report: "RunReport", *, as_json: bool) -> None:
     _err.print(
         f"Run {report.run_id} {state} in {report.seconds:.1f} s; {report.checks_passed} checks passed.", highlight=False
     )
+
+
+def findings(profile: str, found: "Sequence[Finding]", *, as_json: bool) -> None:
+    """Print what a look at the surroundings came to."""
+    if as_json:
+        print(json.dumps({"profile": profile, "findings": [asdict(finding) for finding in found]}, indent=2))  # noqa: T201
+        return
+    rows = [(finding.service, finding.health, finding.found, finding.remedy) for finding in found]
+    table(f"Profile {profile}", ("service", "", "found", "what to do"), rows)
 
 
 def query_result(result: "QueryResult", form: str) -> None:

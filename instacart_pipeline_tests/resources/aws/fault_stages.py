@@ -13,7 +13,6 @@ from typing import Any
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.reorder import tables as t
-from instacart_pipeline.resources.aws.deploy import deploy
 from instacart_pipeline.resources.storage import listing_digest
 from instacart_pipeline_tests.aws_double.jobs import JobRun
 from instacart_pipeline_tests.aws_double.server import AwsDouble
@@ -51,7 +50,7 @@ class Stage:
 
 def prepared(stage: Stage, platform: AwsPlatform) -> AwsPlatform:
     """The platform with all that the stage needs, and a version of its table from before."""
-    deploy(platform.settings, apply=True)
+    platform.deploy()
     stage.prepare(platform)
     if stage.before is not None:
         platform.put_rows(stage.table, [stage.before], name=BEFORE)

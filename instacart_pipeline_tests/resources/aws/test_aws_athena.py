@@ -68,7 +68,7 @@ def test_a_table_is_made_judged_and_published(platform: AwsPlatform, aws: AwsDou
     version = platform.catalog.current(t.ORDER_PRODUCTS_TRAIN, DT)
     assert version.rows == 2
     assert {outcome.rule for outcome in version.outcomes} >= {"no_nulls", "in_range"}
-    assert platform.unpublished(aws, t.ORDER_PRODUCTS_TRAIN) == []
+    assert platform.unpublished(t.ORDER_PRODUCTS_TRAIN) == []
     assert aws.client("glue").get_tables(DatabaseName="reorder_unpublished")["TableList"] == []
 
 
@@ -88,7 +88,7 @@ def test_a_result_that_breaks_its_contract_is_not_published_and_leaves_nothing(
     with pytest.raises(VersionRefused, match=r"unique_user_id_order_number_product_id: 1 rows"):
         labels(platform)
     assert platform.rows(t.ORDER_PRODUCTS_TRAIN) == before
-    assert platform.unpublished(aws, t.ORDER_PRODUCTS_TRAIN) == []
+    assert platform.unpublished(t.ORDER_PRODUCTS_TRAIN) == []
 
 
 def test_a_missing_input_is_named_before_anything_is_started(platform: AwsPlatform, aws: AwsDouble) -> None:
