@@ -12,7 +12,7 @@ from typing import Any
 
 from instacart_pipeline.lake.errors import JobFailed
 from instacart_pipeline.lake.recipes import Recipe
-from instacart_pipeline.resources.aws.errors import AwsConflict, AwsNotFound, AwsThrottled, AwsUnavailable
+from instacart_pipeline.resources.aws.errors import AwsConflict, AwsNotFound, AwsUnavailable
 from instacart_pipeline.resources.aws.locks import locked
 from instacart_pipeline.resources.aws.objects import Objects
 from instacart_pipeline.resources.aws.session import AwsSession
@@ -45,18 +45,12 @@ def published_version(session: AwsSession, work_zone: str, recipe: Recipe) -> st
     if (found := latest_published(session, recipe)) and found[1]:
         return found[0]
     name = databrew_name(recipe.name)
-    with locked(Objects(session), f"{work_zone}/locks/recipes/{name}"):
+    with locked(Objects(session), f"{work_zone}/locks/recipes/{name}") as lease:
         if (found := latest_published(session, recipe)) and found[1]:
             return found[0]
-        steps = [dict(step) for step in recipe.definition]
-        try:
-            session.call("databrew", "create_recipe", Name=name, Steps=steps)
-        except AwsConflict:
-            session.call("databrew", "update_recipe", Name=name, Steps=steps)
+        lease.write(lambda: _store(session, name, recipe))
         for _ in range(_TRIES):
-            # Not left to the client to try again: each call that arrives makes a version.
-            with suppress(AwsUnavailable, AwsThrottled):
-                session.call("databrew", "publish_recipe", once=True, Name=name)
+            lease.write(lambda: _publish(session, name))
             if (found := latest_published(session, recipe)) and found[1]:
                 return found[0]
             time.sleep(_PAUSE_SECONDS)
@@ -64,6 +58,20 @@ def published_version(session: AwsSession, work_zone: str, recipe: Recipe) -> st
         f"Recipe {recipe.name} was published as {name}, but its latest version has other steps than the file's. Somebody "
         f"else may be editing it in DataBrew; run again."
     )
+
+
+def _store(session: AwsSession, name: str, recipe: Recipe) -> None:
+    steps = [dict(step) for step in recipe.definition]
+    try:
+        session.call("databrew", "create_recipe", once=True, Name=name, Steps=steps)
+    except AwsConflict:
+        session.call("databrew", "update_recipe", once=True, Name=name, Steps=steps)
+
+
+def _publish(session: AwsSession, name: str) -> None:
+    # Each call that arrives makes a version: whether one did is looked up before another is made.
+    with suppress(AwsUnavailable):
+        session.call("databrew", "publish_recipe", once=True, Name=name)
 
 
 def _plain(steps: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

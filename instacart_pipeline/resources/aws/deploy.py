@@ -23,7 +23,7 @@ from instacart_pipeline.resources.aws.databrew_recipes import databrew_name, lat
 from instacart_pipeline.resources.aws.deploy_glue import CLASSIFIER, crawler_definition, glue_job
 from instacart_pipeline.resources.aws.deploy_glue import classifier as classifier_definition
 from instacart_pipeline.resources.aws.differences import differences
-from instacart_pipeline.resources.aws.errors import AwsNotFound, AwsRefused
+from instacart_pipeline.resources.aws.errors import AwsConflict, AwsNotFound, AwsRefused
 from instacart_pipeline.resources.aws.objects import Objects, split
 from instacart_pipeline.resources.aws.session import AwsSession
 
@@ -210,7 +210,15 @@ class Deployment:
 
 
 def _made(service: str, name: str, make: Callable[[], object]) -> Change:
-    return Change(service, name, "create", (), make)
+    def made() -> None:
+        try:
+            make()
+        except (AwsConflict, AwsRefused) as refused:
+            # Made by an earlier try of the same call, whose answer was lost. Athena has no error of its own for that.
+            if isinstance(refused, AwsRefused) and "already" not in refused.message:
+                raise
+
+    return Change(service, name, "create", (), made)
 
 
 def _compared(service: str, name: str, differs: tuple[str, ...], mend: Callable[[], object]) -> Change:

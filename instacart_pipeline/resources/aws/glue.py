@@ -12,7 +12,7 @@ from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.resources.aws import prices
 from instacart_pipeline.resources.aws.attempts import Attempt, Work
 from instacart_pipeline.resources.aws.code import ADMIT_UPLOAD, SQL_TO_PARQUET, hold_deployed
-from instacart_pipeline.resources.aws.errors import AwsError, translated
+from instacart_pipeline.resources.aws.errors import AwsError, AwsNotFound, translated
 from instacart_pipeline.resources.aws.jobs import Ended, JobService, Look, State
 from instacart_pipeline.resources.aws.lake import AwsLake
 from instacart_pipeline.resources.aws.logs import log_tail
@@ -93,12 +93,15 @@ class GlueRuns(JobService):
         return next((job for job in found if job), None)
 
     def started(self, job_name: str, token: str) -> str | None:
-        """The run of a job that was started with a token: _PAGES_LOOKED_AT calls at most, each tried once."""
+        """The run of a job that was started with a token, if there is one: _PAGES_LOOKED_AT calls at most, each tried once."""
         after: dict[str, Any] = {}
         for _ in range(_PAGES_LOOKED_AT):
-            page = self.session.call(
-                "glue", "get_job_runs", once=True, JobName=job_name, MaxResults=_RUNS_A_PAGE, **after
-            )
+            try:
+                page = self.session.call(
+                    "glue", "get_job_runs", once=True, JobName=job_name, MaxResults=_RUNS_A_PAGE, **after
+                )
+            except AwsNotFound:
+                return None
             for run in page["JobRuns"]:
                 if run.get("Arguments", {}).get(_TOKEN) == token:
                     return f"{job_name}/{run['Id']}"

@@ -173,6 +173,33 @@ def test_a_refusal_ends_the_deployment_and_says_what_was_done(
     assert set(changed(applied(settings, capsys))).isdisjoint(done)
 
 
+@pytest.mark.parametrize(
+    ("service", "operation"),
+    [
+        ("athena", "CreateWorkGroup"),
+        ("glue", "CreateDatabase"),
+        ("glue", "CreateClassifier"),
+        ("glue", "CreateCrawler"),
+        ("glue", "CreateJob"),
+        ("databrew", "CreateRecipe"),
+        ("databrew", "PublishRecipe"),
+    ],
+)
+@pytest.mark.parametrize("fault", ["lost_reply", "lost_request", "throttled"])
+def test_an_answer_lost_on_the_way_does_not_end_a_deployment(
+    double: AwsDouble,
+    settings: Settings,
+    capsys: pytest.CaptureFixture[str],
+    service: str,
+    operation: str,
+    fault: Any,
+) -> None:
+    double.faults.add(fault, service, operation)
+    assert all(step["done"] for step in applied(settings, capsys))
+    assert changed(applied(settings, capsys)) == {}
+    assert double.client("databrew").describe_recipe(Name="instacart-up-features")["RecipeVersion"] == "1.0"
+
+
 def test_only_the_profile_aws_is_deployed_and_it_says_what_it_needs(settings: Settings) -> None:
     with pytest.raises(SettingsInvalid, match="INSTACART_PROFILE=aws"):
         deployment(replace(settings, profile="local"))
