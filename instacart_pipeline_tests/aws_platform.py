@@ -6,6 +6,7 @@ import io
 import os
 import signal
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ class AwsPlatform(Platform):
 
     def deploy(self) -> None:
         """Make what AWS must have before a run."""
-        for change in deployment(self.settings).plan():
+        for change in deployment(replace(self.settings, job_deadline=120)).plan():
             change.apply()
 
     def materialize(self, table: TableContract, *, dt: str = DT, overrides: Mapping[str, object] | None = None) -> Run:
@@ -74,14 +75,19 @@ class AwsPlatform(Platform):
         made = Version(version, location, len(rows), len(buffer.getvalue()))
         return self.catalog.publish(table.database, table.name, dt, made)
 
-    def stored(self, table: TableContract, dt: str = DT) -> list[Row]:
-        """A day of a table as its published files hold it, sorted, without asking Athena."""
+    def stored_rows(self, table: TableContract, dt: str = DT) -> pa.Table:
+        """A day of a table as its published files hold it, without asking Athena."""
         location = self.catalog.current(table, dt).location
         s3 = self.aws_lake.session.client("s3")
-        rows: list[Row] = []
+        parts = []
         for found in self.aws_lake.objects.listed(location):
             body = s3.get_object(Bucket=split(location)[0], Key=found.key)["Body"].read()
-            rows += parquet.read_table(io.BytesIO(body)).select(table.column_names).to_pylist()
+            parts.append(parquet.read_table(io.BytesIO(body)).select(table.column_names))
+        return pa.concat_tables(parts)
+
+    def stored(self, table: TableContract, dt: str = DT) -> list[Row]:
+        """The same as rows, sorted."""
+        rows: list[Row] = self.stored_rows(table, dt).to_pylist()
         return sorted(rows, key=lambda row: [(value is not None, value) for value in row.values()])
 
     def unpublished(self, table: TableContract, dt: str = DT) -> list[str]:
@@ -125,7 +131,7 @@ def job_of(home: str, endpoint: str) -> dg.JobDefinition:
 
 def _run(home: str, endpoint: str, environment: Mapping[str, str], asset: list[str], retry_of: str) -> None:
     os.environ.update(environment)
-    job = dg.build_reconstructable_job("instacart_pipeline_tests.aws_platform", "job_of", (home, endpoint), {})
+    job = dg.build_reconstructable_job("instacart_pipeline_tests.aws_platform", "job_of", (home, endpoint), {})  # type: ignore[arg-type]  # it takes any number
     retry = dg.ReexecutionOptions(retry_of) if retry_of else None
     with _instance(Path(home)) as instance:
         given = {

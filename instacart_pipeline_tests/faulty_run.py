@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 from unittest.mock import patch
 
-from instacart_pipeline.embedded import admission
+from instacart_pipeline.embedded import admission, parquet
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.resources.local import engine
@@ -126,7 +126,7 @@ def _wrap(fault: Fault, strike: Callable[[], None]) -> None:
         if fault == Fault((database, table), point):
             strike()
 
-    publish, new_version, write = SqliteCatalog.publish, LocalLake.new_version, engine.write
+    publish, new_version, write = SqliteCatalog.publish, LocalLake.new_version, parquet.write
 
     def publish_(self: SqliteCatalog, database: str, table: str, dt: str, version: Version) -> Version:
         at("before_publish", database, table)

@@ -66,13 +66,17 @@ class JobEntry:
 
 @dataclass
 class Attempt:
-    """One try at a piece of work. `resumed` says that a process before this one began it."""
+    """One try at a piece of work. `resumed` says that a process before this one began it.
+
+    One that is not `open` is over, and nobody goes on with it; `left` says that a job of it may still be alive all the same.
+    """
 
     work: Work
     number: int
     version: str
     jobs: dict[str, JobEntry] = field(default_factory=dict)
     open: bool = True
+    left: bool = False
     resumed: bool = False
 
     def token(self, job: str) -> str:
@@ -83,7 +87,8 @@ class Attempt:
     def content(self) -> dict[str, Any]:
         """The attempt as its record holds it."""
         jobs = {name: vars(entry) for name, entry in self.jobs.items()}
-        return {"number": self.number, "version": self.version, "open": self.open, "jobs": jobs}
+        told = {"number": self.number, "version": self.version, "open": self.open, "left": self.left}
+        return {**told, "jobs": jobs}
 
 
 class Records:
@@ -113,14 +118,14 @@ class Records:
         self.objects.remove(self._uri(attempt.work))
 
     def open_of(self, run: str) -> Iterator[Attempt]:
-        """The attempts of a run that are still open."""
+        """The attempts of a run that are still open, or of which a job was left alive."""
         _, base = self.base.removeprefix("s3://").split("/", 1)
         for found in self.objects.listed(f"{self.base}/run={run}"):
             name = found.key.removeprefix(f"{base}/run={run}/").removesuffix(".json")
             table, dt, digest = name.rsplit(".", 2)
             work = Work(run, table, dt, digest)
             attempt = _attempt(work, self.objects.held(self._uri(work)))
-            if attempt.open:
+            if attempt.open or attempt.left:
                 yield attempt
 
     def _uri(self, work: Work) -> str:
@@ -131,4 +136,5 @@ def _attempt(work: Work, held: Held | None) -> Attempt:
     if held is None:
         return Attempt(work, 0, "", open=False)
     jobs = {name: JobEntry(**entry) for name, entry in held.content["jobs"].items()}
-    return Attempt(work, held.content["number"], held.content["version"], jobs, held.content["open"])
+    told = held.content
+    return Attempt(work, told["number"], told["version"], jobs, told["open"], told["left"])

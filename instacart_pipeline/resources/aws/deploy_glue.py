@@ -20,7 +20,7 @@ CLASSIFIER = "instacart-csv"
 _SAMPLED_FILES = 10
 """Files of a day that a crawl looks into. It reads the beginning of each, and never a whole one."""
 _RUNS_AT_ONCE = 20
-_MODULES = ("duckdb", "pyarrow", "sqlglot")
+_MODULES = ("duckdb", "numpy", "pyarrow", "sqlglot")
 """What the embedded engine needs on a Glue worker, in the versions that are installed here."""
 
 

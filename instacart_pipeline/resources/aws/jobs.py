@@ -33,6 +33,8 @@ _TRIES = 8
 _LOOKS_AFTER_A_LOST_ANSWER = 3
 _STOP_SECONDS = 180.0
 """How long a job that was told to stop is watched until it has."""
+_LEFT_SECONDS = 20.0
+"""The same for a job that a dead run left: the sensor that sees to it has a minute, and comes again."""
 _LOG_LINES = 30
 
 
@@ -177,7 +179,7 @@ class ManagedJobs(ConfigurableResource[Any]):
             self.records.write(attempt)
         if not entry.id:
             entry.id = (self._found(find, entry.token) if resumed else None) or self._start(
-                service, start, find, entry.token, deadline
+                attempt, service, start, find, entry.token, deadline
             )
         try:
             self.records.write(attempt)
@@ -187,31 +189,45 @@ class ManagedJobs(ConfigurableResource[Any]):
             return self._watch(service, entry.id, deadline, resumed=resumed)
         except (JobFailed, _EndedBefore) as ended:
             if isinstance(ended, (DeadlinePassed, StateUnknown)):
-                self._stop(service, entry.id)
+                self._stop(attempt, service, entry.id)
             raise
         except BaseException:
-            self._stop(service, entry.id)
+            self._stop(attempt, service, entry.id)
             raise
 
     def stop_left(self, run: str, services: Sequence[JobService]) -> list[str]:
-        """Stop the jobs that a run, which is over, left behind. Returns their ids."""
+        """Stop the jobs that a run, which is over, left behind. Returns their ids.
+
+        Raises JobFailed naming those that could not be stopped, or have not ended yet; they are found again next time.
+        """
         by_name = {service.name: service for service in services}
-        stopped = []
+        stopped: list[str] = []
+        problems: list[str] = []
         for attempt in self.records.open_of(run):
+            left = False
             for entry in attempt.jobs.values():
-                service = by_name.get(entry.service)
-                if service is None:
-                    continue
-                entry.id = entry.id or self._left(service, attempt.work, entry.token)
-                if entry.id and service.states.get(service.look(entry.id).state) not in _ENDED:
-                    self._stop(service, entry.id)
-                    stopped.append(entry.id)
-                service.remove(attempt.work, entry.token)
+                try:
+                    stopped += self._stopped_left(attempt.work, entry, by_name[entry.service])
+                except PipelineError as problem:
+                    left = True
+                    problems.append(f"{entry.service} {entry.id or 'of unknown id'}: {problem}")
+            attempt.left = left
             self._close(attempt)
+        if problems:
+            raise JobFailed(f"What the run {run} left may still be running:\n" + "\n".join(problems))
         return stopped
+
+    def _stopped_left(self, work: Work, entry: JobEntry, service: JobService) -> list[str]:
+        entry.id = entry.id or self._patiently(lambda: service.left(work, entry.token)) or ""
+        alive = entry.id and not self._has_ended(service, entry.id)
+        if alive:
+            self._stop_and_wait(service, entry.id, _LEFT_SECONDS)
+        service.remove(work, entry.token)
+        return [entry.id] if alive else []
 
     def _start(
         self,
+        attempt: Attempt,
         service: JobService,
         start: Callable[[str], str],
         find: Callable[[str], str | None],
@@ -243,7 +259,7 @@ class ManagedJobs(ConfigurableResource[Any]):
             except BaseException:
                 # Stopped from outside in the middle of the call.
                 if found := self._found(find, token):
-                    self._stop(service, found)
+                    self._stop(attempt, service, found)
                 raise
             pause = self._pause(pause)
 
@@ -253,9 +269,6 @@ class ManagedJobs(ConfigurableResource[Any]):
                 return found
             time.sleep(self.poll_seconds)
         return None
-
-    def _left(self, service: JobService, work: Work, token: str) -> str:
-        return self._patiently(lambda: service.left(work, token)) or ""
 
     def _watch(self, service: JobService, job: str, deadline: float, *, resumed: bool) -> Ended:
         pause, first = self.poll_seconds, True
@@ -290,19 +303,26 @@ class ManagedJobs(ConfigurableResource[Any]):
         log = "\nThe end of its log:\n" + "\n".join(lines) if lines else ""
         return f"{service.name} {job} {state}: {look.error or 'the service gives no reason'}\n{service.link(job)}{log}"
 
-    def _stop(self, service: JobService, job: str) -> None:
+    def _stop(self, attempt: Attempt, service: JobService, job: str) -> None:
         """Stop a job and wait until it has ended. What goes wrong is logged: the error that led here is the one to raise."""
-        deadline, pause = time.monotonic() + _STOP_SECONDS, self.poll_seconds
         try:
-            self._patiently(lambda: service.stop(job))
-            while service.states.get(self._patiently(lambda: service.look(job)).state) not in _ENDED:
-                if time.monotonic() > deadline:
-                    raise JobFailed(f"it did not stop within {_STOP_SECONDS:.0f} s")
-                pause = self._pause(pause)
+            self._stop_and_wait(service, job, _STOP_SECONDS)
         except PipelineError as error:
+            attempt.left = True
             get_dagster_logger().error(
                 f"{service.name} {job} may still be running: {error} Stop it by hand: {service.link(job)}"
             )
+
+    def _stop_and_wait(self, service: JobService, job: str, seconds: float) -> None:
+        deadline, pause = time.monotonic() + seconds, self.poll_seconds
+        self._patiently(lambda: service.stop(job))
+        while not self._has_ended(service, job):
+            if time.monotonic() > deadline:
+                raise JobFailed(f"it was told to stop, and has not within {seconds:.0f} s.")
+            pause = self._pause(pause)
+
+    def _has_ended(self, service: JobService, job: str) -> bool:
+        return service.states.get(self._patiently(lambda: service.look(job)).state) in _ENDED
 
     def _patiently(self, call: Callable[[], Made]) -> Made:
         """`call`, tried again within bounds while it is throttled or unanswered. For calls that do no harm twice."""

@@ -122,9 +122,17 @@ STAGES = {
         table=t.PRD_FEATURES,
         start="StartJobRun",
         look="DescribeJobRun",
-        before=dict(product_id=99, prod_orders=1, prod_reorders=0, prod_first_orders=1, prod_second_orders=0),
+        before={
+            "product_id": 99,
+            "prod_orders": 1,
+            "prod_reorders": 0,
+            "prod_first_orders": 1,
+            "prod_second_orders": 0,
+        },
         prepare=_prior,
-        expected=[dict(product_id=10, prod_orders=2, prod_reorders=1, prod_first_orders=1, prod_second_orders=1)],
+        expected=[
+            {"product_id": 10, "prod_orders": 2, "prod_reorders": 1, "prod_first_orders": 1, "prod_second_orders": 1}
+        ],
     ),
     "glue": Stage(
         service="glue",

@@ -16,29 +16,29 @@ from instacart_pipeline_tests.aws_platform import AwsPlatform
 from instacart_pipeline_tests.platform import DT
 
 ORDERS = [
-    dict(
-        order_id=1,
-        user_id=7,
-        eval_set="prior",
-        order_number=1,
-        order_dow=2,
-        order_hour_of_day=8,
-        days_since_prior_order=None,
-    ),
-    dict(
-        order_id=2,
-        user_id=7,
-        eval_set="train",
-        order_number=2,
-        order_dow=3,
-        order_hour_of_day=9,
-        days_since_prior_order=5.0,
-    ),
+    {
+        "order_id": 1,
+        "user_id": 7,
+        "eval_set": "prior",
+        "order_number": 1,
+        "order_dow": 2,
+        "order_hour_of_day": 8,
+        "days_since_prior_order": None,
+    },
+    {
+        "order_id": 2,
+        "user_id": 7,
+        "eval_set": "train",
+        "order_number": 2,
+        "order_dow": 3,
+        "order_hour_of_day": 9,
+        "days_since_prior_order": 5.0,
+    },
 ]
 LINES = [
-    dict(order_id=1, product_id=10, add_to_cart_order=1, reordered=0),
-    dict(order_id=2, product_id=10, add_to_cart_order=1, reordered=1),
-    dict(order_id=2, product_id=11, add_to_cart_order=2, reordered=0),
+    {"order_id": 1, "product_id": 10, "add_to_cart_order": 1, "reordered": 0},
+    {"order_id": 2, "product_id": 10, "add_to_cart_order": 1, "reordered": 1},
+    {"order_id": 2, "product_id": 11, "add_to_cart_order": 2, "reordered": 0},
 ]
 
 
@@ -80,7 +80,7 @@ def test_what_the_query_did_and_cost_is_reported(platform: AwsPlatform) -> None:
 
 
 def test_a_result_that_breaks_its_contract_is_not_published_and_leaves_nothing(
-    platform: AwsPlatform, aws: AwsDouble
+    platform: AwsPlatform,
 ) -> None:
     labels(platform)
     before = platform.rows(t.ORDER_PRODUCTS_TRAIN)
