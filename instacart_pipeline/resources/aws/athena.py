@@ -10,7 +10,7 @@ from instacart_pipeline.lake.sql import Query
 from instacart_pipeline.resources.athena import Athena, QueryResult
 from instacart_pipeline.resources.aws.athena_queries import rows_of, run_query
 from instacart_pipeline.resources.aws.attempts import Attempt, Work
-from instacart_pipeline.resources.aws.jobs import Ended
+from instacart_pipeline.resources.aws.job_service import Ended
 from instacart_pipeline.resources.aws.lake import AwsLake, unpublished_name
 from instacart_pipeline.resources.inputs import inputs_of, schema_at
 from instacart_pipeline.resources.published import Published

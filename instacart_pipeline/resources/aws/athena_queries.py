@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from instacart_pipeline.resources.aws import prices
 from instacart_pipeline.resources.aws.attempts import Attempt
 from instacart_pipeline.resources.aws.errors import AwsBusy, AwsRefused
-from instacart_pipeline.resources.aws.jobs import Ended, JobService, Look, ManagedJobs, State
+from instacart_pipeline.resources.aws.job_service import Ended, JobService, Look, State
+from instacart_pipeline.resources.aws.jobs import ManagedJobs
 from instacart_pipeline.resources.aws.session import AwsSession
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from instacart_pipeline.resources.aws.errors import (
     AwsNotFound,
     AwsUnavailable,
 )
-from instacart_pipeline.resources.aws.jobs import DeadlinePassed, JobService, Look, State
+from instacart_pipeline.resources.aws.job_service import DeadlinePassed, JobService, Look, State
 from instacart_pipeline.resources.aws.locks import locked
 from instacart_pipeline.resources.aws.objects import Objects
 from instacart_pipeline.resources.aws.session import AwsSession

@@ -17,7 +17,7 @@ from instacart_pipeline.resources.aws import prices
 from instacart_pipeline.resources.aws.attempts import Attempt, Work
 from instacart_pipeline.resources.aws.databrew_recipes import databrew_name, published_version
 from instacart_pipeline.resources.aws.errors import AwsConflict, AwsError, AwsNotFound, AwsRefused
-from instacart_pipeline.resources.aws.jobs import Ended, JobService, Look, State
+from instacart_pipeline.resources.aws.job_service import Ended, JobService, Look, State
 from instacart_pipeline.resources.aws.lake import AwsLake
 from instacart_pipeline.resources.aws.logs import log_tail, streams_of
 from instacart_pipeline.resources.aws.objects import split

@@ -15,7 +15,7 @@ from instacart_pipeline.resources.aws.attempts import Attempt, Work
 from instacart_pipeline.resources.aws.code import GLUE_JOBS, hold_deployed
 from instacart_pipeline.resources.aws.crawler import crawler_name
 from instacart_pipeline.resources.aws.errors import AwsDenied, AwsError, AwsNotFound
-from instacart_pipeline.resources.aws.jobs import Ended
+from instacart_pipeline.resources.aws.job_service import Ended
 from instacart_pipeline.resources.aws.lake import AwsLake
 from instacart_pipeline.resources.findings import Finding
 from instacart_pipeline.settings import Settings

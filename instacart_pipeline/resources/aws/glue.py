@@ -13,7 +13,7 @@ from instacart_pipeline.resources.aws import prices
 from instacart_pipeline.resources.aws.attempts import Attempt, Work
 from instacart_pipeline.resources.aws.code import ADMIT_UPLOAD, SQL_TO_PARQUET, hold_deployed
 from instacart_pipeline.resources.aws.errors import AwsError, AwsNotFound, translated
-from instacart_pipeline.resources.aws.jobs import Ended, JobService, Look, State
+from instacart_pipeline.resources.aws.job_service import Ended, JobService, Look, State
 from instacart_pipeline.resources.aws.lake import AwsLake
 from instacart_pipeline.resources.aws.logs import log_tail
 from instacart_pipeline.resources.glue import Glue, GlueJob

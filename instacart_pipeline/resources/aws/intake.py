@@ -13,7 +13,7 @@ from instacart_pipeline.lake.rules import Outcome
 from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.resources.aws.attempts import Attempt, Work
 from instacart_pipeline.resources.aws.glue import ADMIT_UPLOAD, run_glue_job
-from instacart_pipeline.resources.aws.jobs import Ended
+from instacart_pipeline.resources.aws.job_service import Ended
 from instacart_pipeline.resources.aws.lake import AwsLake
 from instacart_pipeline.resources.intake import Inputs, Intake, facts_of, held_to_limit
 from instacart_pipeline.resources.published import Published

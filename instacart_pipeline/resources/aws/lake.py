@@ -29,7 +29,8 @@ from instacart_pipeline.resources.aws.catalog import (
     tables_of,
     unpublished_table,
 )
-from instacart_pipeline.resources.aws.jobs import Ended, ManagedJobs
+from instacart_pipeline.resources.aws.job_service import Ended
+from instacart_pipeline.resources.aws.jobs import ManagedJobs
 from instacart_pipeline.resources.aws.objects import Objects
 from instacart_pipeline.resources.aws.session import AwsSession
 from instacart_pipeline.resources.catalog import Catalog, CatalogTable

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from dagster import ResourceDependency
 
-from instacart_pipeline.resources.aws.jobs import JobService, ManagedJobs
+from instacart_pipeline.resources.aws.job_service import JobService
+from instacart_pipeline.resources.aws.jobs import ManagedJobs
 from instacart_pipeline.resources.aws.session import AwsSession
 from instacart_pipeline.resources.leftovers import Leftovers
 

@@ -20,7 +20,7 @@ from instacart_pipeline.resources.aws.code import NotDeployed
 from instacart_pipeline.resources.aws.crawler import GlueCrawler
 from instacart_pipeline.resources.aws.crawls import CrawlBook, GlueCrawls, crawler_name
 from instacart_pipeline.resources.aws.errors import AwsDenied
-from instacart_pipeline.resources.aws.jobs import DeadlinePassed, StateUnknown
+from instacart_pipeline.resources.aws.job_service import DeadlinePassed, StateUnknown
 from instacart_pipeline.resources.aws.storage import S3Storage
 from instacart_pipeline.resources.crawler import Crawl
 from instacart_pipeline.resources.storage import listing_digest

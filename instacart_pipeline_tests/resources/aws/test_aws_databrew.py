@@ -15,7 +15,7 @@ from instacart_pipeline.lake.recipes import Recipe
 from instacart_pipeline.resources.aws.attempts import JobEntry, Work
 from instacart_pipeline.resources.aws.databrew import AwsDataBrew, DataBrewRuns, made_for
 from instacart_pipeline.resources.aws.errors import AwsDenied
-from instacart_pipeline.resources.aws.jobs import DeadlinePassed, StateUnknown
+from instacart_pipeline.resources.aws.job_service import DeadlinePassed, StateUnknown
 from instacart_pipeline.resources.published import VersionRefused
 from instacart_pipeline_tests.aws_double import AwsDouble
 from instacart_pipeline_tests.platform import DT

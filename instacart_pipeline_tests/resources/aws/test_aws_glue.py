@@ -14,7 +14,7 @@ from instacart_pipeline.lake.sql import Query
 from instacart_pipeline.resources.aws.attempts import JobEntry, Work
 from instacart_pipeline.resources.aws.code import SQL_TO_PARQUET, NotDeployed, script_location
 from instacart_pipeline.resources.aws.glue import AwsGlue, GlueRuns
-from instacart_pipeline.resources.aws.jobs import DeadlinePassed, StateUnknown
+from instacart_pipeline.resources.aws.job_service import DeadlinePassed, StateUnknown
 from instacart_pipeline.resources.glue import GlueJob
 from instacart_pipeline_tests.aws_double import AwsDouble
 from instacart_pipeline_tests.platform import DT

@@ -13,7 +13,8 @@ from instacart_pipeline.resources import aws as twins
 from instacart_pipeline.resources.aws.athena_queries import run_query
 from instacart_pipeline.resources.aws.attempts import JobEntry, Work
 from instacart_pipeline.resources.aws.errors import AwsError
-from instacart_pipeline.resources.aws.jobs import DeadlinePassed, JobService, ManagedJobs
+from instacart_pipeline.resources.aws.job_service import DeadlinePassed, JobService
+from instacart_pipeline.resources.aws.jobs import ManagedJobs
 from instacart_pipeline.resources.aws.leftovers import AwsLeftovers, all_services
 from instacart_pipeline_tests.platform import DT
 from instacart_pipeline_tests.resources.aws.site import WORKGROUP, Site
