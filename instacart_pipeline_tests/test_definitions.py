@@ -65,10 +65,12 @@ def fresh() -> Definitions:
     return build_defs(Settings(home=Path("/nowhere")))
 
 
+@pytest.mark.parametrize("profile", ["local", "aws"])
 def test_loading_opens_no_socket_and_no_engine_and_needs_no_variable(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    profile: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bare = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
+    bare |= {"INSTACART_PROFILE": profile}
     loaded = subprocess.run(
         [sys.executable, "-c", LOADING], env=bare, cwd=tmp_path, check=False, capture_output=True, text=True
     )
@@ -78,15 +80,16 @@ def test_loading_opens_no_socket_and_no_engine_and_needs_no_variable(
     assert told["asked"] == []
     assert list(tmp_path.iterdir()) == []
     with capsys.disabled():
-        sys.stdout.write(f" [definitions loaded in {told['seconds']:.1f} s] ")
+        sys.stdout.write(f" [definitions of {profile} loaded in {told['seconds']:.1f} s] ")
 
 
 def test_definitions_are_whole() -> None:
     Definitions.validate_loadable(fresh())
 
 
-def test_the_graph_is_the_one_that_was_planned() -> None:
+def test_the_graph_is_the_one_that_was_planned_whatever_the_profile() -> None:
     assert drawn(fresh()) == GRAPH.read_text()
+    assert drawn(build_defs(Settings(home=Path("/nowhere"), profile="aws"))) == GRAPH.read_text()
 
 
 def test_every_asset_says_what_it_is_and_whose() -> None:

@@ -6,7 +6,7 @@ Doesn't: what any asset does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from dagster import (
@@ -119,9 +119,14 @@ def publish(table: TableContract, work: Callable[[], Published]) -> Iterator[Ass
             "lineage": MetadataValue.json(dict(version.lineage)),
             **({"superseded": "another run, which read newer inputs, published first"} if published.superseded else {}),
             **{name: int(value) if value.isdecimal() else value for name, value in version.facts.items()},
-            **published.service,
+            **service_metadata(published.service),
         },
     )
+
+
+def service_metadata(service: Mapping[str, str | int | float]) -> dict[str, Any]:
+    """What a service says of its work, links as links."""
+    return {name: MetadataValue.url(str(value)) if name.endswith("_link") else value for name, value in service.items()}
 
 
 def column_schema(table: TableContract) -> TableSchema:

@@ -30,6 +30,7 @@ from instacart_pipeline.orchestration.table_assets import (
     asset_key,
     check_specs,
     publish,
+    service_metadata,
     table_asset,
     table_spec,
 )
@@ -106,6 +107,7 @@ def _crawled(found: CrawledTable, crawl: Crawl) -> Results:
     yield MaterializeResult(
         asset_key=asset_key(found.table),
         metadata={
+            **service_metadata(crawl.service),
             "change": found.change,
             "files": list(found.files),
             "bytes": found.bytes,

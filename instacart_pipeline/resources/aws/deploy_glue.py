@@ -57,8 +57,10 @@ def crawler_definition(system: str, staged: Sequence[TableContract], zones: Zone
                 {"Path": path, "SampleSize": _SAMPLED_FILES, "Exclusions": ["**/_*", "**/.*"]} for path in paths
             ]
         },
-        "RecrawlPolicy": {"RecrawlBehavior": "CRAWL_EVERYTHING"},
-        "SchemaChangePolicy": {"UpdateBehavior": "UPDATE_IN_DATABASE", "DeleteBehavior": "LOG"},
+        # Days that are catalogued already are left alone: a crawl over them would cost more each day, and could wipe what
+        # is kept with their partitions. What a re-upload changes is found by our own look at the day (crawler.py).
+        "RecrawlPolicy": {"RecrawlBehavior": "CRAWL_NEW_FOLDERS_ONLY"},
+        "SchemaChangePolicy": {"UpdateBehavior": "LOG", "DeleteBehavior": "LOG"},  # the only policy it allows
         "Configuration": json.dumps(configuration),
     }
 

@@ -84,7 +84,7 @@ def test_what_somebody_changed_is_named_and_mended(
 ) -> None:
     applied(settings, capsys)
     glue, athena = double.client("glue"), double.client("athena")
-    glue.update_crawler(Name="instacart-reorder-raw", RecrawlPolicy={"RecrawlBehavior": "CRAWL_NEW_FOLDERS_ONLY"})
+    glue.update_crawler(Name="instacart-reorder-raw", RecrawlPolicy={"RecrawlBehavior": "CRAWL_EVERYTHING"})
     glue.update_classifier(CsvClassifier={"Name": "instacart-csv", "QuoteSymbol": "'"})
     updates: Any = {"EnforceWorkGroupConfiguration": True, "RemoveBytesScannedCutoffPerQuery": True}
     athena.update_work_group(WorkGroup="instacart", ConfigurationUpdates=updates)
@@ -100,7 +100,7 @@ def test_what_somebody_changed_is_named_and_mended(
     assert "MaxRetries: 3 -> 0" in differs[SQL_TO_PARQUET]
     assert differs["instacart-csv"] == ["QuoteSymbol: ' -> \""]
     assert differs["instacart-reorder-raw"] == [
-        "RecrawlPolicy.RecrawlBehavior: CRAWL_NEW_FOLDERS_ONLY -> CRAWL_EVERYTHING"
+        "RecrawlPolicy.RecrawlBehavior: CRAWL_EVERYTHING -> CRAWL_NEW_FOLDERS_ONLY"
     ]
     assert "Configuration.BytesScannedCutoffPerQuery: nothing -> 200000000000" in differs["instacart"]
     kept = glue.get_database(Name="reorder_features")["Database"]["Parameters"]
