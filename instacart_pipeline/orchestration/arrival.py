@@ -6,7 +6,7 @@ tested as a table. Doesn't: which tables or jobs (the systems' automation.py).
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 
@@ -27,6 +27,8 @@ NOTICED_A_TICK = 50
 """At most so many days are looked at because a notice named them, the latest named first; the others follow."""
 MESSAGES_A_TICK = 100
 """At most so many messages are received in a tick."""
+FALLBACK_SECONDS = 600.0
+"""While notices tell what changed, the newest and the older days are looked at only so often, lest a notice was lost."""
 _LOOKS_AT_ONCE = 8
 
 
@@ -44,8 +46,9 @@ class DayState:
 class Memory:
     """What a sensor remembers between ticks.
 
-    `noticed` are days that a notice named and that were neither started nor known to be built so far; `receipts` are those of
-    the messages taken in by the last tick. It stays small: a state and a name at most for each day that is a partition,
+    `noticed` are days that a notice named, or that were seen arriving while notices are given, and that were neither started
+    nor known to be built so far; `receipts` are those of the messages taken in by the last tick; `looked` is when the newest
+    and older days were looked at last, in seconds since 1970. It stays small: a state and a name at most for each day that is a partition,
     a quarter of a kilobyte together, and the receipts of MESSAGES_A_TICK messages.
     """
 
@@ -53,15 +56,17 @@ class Memory:
     next_older: int = 0
     noticed: Sequence[str] = ()
     receipts: Sequence[str] = ()
+    looked: float = 0.0
 
     @classmethod
     def of(cls, cursor: str | None) -> "Memory":
-        """The memory that a cursor holds; an empty one for none. Cursors from before there were notices hold none."""
+        """The memory that a cursor holds; an empty one for none. Older cursors lack what was not remembered then."""
         if not cursor:
             return cls()
         held = json.loads(cursor)
         days = {day: DayState(**state) for day, state in held["days"].items()}
-        return cls(days, held["next_older"], tuple(held.get("noticed", ())), tuple(held.get("receipts", ())))
+        noticed, receipts = tuple(held.get("noticed", ())), tuple(held.get("receipts", ()))
+        return cls(days, held["next_older"], noticed, receipts, held.get("looked", 0.0))
 
     def cursor(self) -> str:
         """The memory as a cursor."""
@@ -71,6 +76,7 @@ class Memory:
                 "next_older": self.next_older,
                 "noticed": list(self.noticed),
                 "receipts": list(self.receipts),
+                "looked": self.looked,
             }
         )
 
@@ -94,12 +100,16 @@ class Tick:
 
 @dataclass(frozen=True)
 class Heard:
-    """What notices came to: the memory to go on with, the days they named, what they named that is none, and any trouble."""
+    """What notices came to: the memory to go on with, the days they named, what they named that is none, and any trouble.
+
+    `told`: notices are given and were had, so that a day nobody named has most likely not changed.
+    """
 
     memory: Memory
     days: Sequence[str] = ()
     strangers: Sequence[str] = ()
     trouble: str = ""
+    told: bool = False
 
 
 class Arrival:
@@ -142,24 +152,23 @@ class Arrival:
             else:
                 strangers[f"{notice.system}/{notice.table} of {notice.dt}"] = None
         receipts = tuple(dict.fromkeys(notice.receipt for notice in notices))
-        return Heard(replace(memory, receipts=receipts), tuple(days), tuple(strangers))
+        return Heard(replace(memory, receipts=receipts), tuple(days), tuple(strangers), told=uploads.gives_notices)
 
-    def tick(self, memory: Memory, now: float, known_days: Sequence[str], noticed: Sequence[str] = ()) -> Tick:
+    def tick(self, heard: Heard, now: float, known_days: Sequence[str]) -> Tick:
         """Look at the newest days, at some older ones in turn, and at those that notices named, now or before.
 
         `now` is in seconds since 1970; others than `known_days` are left alone. A day is started when every table of it is
         there, nothing has changed since the look before, the newest file is older than the settling time, and its content
         is not what was started last. A day that was named is looked at in each tick until it is started or known to be
-        built, or nothing of it is left.
+        built, or nothing of it is left. While notices tell what changed, so is one that is still arriving, and the newest and
+        older days are looked at every FALLBACK_SECONDS only.
         """
-        uploaded = sorted(
-            {day for table in self.tables for day in self.storage.days(table.system, table.name)}, reverse=True
-        )
-        known = set(known_days)
-        days = [day for day in uploaded if day in known]
-        newest, older, next_older = _in_turn(days, memory.next_older)
-        there = set(days)
-        named = [day for day in dict.fromkeys([*noticed, *memory.noticed]) if day in there]
+        memory, known = heard.memory, set(known_days)
+        newest, older, next_older, looked = list[str](), list[str](), memory.next_older, memory.looked
+        if not heard.told or not 0 <= now - memory.looked < FALLBACK_SECONDS:
+            newest, older, next_older = _in_turn(self._uploaded(known), memory.next_older)
+            looked = now if heard.told else 0.0
+        named = [day for day in dict.fromkeys([*heard.days, *memory.noticed]) if day in known]
         named, named_later = named[:NOTICED_A_TICK], named[NOTICED_A_TICK:]
         looked_at = list(dict.fromkeys([*newest, *named, *older]))
         states, waiting, incomplete = dict(memory.days), dict[str, str](), set[str]()
@@ -171,8 +180,10 @@ class Arrival:
             state = states.get(day, DayState())
             missing = [table.name for table in self.tables if not files[table.name]]
             if missing:
-                waiting[day] = f"waits for {', '.join(missing)}"
+                if day in named and len(missing) == len(files):
+                    continue  # nothing of it is left
                 incomplete.add(day)
+                waiting[day] = f"waits for {', '.join(missing)}"
                 continue
             listing = listing_digest(found for objects in files.values() for found in objects)
             if listing == state.started:
@@ -193,9 +204,9 @@ class Arrival:
             states[day] = DayState(listing, listing, content, state.starts + 1)
             starts.append(Start(day, f"{day}/{content[:16]}/{state.starts + 1}"))
         # Uploads that were abandoned half-way come last, so that they hold up nobody, however many there are.
-        arriving = [day for day in named if day in waiting and day not in incomplete]
+        arriving = [day for day in (looked_at if heard.told else named) if day in waiting and day not in incomplete]
         remembered = (*arriving, *named_later, *(day for day in named if day in incomplete))
-        return Tick(starts, waiting, Memory(states, next_older, remembered, memory.receipts))
+        return Tick(starts, waiting, Memory(states, next_older, remembered, memory.receipts, looked))
 
     def files(self, dt: str) -> dict[str, Sequence[RawObject]]:
         """The files of a day, by table."""
@@ -208,6 +219,11 @@ class Arrival:
     def is_built(self, dt: str, target: TableContract) -> bool:
         """Whether `target` at `dt` was computed from the files that lie in the raw zone now."""
         return self._is_built(dt, target, self.files(dt))
+
+    def _uploaded(self, known_days: Collection[str]) -> list[str]:
+        """The days of `known_days` that any table has a folder of, the newest first."""
+        found = {day for table in self.tables for day in self.storage.days(table.system, table.name)}
+        return sorted(found.intersection(known_days), reverse=True)
 
     def _is_built(self, dt: str, target: TableContract, files: Mapping[str, Sequence[RawObject]]) -> bool:
         built = self.catalog.find(target, dt)

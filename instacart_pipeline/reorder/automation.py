@@ -117,7 +117,7 @@ def _upload_sensor(
             context.log.warning(heard.trouble)
         for stranger in heard.strangers:
             context.log.info(f"A notice named {stranger}, which is no table and day of this sensor's.")
-        tick = arrival.tick(heard.memory, time.time(), known_days, heard.days)
+        tick = arrival.tick(heard, time.time(), known_days)
         waiting = [f"{day} {why}" for day, why in tick.waiting.items()]
         told = "; ".join([*waiting, *filter(None, [heard.trouble])])
         return SensorResult(

@@ -33,6 +33,11 @@ class UploadNotices(ConfigurableResource[Any], ABC):
     whoever asks first.
     """
 
+    @property
+    @abstractmethod
+    def gives_notices(self) -> bool:
+        """Whether there is a source of notices at all. Without one `receive` gives none, whatever happens."""
+
     @abstractmethod
     def receive(self, most: int) -> Sequence[Notice]:
         """The notices of the next `most` messages at most, without waiting for any.

@@ -12,6 +12,7 @@ import dagster as dg
 import pytest
 
 from instacart_pipeline.definitions import build_defs
+from instacart_pipeline.orchestration import arrival
 from instacart_pipeline.orchestration.arrival import MESSAGES_A_TICK, NEWEST_DAYS, NOTICED_A_TICK, OLDER_DAYS_A_TICK
 from instacart_pipeline.reorder import tables as t
 from instacart_pipeline.resources.aws import uploads as sqs_uploads
@@ -180,6 +181,44 @@ def test_without_a_queue_new_days_are_found_by_looking(tmp_path: Path, aws: AwsD
     site.tick()
     assert len(site.tick()[0]) == 1
     assert aws.requests.count("sqs", "ReceiveMessage") == 0
+
+
+def test_a_quiet_tick_asks_the_queue_alone_and_the_raw_zone_is_looked_around_in_ever_so_often(
+    site: Site, upload_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.announce()
+    site.platform.upload(upload_folder, DAYS[-1])
+    assert [len(site.tick()[0]) for _ in range(3)] == [0, 1, 0]
+    for _ in range(3):
+        site.aws.requests.clear()
+        assert site.tick() == ([], "No new upload.")
+        assert site.aws.requests.counts() == {("sqs", "ReceiveMessage"): 1}
+    monkeypatch.setattr(arrival, "FALLBACK_SECONDS", 0.0)
+    site.aws.requests.clear()
+    site.tick()
+    assert site.aws.requests.counts() == {("sqs", "ReceiveMessage"): 1, ("s3", "ListObjectsV2"): 2 * len(t.STAGED)}
+
+
+def test_a_tick_that_hears_of_one_day_looks_at_that_day_alone(site: Site, upload_folder: Path) -> None:
+    site.announce()
+    site.tick()
+    site.platform.upload(upload_folder, OLD)
+    site.aws.requests.clear()
+    site.tick()
+    assert site.aws.requests.count("s3", "ListObjectsV2") == len(t.STAGED)
+
+
+def test_an_upload_whose_notice_was_lost_is_found_within_the_interval(
+    site: Site, upload_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.tick()
+    site.platform.upload(upload_folder, DAYS[-1])
+    assert site.tick() == ([], "No new upload.")
+    later = time.time() + arrival.FALLBACK_SECONDS
+    monkeypatch.setattr("time.time", lambda: later)
+    assert f"{DAYS[-1]} is still arriving" in site.tick()[1]
+    (key,), _ = site.tick()
+    assert key.startswith(DAYS[-1])
 
 
 @pytest.mark.parametrize("files", [1, 10])

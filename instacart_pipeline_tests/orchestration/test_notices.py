@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from instacart_pipeline.orchestration.arrival import (
+    FALLBACK_SECONDS,
     MESSAGES_A_TICK,
     NEWEST_DAYS,
     NOTICED_A_TICK,
@@ -18,18 +19,18 @@ from instacart_pipeline.orchestration.arrival import (
 )
 from instacart_pipeline.reorder import tables as t
 from instacart_pipeline.resources.storage import RawObject, Storage
-from instacart_pipeline_tests.orchestration.watch import HIDDEN, TABLES, Watch
+from instacart_pipeline_tests.orchestration.watch import HIDDEN, SETTLE, TABLES, Watch
 
 FIRST = datetime(2026, 1, 1, tzinfo=timezone.utc)
 DAYS = [f"{FIRST + timedelta(days=number):%Y-%m-%d}" for number in range(320)]
 OLD = DAYS[100]
 UNNOTICED = (len(DAYS) - NEWEST_DAYS) // OLDER_DAYS_A_TICK
-"""So many ticks go by before the turn of all the older days comes to an end."""
+"""So many looks around go by before the turn of all the older days comes to an end."""
 
 
 def watch_of(home: Path) -> Watch:
     """A watch over 320 days, of which only one old day is anything but an empty folder; its turn has just gone by."""
-    watch = Watch(home, DAYS)
+    watch = Watch(home, DAYS, told=True)
     for day in DAYS:
         (home / "lake" / "raw" / "reorder" / "aisles" / f"dt={day}").mkdir(parents=True)
     older = DAYS[::-1][NEWEST_DAYS:]
@@ -77,7 +78,12 @@ SITUATIONS: dict[str, list[Step]] = {
         ("A", 0, True, 0),
         ("", 1, False, 0),
     ],
-    "named before it is there": [("named", 0, True, 1), ("", 0, True, 0), ("A", 0, True, 0), ("", 1, False, 0)],
+    "named before it is there, and again when it is": [
+        ("named", 0, False, 1),
+        ("", 0, False, 0),
+        ("A named", 0, True, 1),
+        ("", 1, False, 0),
+    ],
     "taken away altogether": [("A named", 0, True, 1), ("gone", 0, False, 0), ("", 0, False, 0)],
     "built by hand": [("A named", 0, True, 1), ("built", 0, False, 0), ("named", 0, False, 1), ("", 0, False, 0)],
     "the daemon dies with the first tick: the message comes again": [
@@ -151,10 +157,74 @@ def test_a_named_day_is_started_once_for_each_content_and_no_message_is_lost(wat
             assert watch.memory == tick.memory
 
 
-def test_a_day_whose_notice_was_lost_is_found_in_its_turn(watch: Watch) -> None:
+def looked_at(watch: Watch) -> set[str]:
+    """The days that were looked at since this was asked last."""
+    days = {entry.split()[1] for entry in watch.storage.listed}
+    watch.storage.listed.clear()
+    return days
+
+
+def test_a_new_day_whose_notice_was_lost_is_found_within_the_interval_and_followed_from_then_on(watch: Watch) -> None:
+    watch.tick()
+    watch.upload("A", DAYS[-1])
+    told = [watch.tick(FALLBACK_SECONDS / 4).waiting.get(DAYS[-1], "") for _ in range(4)]
+    assert told == ["", "", "", "is still arriving"]
+    (start,) = watch.tick(SETTLE).starts
+    assert start.dt == DAYS[-1]
+
+
+def test_an_older_day_whose_notice_was_lost_is_found_in_its_turn_and_followed_from_then_on(watch: Watch) -> None:
     watch.upload("A", OLD)
-    starts = [start.dt for _ in range(2 * UNNOTICED + 3) for start in watch.tick().starts]
+    starts: list[str] = []
+    for _ in range(UNNOTICED + 1):
+        starts += [start.dt for start in watch.tick(FALLBACK_SECONDS).starts]
+    starts += [start.dt for start in watch.tick(SETTLE).starts]
     assert starts == [OLD]
+
+
+def test_between_two_looks_around_nothing_is_looked_at_but_what_was_named_or_is_arriving(watch: Watch) -> None:
+    around = set(DAYS[-NEWEST_DAYS:])
+    watch.tick()
+    assert looked_at(watch) > around
+    watch.tick()
+    assert looked_at(watch) == set()
+    watch.upload("A", OLD)
+    watch.queue.send(OLD)
+    for _ in range(2):
+        watch.tick()
+        assert looked_at(watch) == {OLD}
+    watch.tick()
+    assert looked_at(watch) == set()
+    turn = watch.memory.next_older
+    watch.tick(FALLBACK_SECONDS)
+    assert looked_at(watch) > around
+    assert watch.memory.next_older == turn + OLDER_DAYS_A_TICK
+
+
+def test_all_days_of_a_look_around_that_are_arriving_are_followed_until_they_are_started(watch: Watch) -> None:
+    for day in DAYS[-NEWEST_DAYS:]:
+        watch.upload("A", day)
+    starts = [start.dt for _ in range(4) for start in watch.tick().starts]
+    assert starts == DAYS[: -NEWEST_DAYS - 1 : -1]
+    assert watch.memory.noticed == ()
+
+
+def test_while_the_queue_fails_every_tick_looks_around_and_so_does_the_first_after(watch: Watch) -> None:
+    watch.tick()
+    for down in (True, True, False):
+        looked_at(watch)
+        watch.tick(down=down)
+        assert looked_at(watch) > set(DAYS[-NEWEST_DAYS:])
+    looked_at(watch)
+    watch.tick()
+    assert looked_at(watch) == set()
+
+
+def test_a_clock_that_was_set_back_does_not_put_off_the_look_around(watch: Watch) -> None:
+    watch.tick()
+    looked_at(watch)
+    watch.tick(-86_400)
+    assert looked_at(watch) > set(DAYS[-NEWEST_DAYS:])
 
 
 def test_without_its_queue_the_sensor_goes_on_and_says_so(watch: Watch) -> None:
@@ -182,11 +252,20 @@ def test_what_a_notice_names_that_is_none_is_told_and_forgotten(watch: Watch) ->
     assert watch.queue.messages == []
 
 
+def test_a_cursor_from_before_looks_around_were_spared_is_gone_on_with(watch: Watch) -> None:
+    watch.tick()
+    held = json.loads(watch.cursor or "")
+    del held["looked"]
+    watch.cursor = json.dumps(held)
+    watch.upload("A", DAYS[-1])
+    assert watch.tick().waiting[DAYS[-1]] == "is still arriving"
+
+
 def test_a_cursor_from_before_there_were_notices_is_gone_on_with(watch: Watch) -> None:
     watch.upload("A", DAYS[-1])
     watch.tick()
     held = json.loads(watch.cursor or "")
-    del held["noticed"], held["receipts"]
+    del held["noticed"], held["receipts"], held["looked"]
     watch.cursor = json.dumps(held)
     (start,) = watch.tick().starts
     assert start.dt == DAYS[-1]
@@ -208,8 +287,8 @@ def test_a_flood_of_messages_is_taken_in_a_few_a_tick_and_every_day_is_started_o
         starts += [start.dt for start in watch.tick().starts]
         assert in_queue - len(watch.queue.messages) <= MESSAGES_A_TICK
         assert len(watch.memory.receipts) <= MESSAGES_A_TICK
-        looked_at = len(watch.storage.listed) / len(TABLES)
-        assert looked_at <= NEWEST_DAYS + OLDER_DAYS_A_TICK + NOTICED_A_TICK
+        looks = len(watch.storage.listed) / len(TABLES)
+        assert looks <= NEWEST_DAYS + OLDER_DAYS_A_TICK + NOTICED_A_TICK
         longest = max(longest, len(watch.cursor or ""))
     assert sorted(starts) == DAYS
     assert (watch.queue.messages, watch.memory.noticed) == ([], ())

@@ -17,6 +17,7 @@ from instacart_pipeline.orchestration.arrival import Arrival, Heard, Memory, Tic
 from instacart_pipeline.reorder import tables as t
 from instacart_pipeline.resources.local.catalog import SqliteCatalog
 from instacart_pipeline.resources.local.storage import LocalStorage
+from instacart_pipeline.resources.local.uploads import NoUploadNotices
 from instacart_pipeline.resources.storage import RawObject, listing_digest
 from instacart_pipeline.resources.uploads import Notice, UploadNotices
 from instacart_pipeline_tests.platform import DT
@@ -61,6 +62,10 @@ class Queue(UploadNotices):
     _down: list[bool] = PrivateAttr(default_factory=lambda: [False])
 
     @property
+    def gives_notices(self) -> bool:
+        return True
+
+    @property
     def messages(self) -> list[Message]:
         return self._messages
 
@@ -88,14 +93,25 @@ class Queue(UploadNotices):
 
 
 class Watch:
-    """A sensor's work without Dagster: uploads happen, time passes, ticks follow each other, memory survives as text."""
+    """A sensor's work without Dagster: uploads happen, time passes, ticks follow each other, memory survives as text.
 
-    def __init__(self, home: Path, known_days: Sequence[str] = (DT,), tables: Sequence[TableContract] = TABLES) -> None:
+    Unless it is `told` of uploads through the queue it has none.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        known_days: Sequence[str] = (DT,),
+        tables: Sequence[TableContract] = TABLES,
+        *,
+        told: bool = False,
+    ) -> None:
         self.home, self.known_days, self.tables = home, known_days, tables
         self.storage = CountingStorage(home=str(home))
         self.catalog = SqliteCatalog(path=f"{home}/catalog.sqlite")
         self.arrival = Arrival(self.storage, self.catalog, tables, t.AISLES, SETTLE)
         self.queue = Queue()
+        self.uploads: UploadNotices = self.queue if told else NoUploadNotices()
         self.now = MIDNIGHT
         self.cursor: str | None = None
         self.heard = Heard(Memory())
@@ -129,8 +145,8 @@ class Watch:
         """A tick, as the sensor does it. Unless it is `recorded` the daemon died before it kept what came of it."""
         self.now += after
         self.queue.at(self.now, down=down)
-        self.heard = self.arrival.hear(self.queue, self.memory, self.known_days)
-        tick = self.arrival.tick(self.heard.memory, self.now, self.known_days, self.heard.days)
+        self.heard = self.arrival.hear(self.uploads, self.memory, self.known_days)
+        tick = self.arrival.tick(self.heard, self.now, self.known_days)
         if recorded:
             self.cursor = tick.memory.cursor()
         return tick

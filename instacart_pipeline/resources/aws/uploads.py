@@ -47,6 +47,11 @@ class SqsUploadNotices(UploadNotices):
     queue_url: str
     lake: str
 
+    @property
+    def gives_notices(self) -> bool:
+        """See UploadNotices."""
+        return bool(self.queue_url)
+
     def receive(self, most: int) -> Sequence[Notice]:
         """See UploadNotices. What came before the queue failed, or became too slow, is given all the same."""
         notices: list[Notice] = []

@@ -8,6 +8,11 @@ from instacart_pipeline.resources.uploads import Notice, UploadNotices
 class NoUploadNotices(UploadNotices):
     """Gives none."""
 
+    @property
+    def gives_notices(self) -> bool:
+        """See UploadNotices."""
+        return False
+
     def receive(self, most: int) -> Sequence[Notice]:
         """See UploadNotices."""
         del most
