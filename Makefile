@@ -1,5 +1,6 @@
 # make run    generate a day's upload, build everything, show what came out
 # make test   run all tests, Spark's included
+# make test-double  an AWS to try the profile aws on, on this machine
 # make up     the Dagster UI with schedules and sensors, on http://127.0.0.1:3000
 # make check  ruff, mypy, import-linter
 # make bench  the chain against pandas, Polars, PySpark and a hand-written DuckDB script
@@ -19,7 +20,7 @@ BIN := .venv/bin
 CLI := $(BIN)/instacart-pipeline
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test up check bench clean docs
+.PHONY: run test test-double up check bench clean docs
 .DELETE_ON_ERROR:
 
 run: .venv/.run
@@ -36,6 +37,9 @@ test: .venv/.dev
 
 up: .venv/.run
 	$(CLI) up
+
+test-double: .venv/.dev
+	$(BIN)/python -m instacart_pipeline_tests.aws_double
 
 check: .venv/.dev
 	$(BIN)/ruff check .

@@ -54,11 +54,11 @@ def _with_freshness(spec: AssetSpec, settings: Settings) -> AssetSpec:
 
 def _executor(settings: Settings) -> ExecutorDefinition:
     # An embedded engine uses every core by itself, so one step after another in one process is the fastest by far.
-    if settings.concurrent_steps == 1:
+    if settings.steps_at_once == 1:
         return in_process_executor
     return multiprocess_executor.configured(
         {
-            "max_concurrent": settings.concurrent_steps,
+            "max_concurrent": settings.steps_at_once,
             "start_method": {"forkserver": {"preload_modules": ["instacart_pipeline.definitions"]}},
         }
     )

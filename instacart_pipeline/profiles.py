@@ -70,7 +70,7 @@ def local_lake(settings: Settings) -> LocalLake:
     return LocalLake(
         catalog=SqliteCatalog(path=f"{settings.home}/catalog.sqlite"),
         home=str(settings.home),
-        memory=settings.memory_bytes // settings.concurrent_steps,
+        memory=settings.memory_bytes // settings.steps_at_once,
         threads=settings.engine_threads,
         retention_days=settings.retention_days,
     )

@@ -37,8 +37,9 @@ class Settings:
     """Most memory a run may take, the Dagster process included: "2GB", "800MB"; at least 700MB."""
     threads: int = 0
     """Threads of the embedded engines; 0 means one a core."""
-    concurrent_steps: int = 1
-    """Steps of a run under way at once, each in a process of its own when more than 1, sharing memory and threads."""
+    concurrent_steps: int = 0
+    """Steps of a run under way at once, each in a process of its own when more than 1; 0: one on this machine, where a step
+    uses all cores, and five on AWS, where it waits for a job. Steps on this machine share memory and threads."""
     glue_engine: GlueEngine = "duckdb"
     """What runs Glue jobs on this machine."""
     result_files: int = 1
@@ -101,7 +102,7 @@ class Settings:
             "profile": _one_of("local", "aws"),
             "memory": _size_of("700MB"),
             "threads": _whole(0),
-            "concurrent_steps": _whole(1),
+            "concurrent_steps": _whole(0),
             "glue_engine": _one_of("duckdb", "spark"),
             "result_files": _whole(1),
             "max_rejected": _share,
@@ -154,6 +155,11 @@ class Settings:
         return parse_size(self.memory)
 
     @property
+    def steps_at_once(self) -> int:
+        """`concurrent_steps`, or the profile's own number."""
+        return self.concurrent_steps or (5 if self.profile == "aws" else 1)
+
+    @property
     def zone(self) -> ZoneInfo:
         """`timezone` as Python's time zone."""
         return ZoneInfo(self.timezone)
@@ -164,7 +170,7 @@ class Settings:
         cores = (
             self.threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         )
-        return max(1, cores // self.concurrent_steps)
+        return max(1, cores // self.steps_at_once)
 
 
 def parse_size(text: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,27 +17,33 @@ from pyarrow import parquet
 from instacart_pipeline.cli.deploying import deployment
 from instacart_pipeline.definitions import build_defs
 from instacart_pipeline.lake.contracts import TableContract
-from instacart_pipeline.lake.versions import Version
+from instacart_pipeline.lake.zones import Zones
 from instacart_pipeline.orchestration.table_assets import asset_key
 from instacart_pipeline.profiles import aws_lake
 from instacart_pipeline.reorder.automation import DAILY_JOB
 from instacart_pipeline.resources.aws.lake import AwsLake
 from instacart_pipeline.resources.aws.objects import split
-from instacart_pipeline.resources.catalog import CatalogTable
 from instacart_pipeline_tests.aws_double.server import AwsDouble
 from instacart_pipeline_tests.faulty_run import processes
 from instacart_pipeline_tests.platform import DT, Platform, Row, Run, run_of
 
+ROOT = Path(__file__).parents[1]
 LAKE = "s3://lake"
 ROLE = "arn:aws:iam::123456789012:role/instacart-services"
-_ARROW = {"bigint": pa.int64(), "int": pa.int32(), "double": pa.float64(), "string": pa.string()}
 
 
 class AwsPlatform(Platform):
     """A platform on the double; `home` only holds Dagster's own files. `settings` are passed on to Settings."""
 
     def __init__(self, home: Path, endpoint: str, **settings: Any) -> None:
-        of_aws = {"profile": "aws", "lake": LAKE, "aws_endpoint": endpoint, "service_role": ROLE, "poll_seconds": 0.02}
+        of_aws = {
+            "profile": "aws",
+            "lake": LAKE,
+            "aws_endpoint": endpoint,
+            "service_role": ROLE,
+            "poll_seconds": 0.02,
+            "concurrent_steps": 1,
+        }
         super().__init__(home, **{**of_aws, **settings})
         self.double_endpoint = endpoint
 
@@ -63,17 +69,14 @@ class AwsPlatform(Platform):
             )
         return run_of(result)
 
-    def put_rows(self, table: TableContract, rows: Sequence[Row], *, dt: str = DT, name: str = "") -> Version:
-        """Publish hand-made rows as a day of a table, as if a run had made them."""
-        version = name or "20260101T000000000000-000000"
-        location = self.aws_lake.zones.version(table, dt, version)
-        schema = pa.schema([(column.name, _ARROW[column.type]) for column in table.columns])
-        buffer = io.BytesIO()
-        parquet.write_table(pa.Table.from_pylist(list(rows), schema), buffer)
-        self.aws_lake.objects.put(f"{location}/part-00000.parquet", buffer.getvalue())
-        self.catalog.put_table(CatalogTable.of(table, self.aws_lake.zones.table(table)))
-        made = Version(version, location, len(rows), len(buffer.getvalue()))
-        return self.catalog.publish(table.database, table.name, dt, made)
+    @property
+    def zones(self) -> Zones:
+        """See Platform."""
+        return self.aws_lake.zones
+
+    def write(self, location: str, content: bytes) -> None:
+        """See Platform."""
+        self.aws_lake.objects.put(location, content)
 
     def stored_rows(self, table: TableContract, dt: str = DT) -> pa.Table:
         """A day of a table as its published files hold it, without asking Athena."""
@@ -91,7 +94,7 @@ class AwsPlatform(Platform):
         return sorted(rows, key=lambda row: [(value is not None, value) for value in row.values()])
 
     def unpublished(self, table: TableContract, dt: str = DT) -> list[str]:
-        """The versions of a day of a table that lie in S3 though no reader can know them."""
+        """See Platform."""
         current = self.catalog.find(table, dt)
         known = {current.location, *(location for location, _ in current.retired)} if current else set()
         day = self.aws_lake.zones.partition(table, dt)
@@ -99,10 +102,12 @@ class AwsPlatform(Platform):
 
 
 class RunElsewhere:
-    """A run that makes one table, in a process of its own and on an instance that outlives it; so it can be killed and retried."""
+    """A run that makes some tables, in a process of its own and on an instance that outlives it; so it can be killed and retried."""
 
-    def __init__(self, platform: AwsPlatform, double: AwsDouble, table: TableContract, retry_of: str = "") -> None:
-        given = (str(platform.home), double.endpoint, double.environment(), asset_key(table).path, retry_of)
+    def __init__(self, platform: AwsPlatform, double: AwsDouble, *tables: TableContract, retry_of: str = "") -> None:
+        steps = platform.settings.concurrent_steps
+        keys = [asset_key(table).path for table in tables]
+        given = (str(platform.home), double.endpoint, steps, double.environment(), keys, retry_of)
         self.platform = platform
         self.process = processes.Process(target=_run, args=given)
         self.process.start()
@@ -124,22 +129,26 @@ class RunElsewhere:
             return list(reversed(instance.get_runs()))
 
 
-def job_of(home: str, endpoint: str) -> dg.JobDefinition:
-    """The daily job of a platform: Dagster loads it by this in the process that runs it."""
-    return build_defs(AwsPlatform(Path(home), endpoint).settings).resolve_job_def(DAILY_JOB)
+def job_of(home: str, endpoint: str, steps: int) -> dg.JobDefinition:
+    """The daily job of a platform: Dagster loads it by this in the processes that run it."""
+    platform = AwsPlatform(Path(home), endpoint, concurrent_steps=steps)
+    return build_defs(platform.settings).resolve_job_def(DAILY_JOB)
 
 
-def _run(home: str, endpoint: str, environment: Mapping[str, str], asset: list[str], retry_of: str) -> None:
+def _run(
+    home: str, endpoint: str, steps: int, environment: Mapping[str, str], assets: list[list[str]], retry_of: str
+) -> None:
     os.environ.update(environment)
-    job = dg.build_reconstructable_job("instacart_pipeline_tests.aws_platform", "job_of", (home, endpoint), {})  # type: ignore[arg-type]  # it takes any number
-    retry = dg.ReexecutionOptions(retry_of) if retry_of else None
+    place: Any = (home, endpoint, steps)
+    job = dg.build_reconstructable_job("instacart_pipeline_tests.aws_platform", "job_of", place, {}, str(ROOT))
     with _instance(Path(home)) as instance:
-        given = {
-            "asset_selection": [dg.AssetKey(asset)],
-            "tags": {"dagster/partition": DT},
-            "reexecution_options": retry,
-        }
-        result = dg.execute_job(job, instance, **given)  # type: ignore[arg-type]  # by name
+        result = dg.execute_job(
+            job,
+            instance,
+            asset_selection=[dg.AssetKey(asset) for asset in assets],
+            tags={"dagster/partition": DT},
+            reexecution_options=dg.ReexecutionOptions(retry_of) if retry_of else None,
+        )
         raise SystemExit(0 if result.success else 1)
 
 

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import dagster as dg
+import pyarrow as pa
+from pyarrow import parquet
 
 from instacart_pipeline.definitions import build_defs
 from instacart_pipeline.lake.contracts import TableContract, rejects_of
 from instacart_pipeline.lake.sql import Query
+from instacart_pipeline.lake.versions import Version
+from instacart_pipeline.lake.zones import Zones
 from instacart_pipeline.profiles import build_resources, local_lake
 from instacart_pipeline.reorder import tables as t
 from instacart_pipeline.reorder.automation import DAILY_JOB
-from instacart_pipeline.resources.catalog import Catalog
+from instacart_pipeline.resources.catalog import Catalog, CatalogTable
 from instacart_pipeline.resources.local.lake import LocalLake
 from instacart_pipeline.resources.storage import Storage
 from instacart_pipeline.settings import Settings
 
 DT = "2026-11-20"
 Row = dict[str, Any]
+_ARROW = {"bigint": pa.int64(), "int": pa.int32(), "double": pa.float64(), "string": pa.string()}
 
 
 @dataclass
@@ -64,6 +71,11 @@ class Platform:
         """The raw zone."""
         return self.home / "lake" / "raw"
 
+    @property
+    def zones(self) -> Zones:
+        """Where the lake keeps what."""
+        return self.lake.zones
+
     def upload(self, folder: Path, dt: str = DT) -> None:
         """Put every file of `folder` into the raw zone, as the command line does."""
         for table in t.STAGED:
@@ -99,6 +111,29 @@ class Platform:
         names = ", ".join(f"{table.name}.{name}" for name in table.column_names)
         order = ", ".join(str(position) for position in range(1, len(table.column_names) + 1))
         return self.sql(f"SELECT {names} FROM {table.qualified_name} WHERE dt = '{dt}' ORDER BY {order}")
+
+    def put_rows(self, table: TableContract, rows: Sequence[Row], *, dt: str = DT, name: str = "") -> Version:
+        """Publish hand-made rows as a day of a table, as if a run had made them."""
+        version = name or "20260101T000000000000-000000"
+        location = self.zones.version(table, dt, version)
+        schema = pa.schema([(column.name, _ARROW[column.type]) for column in table.columns])
+        made = io.BytesIO()
+        parquet.write_table(pa.Table.from_pylist(list(rows), schema), made)
+        self.write(f"{location}/part-00000.parquet", made.getvalue())
+        self.catalog.put_table(CatalogTable.of(table, self.zones.table(table)))
+        return self.catalog.publish(
+            table.database, table.name, dt, Version(version, location, len(rows), len(made.getvalue()))
+        )
+
+    def write(self, location: str, content: bytes) -> None:
+        """Write a file of the lake."""
+        path = Path(location)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+    def unpublished(self, table: TableContract, dt: str = DT) -> list[str]:
+        """The versions of a day of a table that lie in the lake though no reader can know them."""
+        return [path.name for path in self.lake.leftovers(table, dt)]
 
     def rejects(self, table: TableContract, dt: str = DT) -> list[Row]:
         """The rejects of an admitted table."""

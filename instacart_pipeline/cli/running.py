@@ -110,7 +110,7 @@ def run_job(name: str, dt: str, *, quiet: bool) -> RunReport:
 
     settings = Settings.from_env()
     _hold_day(parse_day(dt), settings)
-    report = RunReport(name, dt, str(settings.home))
+    report = RunReport(name, dt, settings.lake if settings.profile == "aws" else str(settings.home))
     started = time.perf_counter()
     with dagster_instance(settings) as instance:
         job = daily_job(name)
@@ -122,7 +122,7 @@ def run_job(name: str, dt: str, *, quiet: bool) -> RunReport:
 
             run = (
                 _run_here(job, instance, dt, note)
-                if settings.concurrent_steps == 1
+                if settings.steps_at_once == 1
                 else _run_in_processes(name, instance, dt, note)
             )
         report.run_id, report.success, report.seconds = run.run_id, run.is_success, time.perf_counter() - started

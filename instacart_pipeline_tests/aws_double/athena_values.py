@@ -16,6 +16,9 @@ _ATHENA = {
     "VARCHAR": "varchar",
     "FLOAT": "float",
     "BLOB": "varbinary",
+    "TIMESTAMP_S": "timestamp",
+    "TIMESTAMP_MS": "timestamp",
+    "TIMESTAMP_NS": "timestamp",
     "TIMESTAMP WITH TIME ZONE": "timestamp with time zone",
 }
 _GLUE = {"VARCHAR": "string", "INTEGER": "int", "BLOB": "binary"}

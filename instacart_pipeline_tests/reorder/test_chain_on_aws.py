@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -30,7 +31,7 @@ def in_order(rows: pa.Table, table: TableContract) -> pa.Table:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_real_baskets_give_the_same_tables_on_aws_for_few_requests(
-    aws: AwsDouble, tmp_path: Path, platform: Platform, real_data: Path
+    aws: AwsDouble, tmp_path: Path, platform: Platform, real_data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     deployed = AwsPlatform(tmp_path / "aws", aws.endpoint, poll_seconds=0.5)
     deployed.deploy()
@@ -52,6 +53,10 @@ def test_real_baskets_give_the_same_tables_on_aws_for_few_requests(
         assert deployed.catalog.current(table, DT).rows == platform.catalog.current(table, DT).rows
         assert deployed.unpublished(table) == []
 
+    with capsys.disabled():
+        services = sorted({service for service, _ in asked})
+        told = (f"{service} {sum(n for (s, _), n in asked.items() if s == service)}" for service in services)
+        sys.stdout.write(f" [requests of a run: {', '.join(told)}; {len(aws.requests.polls())} polls] ")
     _hold_requests_bounded(aws, asked)
     _hold_permissions_documented({f"{service}:{operation}" for service, operation in asked})
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from instacart_pipeline.reorder import tables as t
 from instacart_pipeline_tests.aws_double.server import AwsDouble
 from instacart_pipeline_tests.aws_platform import AwsPlatform, RunElsewhere
 from instacart_pipeline_tests.faulty_run import eventually
@@ -171,3 +172,17 @@ def test_what_a_killed_run_left_is_stopped_when_nobody_retries_it(stage: Stage, 
     assert len(platform.resources.leftovers.stop(run.run_id)) == 1
     assert [job for job in aws.jobs() if job.alive] == []
     assert list(platform.resources.leftovers.stop(run.run_id)) == []
+
+
+def test_steps_run_side_by_side_and_all_their_jobs_end_with_the_run(aws: AwsDouble, tmp_path: Path) -> None:
+    features = (t.USER_FEATURES_1, t.USER_FEATURES_2, t.UP_FEATURES, t.PRD_FEATURES)
+    platform = prepared(STAGES["databrew"], AwsPlatform(tmp_path, aws.endpoint, concurrent_steps=4))
+    aws.outcomes.stuck("databrew", times=4)
+    run = RunElsewhere(platform, aws, *features)
+    eventually(lambda: len([job for job in aws.jobs("databrew") if job.running]) == 4, within=60, what="four jobs run")
+    run.signal(signal.SIGTERM)
+    assert [job for job in aws.jobs() if job.alive] == []
+    again = RunElsewhere(platform, aws, *features)
+    again.wait()
+    assert again.runs()[-1].is_success
+    assert len(aws.jobs("databrew")) == 8
