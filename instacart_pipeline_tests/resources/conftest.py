@@ -1,0 +1,59 @@
+"""Fixtures of the contract suite that every resource's two twins pass (test_twins_*.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import date, timedelta
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from instacart_pipeline_tests.aws_double.server import REGION, AwsDouble
+from instacart_pipeline_tests.aws_platform import AwsPlatform
+from instacart_pipeline_tests.platform import Platform
+from instacart_pipeline_tests.resources.twins import Day
+
+_DAYS = count()
+
+
+@pytest.fixture(scope="module", params=["local", "aws"])
+def twin_double(request: pytest.FixtureRequest) -> Iterator[AwsDouble | None]:
+    """The AWS that the twin runs on, its credentials in the environment; none for the twin of this machine."""
+    if request.param == "local":
+        yield None
+        return
+    with pytest.MonkeyPatch.context() as environment, AwsDouble() as double:
+        for name, value in double.environment().items():
+            environment.setenv(name, value)
+        place: Any = {"LocationConstraint": REGION}
+        double.client("s3").create_bucket(Bucket="lake", CreateBucketConfiguration=place)
+        yield double
+
+
+@pytest.fixture(scope="module")
+def twin(twin_double: AwsDouble | None, tmp_path_factory: pytest.TempPathFactory) -> Platform:
+    """A platform of either profile, shared by the tests of a module. Any share of rows may be rejected."""
+    home = tmp_path_factory.mktemp("twin")
+    settings: dict[str, Any] = {"max_rejected": 1.0, "threads": 1}
+    if twin_double is None:
+        return Platform(home, **settings)
+    deployed = AwsPlatform(home, twin_double.endpoint, aws_region=REGION, **settings)
+    deployed.deploy()
+    return deployed
+
+
+@pytest.fixture
+def day(twin: Platform, tmp_path: Path) -> Iterator[Day]:
+    """A day of the twin that is this test's own."""
+    dt = (date(2026, 1, 1) + timedelta(days=next(_DAYS))).isoformat()
+    made = Day(twin, dt, tmp_path)
+    yield made
+    made.clear()
+
+
+@pytest.fixture
+def jobs_started(twin_double: AwsDouble | None) -> Callable[[], int]:
+    """How many jobs of AWS were started so far; on one machine there are none."""
+    return lambda: len(twin_double.jobs()) if twin_double else 0

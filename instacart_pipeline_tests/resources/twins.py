@@ -1,0 +1,96 @@
+"""Both twins of every resource, as one contract suite drives them: a platform, and one day of it for each test.
+
+Belongs here: uploading to a day and reading from it, in terms of the abstract resources alone.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from instacart_pipeline.lake.contracts import TableContract
+from instacart_pipeline.lake.versions import Version
+from instacart_pipeline.profiles import build_resources
+from instacart_pipeline.reorder import tables as t
+from instacart_pipeline.resources.crawler import Crawl
+from instacart_pipeline.resources.intake import Intake
+from instacart_pipeline.resources.published import Published
+from instacart_pipeline_tests.platform import Platform, Row
+
+Files = Mapping[str, str | bytes]
+
+
+@dataclass(frozen=True)
+class Day:
+    """A day of a twin that nothing else uses, so that tests share the twin and don't disturb each other."""
+
+    twin: Platform
+    dt: str
+    folder: Path
+
+    def put(self, staged: TableContract, files: Files | str | bytes) -> None:
+        """Make `files` the day's files of a table; a text alone is the file named after it."""
+        given = files if isinstance(files, Mapping) else {f"{staged.name}.csv": files}
+        paths = []
+        for name, content in given.items():
+            paths.append(self.folder / name)
+            paths[-1].write_bytes(content.encode() if isinstance(content, str) else content)
+        self.twin.storage.put(staged.system, staged.name, self.dt, paths)
+
+    def crawl(self, *tables: TableContract) -> Crawl:
+        """Crawl the day."""
+        return self.twin.resources.crawler.crawl(tables, self.dt)
+
+    def admit(
+        self, staged: TableContract, files: Files | str | bytes | None = None, intake: Intake | None = None
+    ) -> Published:
+        """Admit a table, after uploading and crawling `files` if there are any."""
+        if files is not None:
+            self.put(staged, files)
+            self.crawl(staged)
+        return (intake or self.twin.resources.intake).admit(staged, t.ADMITTED[staged], self.dt)
+
+    def strict_intake(self, max_rejected: float) -> Intake:
+        """The twin's intake under another setting."""
+        return build_resources(replace(self.twin.settings, max_rejected=max_rejected)).intake
+
+    def put_rows(self, table: TableContract, rows: Sequence[Row], *, name: str = "") -> Version:
+        """See Platform."""
+        return self.twin.put_rows(table, rows, dt=self.dt, name=name)
+
+    def rows(self, table: TableContract) -> list[Row]:
+        """The day of a table as readers see it, sorted by all columns."""
+        return self.twin.rows(table, self.dt)
+
+    def tuples(self, table: TableContract) -> list[tuple[Any, ...]]:
+        """The same, without the names."""
+        return [tuple(row.values()) for row in self.rows(table)]
+
+    def rejects(self, table: TableContract) -> list[Row]:
+        """The rejects of an admitted table, as they stand in the files."""
+        return sorted(self.twin.rejects(table, self.dt), key=lambda row: (row["file"], row["line"]))
+
+    def current(self, table: TableContract) -> Version:
+        """The version that readers see."""
+        return self.twin.catalog.current(table, self.dt)
+
+    def find(self, table: TableContract) -> Version | None:
+        """The same, or None."""
+        return self.twin.catalog.find(table, self.dt)
+
+    def litter(self, *tables: TableContract) -> list[str]:
+        """What lies unpublished in the day's folders of tables."""
+        return [name for table in tables for name in self.twin.unpublished(table, self.dt)]
+
+    def clear(self) -> None:
+        """Remove what was uploaded: crawls of other days would meet it."""
+        for table in t.STAGED:
+            self.twin.storage.put(table.system, table.name, self.dt, [])
+
+
+def packed(content: str | bytes) -> bytes:
+    """The content gzipped, the same bytes every time."""
+    return gzip.compress(content.encode() if isinstance(content, str) else content, mtime=0)
