@@ -3,7 +3,7 @@
 import json
 import time
 
-from dagster import ResourceDependency
+from dagster import ResourceDependency, get_dagster_logger
 
 from instacart_pipeline.embedded.admission import Admitted
 from instacart_pipeline.lake import errors
@@ -12,6 +12,7 @@ from instacart_pipeline.lake.errors import JobFailed, PipelineError, UploadChang
 from instacart_pipeline.lake.rules import Outcome
 from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.resources.aws.attempts import Attempt, Work
+from instacart_pipeline.resources.aws.errors import AwsError
 from instacart_pipeline.resources.aws.glue import ADMIT_UPLOAD, run_glue_job
 from instacart_pipeline.resources.aws.job_service import Ended
 from instacart_pipeline.resources.aws.lake import AwsLake
@@ -94,15 +95,24 @@ class AwsIntake(Intake):
         }
         self.lake.objects.put(f"{base}/order.json", json.dumps(order).encode())
         arguments = {"--order": f"{base}/order.json"}
-        ended = run_glue_job(
-            self.lake, attempt, "admit", ADMIT_UPLOAD, arguments, worker_type=self.worker_type, workers=_WORKERS
-        )
-        report = json.loads(self.lake.objects.text(f"{base}/report.json"))
+        try:
+            ended = run_glue_job(
+                self.lake, attempt, "admit", ADMIT_UPLOAD, arguments, worker_type=self.worker_type, workers=_WORKERS
+            )
+            report = json.loads(self.lake.objects.text(f"{base}/report.json"))
+        finally:
+            self._clear(base)
         if "error" in report:
             raise _error(report["error"])(report["text"])
-        self.lake.objects.remove_below(base)
         outcomes = tuple(Outcome(**outcome) for outcome in report.pop("outcomes"))
         return ended, Admitted(**report, outcomes=outcomes)
+
+    def _clear(self, base: str) -> None:
+        """Remove the order and the report. What goes wrong is logged: it hides no job's end, and what stays does no harm."""
+        try:
+            self.lake.objects.remove_below(base)
+        except AwsError as error:
+            get_dagster_logger().warning(f"The order of an admission stays behind at {base}: {error}")
 
     def _unchanged(self, staged: TableContract, dt: str, upload: Version) -> list[str]:
         """The files of the upload. Raises UploadChanged if they are not the ones that were catalogued."""
