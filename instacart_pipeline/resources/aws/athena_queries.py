@@ -5,7 +5,7 @@ Belongs here: starting a statement, its states, its rows. Doesn't: which stateme
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from instacart_pipeline.resources.aws import prices
@@ -115,13 +115,14 @@ def rows_of(session: AwsSession, query: str, limit: int | None = None) -> pa.Tab
         if limit is not None and len(rows) > limit + 1:
             break
     found = rows[1:] if limit is None else rows[1 : limit + 1]  # the first row holds the names
-    arrays = [_typed([row[position] for row in found], str(column["Type"])) for position, column in enumerate(columns)]
+    arrays = [_typed([row[position] for row in found], column) for position, column in enumerate(columns)]
     return pa.Table.from_arrays(arrays, names=[str(column["Name"]) for column in columns])
 
 
-def _typed(values: Sequence[str | None], kind: str) -> pa.Array:
+def _typed(values: Sequence[str | None], column: Mapping[str, Any]) -> pa.Array:
     import pyarrow as pa  # noqa: PLC0415
 
+    kind = str(column["Type"])
     types = {
         "tinyint": pa.int8(),
         "smallint": pa.int16(),
@@ -134,6 +135,8 @@ def _typed(values: Sequence[str | None], kind: str) -> pa.Array:
         "date": pa.date32(),
         "timestamp": pa.timestamp("us"),
     }
+    if kind == "decimal":
+        types[kind] = pa.decimal128(int(column["Precision"]), int(column["Scale"]))
     texts = pa.array(values, pa.string())
     if kind not in types:
         return texts

@@ -37,11 +37,13 @@ class LocalAthena(Athena):
             text = query.render("duckdb", schema_at(self.lake.catalog, query))
             described = connection.execute(f"DESCRIBE {text}").fetchall()
             # Athena sums whole numbers as bigint and calls a column without a name _col0; DuckDB differs in both.
+            # Two columns may have one name, so they are told apart by their places.
             columns = ", ".join(
-                f'"{name}"{"::BIGINT" if kind == "HUGEINT" else ""} AS "{_UNNAMED.sub("_col", name)}"'
-                for name, kind, *_ in described
+                f'"{place}"{"::BIGINT" if kind == "HUGEINT" else ""} AS "{_UNNAMED.sub("_col", name)}"'
+                for place, (name, kind, *_) in enumerate(described)
             )
+            places = ", ".join(f'"{place}"' for place in range(len(described)))
             cut = f" LIMIT {limit + 1}" if limit is not None else ""
-            table: pa.Table = connection.sql(f"SELECT {columns} FROM ({text}){cut}").to_arrow_table()
+            table: pa.Table = connection.sql(f"SELECT {columns} FROM ({text}) AS made({places}){cut}").to_arrow_table()
         truncated = limit is not None and table.num_rows > limit
         return QueryResult(table.slice(0, limit) if truncated else table, truncated, time.perf_counter() - started)
