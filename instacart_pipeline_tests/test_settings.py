@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 
 from instacart_pipeline.lake.errors import SettingsInvalid
+from instacart_pipeline.lake.zones import Zones
 from instacart_pipeline.settings import PROJECT, Settings, parse_size
 
 WRONG = {
     "INSTACART_PROFILE": "moon",
     "INSTACART_MEMORY": "600MB",
     "INSTACART_THREADS": "-1",
-    "INSTACART_CONCURRENT_STEPS": "0",
+    "INSTACART_CONCURRENT_STEPS": "-1",
     "INSTACART_GLUE_ENGINE": "flink",
     "INSTACART_RESULT_FILES": "0",
     "INSTACART_MAX_REJECTED": "1.5",
@@ -21,6 +22,20 @@ WRONG = {
     "INSTACART_FIRST_DAY": "2026-13-01",
     "INSTACART_TIMEZONE": "Mars/Olympus",
     "INSTACART_SETTLE_SECONDS": "1.5",
+    "INSTACART_DAGSTER_URL": "localhost:3000",
+    "INSTACART_LAKE": "s3://Acme lake",
+    "INSTACART_AWS_ROLE": "admin",
+    "INSTACART_AWS_ENDPOINT": "ftp://aws",
+    "INSTACART_SERVICE_ROLE": "arn:aws:iam",
+    "INSTACART_ATHENA_SCAN_LIMIT": "1MB",
+    "INSTACART_ATHENA_REUSE_MINUTES": "-5",
+    "INSTACART_GLUE_WORKER": "G.9X",
+    "INSTACART_GLUE_WORKERS": "1",
+    "INSTACART_DATABREW_NODES": "1",
+    "INSTACART_UPLOAD_QUEUE": "uploads",
+    "INSTACART_ALERT_TOPIC": "alerts",
+    "INSTACART_JOB_DEADLINE": "0",
+    "INSTACART_POLL_SECONDS": "0",
 }
 
 
@@ -60,6 +75,46 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
     )
     assert settings.memory_bytes == 1_500_000_000
     assert settings.engine_threads == 1
+    assert settings.steps_at_once == 2
+
+
+def test_every_variable_of_aws_is_read() -> None:
+    given = {
+        "profile": "aws",
+        "dagster_url": "https://dagster.acme.example",
+        "lake": "s3://acme-{zone}",
+        "aws_region": "eu-central-1",
+        "aws_profile": "data",
+        "aws_role": "arn:aws:iam::123456789012:role/dagster",
+        "aws_endpoint": "http://127.0.0.1:4566",
+        "service_role": "arn:aws:iam::123456789012:role/services",
+        "athena_workgroup": "analysts",
+        "athena_scan_limit": "50GB",
+        "athena_reuse_minutes": 5,
+        "glue_worker": "G.2X",
+        "glue_workers": 4,
+        "databrew_nodes": 5,
+        "upload_queue": "https://sqs.eu-central-1.amazonaws.com/123456789012/uploads",
+        "alert_topic": "arn:aws:sns:eu-central-1:123456789012:alerts",
+        "job_deadline": 30,
+        "poll_seconds": 5.0,
+    }
+    settings = Settings.from_env({f"INSTACART_{name.upper()}": str(value) for name, value in given.items()})
+    assert {name: getattr(settings, name) for name in given} == given
+    assert settings.steps_at_once == 5
+
+
+@pytest.mark.parametrize(
+    ("lake", "features"),
+    [
+        ("s3://acme", "s3://acme/features"),
+        ("s3://acme/lake/", "s3://acme/lake/features"),
+        ("s3://acme-{zone}", "s3://acme-features"),
+        ("s3://acme-{zone}/lake", "s3://acme-features/lake"),
+    ],
+)
+def test_a_lake_is_a_bucket_a_prefix_or_a_bucket_a_zone(lake: str, features: str) -> None:
+    assert Zones(Settings.from_env({"INSTACART_LAKE": lake}).lake).zone("features") == features
 
 
 @pytest.mark.parametrize("name", WRONG)
