@@ -33,7 +33,7 @@ run: .venv/.run
 		WHERE f.dt = '$(DAY)' ORDER BY f.prod_orders DESC LIMIT 5"
 
 test: .venv/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 up: .venv/.run
 	$(CLI) up

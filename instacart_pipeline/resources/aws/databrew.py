@@ -9,8 +9,7 @@ from typing import ClassVar
 from dagster import ResourceDependency, get_dagster_logger
 
 from instacart_pipeline.lake.contracts import TableContract
-from instacart_pipeline.lake.errors import SettingsInvalid, UnsupportedStep
-from instacart_pipeline.lake.recipe_sql import Frame, compile_recipe
+from instacart_pipeline.lake.errors import SettingsInvalid
 from instacart_pipeline.lake.recipes import Recipe
 from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.resources.aws import prices
@@ -22,7 +21,7 @@ from instacart_pipeline.resources.aws.lake import AwsLake
 from instacart_pipeline.resources.aws.logs import log_tail, streams_of
 from instacart_pipeline.resources.aws.objects import split
 from instacart_pipeline.resources.aws.session import AwsSession
-from instacart_pipeline.resources.databrew import DataBrew
+from instacart_pipeline.resources.databrew import DataBrew, hold_columns
 from instacart_pipeline.resources.published import Published
 
 _JOB = "recipe"
@@ -134,7 +133,7 @@ class AwsDataBrew(DataBrew):
 
     def run(self, recipe: Recipe, source: TableContract, target: TableContract, dt: str) -> Published:
         """See DataBrew. Raises SettingsInvalid if no role is set."""
-        _hold_columns(recipe, source, target)
+        hold_columns(recipe, source, target)
         if not self.role:
             raise SettingsInvalid(
                 "DataBrew jobs need a role to run as. Set INSTACART_SERVICE_ROLE to its ARN; docs/aws.md says what it may do."
@@ -204,18 +203,4 @@ class AwsDataBrew(DataBrew):
                     "MaxOutputFiles": 1,
                 }
             ],
-        )
-
-
-def _hold_columns(recipe: Recipe, source: TableContract, target: TableContract) -> None:
-    """Raise UnsupportedStep unless the recipe gives the columns of the target's contract: DataBrew casts nothing by itself."""
-    frame = Frame(source.qualified_name, tuple((column.name, column.type) for column in source.columns))
-    given = dict(compile_recipe(recipe, frame).columns)
-    wanted = {column.name: column.type for column in target.columns}
-    if given != wanted:
-        different = [f"{name} {kind}" for name, kind in given.items() if wanted.get(name) != kind]
-        missing = [f"{name} {kind}" for name, kind in wanted.items() if given.get(name) != kind]
-        raise UnsupportedStep(
-            f"Recipe {recipe.name} does not give the columns of {target.qualified_name}: it gives {', '.join(different) or 'no more'}, "
-            f"and the contract wants {', '.join(missing) or 'no more'}. Change the recipe's steps or the contract; nothing was started."
         )
