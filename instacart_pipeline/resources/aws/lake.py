@@ -111,14 +111,18 @@ class AwsLake(ConfigurableResource[Any]):
         service: Mapping[str, str | int | float],
         facts: Mapping[str, str] | None = None,
     ) -> Published:
-        """Point the catalog at a version that was written and judged."""
+        """Point the catalog at a version that was written and judged. One that is superseded is removed."""
         location = self.zones.version(target, dt, name)
         size = sum(found.size for found in self.objects.listed(location))
         version = Version(name, location, rows, size, lineage, judged, facts or {})
         self.catalog.put_table(CatalogTable.of(target, self.zones.table(target)))
         current = self.catalog.publish(target.database, target.name, dt, version)
+        superseded = current.name != name
+        # Unless a try before this one had published it, and a newer one took its place since: then readers may know it.
+        if superseded and location not in {retired for retired, _ in current.retired}:
+            self.objects.remove_below(location)
         seconds = time.perf_counter() - started
-        return Published(target, dt, current, seconds, superseded=current.name != name, service=service)
+        return Published(target, dt, current, seconds, superseded=superseded, service=service)
 
     def enter_unpublished(self, target: TableContract) -> None:
         """See to it that the database of unpublished tables is there."""
