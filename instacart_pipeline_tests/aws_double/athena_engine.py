@@ -140,7 +140,10 @@ class Engine:
             (_UNNAMED.sub(r"_col\1", name), "BIGINT" if kind == "HUGEINT" else kind) for name, kind, *_ in described
         ]
         places = ", ".join(f'"c{place}"' for place in range(len(columns)))
-        casts = ", ".join(f'CAST("c{place}" AS {kind}) AS "{name}"' for place, (name, kind) in enumerate(columns))
+        names_as = [name.replace('"', '""') for name, _ in columns]
+        casts = ", ".join(
+            f'CAST("c{place}" AS {kind}) AS "{names_as[place]}"' for place, (_, kind) in enumerate(columns)
+        )
         connection.execute(f"CREATE TEMP TABLE result AS SELECT {casts} FROM ({sql}) AS r({places})")
         result.columns = columns
 

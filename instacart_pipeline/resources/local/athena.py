@@ -39,7 +39,7 @@ class LocalAthena(Athena):
             # Athena sums whole numbers as bigint and calls a column without a name _col0; DuckDB differs in both.
             # Two columns may have one name, so they are told apart by their places.
             columns = ", ".join(
-                f'"{place}"{"::BIGINT" if kind == "HUGEINT" else ""} AS "{_UNNAMED.sub("_col", name)}"'
+                f'"{place}"{"::BIGINT" if kind == "HUGEINT" else ""} AS {_quoted(_UNNAMED.sub("_col", name))}'
                 for place, (name, kind, *_) in enumerate(described)
             )
             places = ", ".join(f'"{place}"' for place in range(len(described)))
@@ -47,3 +47,7 @@ class LocalAthena(Athena):
             table: pa.Table = connection.sql(f"SELECT {columns} FROM ({text}) AS made({places}){cut}").to_arrow_table()
         truncated = limit is not None and table.num_rows > limit
         return QueryResult(table.slice(0, limit) if truncated else table, truncated, time.perf_counter() - started)
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
