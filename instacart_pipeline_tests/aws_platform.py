@@ -17,6 +17,7 @@ from pyarrow import parquet
 from instacart_pipeline.cli.deploying import deployment
 from instacart_pipeline.definitions import build_defs
 from instacart_pipeline.lake.contracts import TableContract
+from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.lake.zones import Zones
 from instacart_pipeline.orchestration.table_assets import asset_key
 from instacart_pipeline.profiles import aws_lake
@@ -77,6 +78,10 @@ class AwsPlatform(Platform):
     def write(self, location: str, content: bytes) -> None:
         """See Platform."""
         self.aws_lake.objects.put(location, content)
+
+    def files(self, version: Version) -> list[str]:
+        """See Platform. Everything that lies there counts."""
+        return [found.key.rsplit("/", 1)[-1] for found in self.aws_lake.objects.listed(version.location)]
 
     def stored_rows(self, table: TableContract, dt: str = DT) -> pa.Table:
         """A day of a table as its published files hold it, without asking Athena."""

@@ -131,6 +131,10 @@ class Platform:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
 
+    def files(self, version: Version) -> list[str]:
+        """The names of a version's files that are no marks or locks of their writer."""
+        return sorted(path.name for path in Path(version.location).iterdir() if path.name[0] not in "._")
+
     def unpublished(self, table: TableContract, dt: str = DT) -> list[str]:
         """The versions of a day of a table that lie in the lake though no reader can know them."""
         return [path.name for path in self.lake.leftovers(table, dt)]
