@@ -92,11 +92,13 @@ class Objects:
         return True
 
     def held(self, uri: str) -> Held | None:
-        """A JSON object and what it takes to replace it, or None."""
+        """A JSON object and what it takes to replace it, or None. Raises AwsNotFound if there is not even the bucket."""
         bucket, key = split(uri)
         try:
             answer = self.session.call("s3", "get_object", Bucket=bucket, Key=key)
-        except AwsNotFound:
+        except AwsNotFound as error:
+            if error.code == "NoSuchBucket":  # or whoever waits for the object to change would wait for ever
+                raise
             return None
         now = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
         return Held(json.loads(answer["Body"].read()), answer["ETag"], (now - answer["LastModified"]).total_seconds())
