@@ -20,8 +20,10 @@ class AssumedRole(CredentialProvider):  # type: ignore[misc]  # botocore carries
         self._session, self._role, self._endpoint = session, role, endpoint
 
     def load(self) -> Any:
-        """Credentials that are fetched when first needed, and again before they expire."""
+        """Credentials that are fetched when first needed, and again before they expire; None without any to fetch them with."""
         own = self._session
+        if own.get_credentials() is None:
+            return None
 
         def sts(service: str, **options: Any) -> Any:
             return own.client(service, endpoint_url=self._endpoint, **options)
