@@ -5,6 +5,7 @@ Belongs here: one look a service, by the cheapest call that says whether a run w
 
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 
 from instacart_pipeline.lake.contracts import PARTITION
@@ -14,47 +15,70 @@ from instacart_pipeline.resources.aws.athena_queries import run_query
 from instacart_pipeline.resources.aws.attempts import Attempt, Work
 from instacart_pipeline.resources.aws.code import GLUE_JOBS, hold_deployed
 from instacart_pipeline.resources.aws.crawler import crawler_name
-from instacart_pipeline.resources.aws.errors import AwsDenied, AwsError, AwsNotFound
+from instacart_pipeline.resources.aws.errors import AwsDenied, AwsError, AwsNotFound, AwsRefused, AwsUnavailable
 from instacart_pipeline.resources.aws.job_service import Ended
 from instacart_pipeline.resources.aws.lake import AwsLake
 from instacart_pipeline.resources.findings import Finding
 from instacart_pipeline.settings import Settings
 
 _DEPLOY = "Run `instacart-pipeline deploy --apply`."
+_SIGN_IN = "Sign in (`aws sso login`, `aws configure`), or set INSTACART_AWS_PROFILE to a profile that is signed in."
+_PERMISSIONS = {
+    "s3:ListObjectsV2": "s3:ListBucket",
+    "s3:HeadObject": "s3:GetObject",
+    "s3:DeleteObjects": "s3:DeleteObject",
+}
+"""Permissions that aren't called as the operation is."""
 
 
 def examine(settings: Settings, lake: AwsLake, systems: tuple[str, ...]) -> Iterator[Finding]:
-    """Look at every service that runs of `systems` use. Makes one query that scans nothing; leaves nothing behind."""
+    """Look at every service that runs of `systems` use. Makes one query that scans nothing; leaves nothing behind.
+
+    Ends early where every other look would say the same: without credentials, and without a lake.
+    """
     look = _Looks(settings, lake)
-    yield from look.credentials()
+    found, usable = look.credentials()
+    yield found
+    if not usable:
+        return
     if not settings.lake:
         yield Finding("s3", "bad", "no lake is set", "Set INSTACART_LAKE to s3://bucket or s3://bucket/prefix.")
         return
     yield from look.lake_in_s3()
-    yield from look.service("glue catalog", "glue:GetDatabases", look.catalog)
+    yield from look.service("glue catalog", look.catalog)
     for system in systems:
-        yield from look.service("glue crawler", "glue:GetCrawler", partial(look.crawler, system))
+        yield from look.service("glue crawler", partial(look.crawler, system))
     for job in GLUE_JOBS:
-        yield from look.service("glue job", "glue:GetJob", partial(look.glue_job, job))
-    yield from look.service("athena", "athena:StartQueryExecution", look.athena)
-    yield from look.service("databrew", "databrew:ListRecipes", look.databrew)
+        yield from look.service("glue job", partial(look.glue_job, job))
+    yield from look.service("athena", look.athena)
+    yield from look.service("databrew", look.databrew)
     yield from look.role()
-    yield from look.service("sqs", "sqs:GetQueueAttributes", look.queue)
-    yield from look.service("sns", "sns:GetTopicAttributes", look.topic)
+    yield from look.service("sqs", look.queue, missing="Make the queue, or set INSTACART_UPLOAD_QUEUE to one there is.")
+    yield from look.service("sns", look.topic, missing="Make the topic, or set INSTACART_ALERT_TOPIC to one there is.")
 
 
 class _Looks:
     def __init__(self, settings: Settings, lake: AwsLake) -> None:
         self.settings, self.lake, self.session = settings, lake, lake.session
 
-    def service(self, name: str, permission: str, look: Callable[[], Finding]) -> Iterator[Finding]:
-        """One look; what AWS refuses becomes a finding that says which permission is missing."""
+    def service(self, name: str, look: Callable[[], Finding], *, missing: str = "", at: str = "") -> Iterator[Finding]:
+        """One look; what AWS refuses becomes a finding that says which permission is missing.
+
+        `missing` is what to do if what was looked for isn't there; `at` is where the look was, if AWS won't say so itself.
+        """
         try:
             yield look()
-        except AwsDenied as error:
-            yield Finding(name, "bad", str(error), f"Allow {permission} to {self.identity()}; docs/aws.md lists all.")
+        except AwsError as error:
+            remedy = self._allow(error) if isinstance(error, AwsDenied) else error.remedy
+            if isinstance(error, AwsNotFound):
+                remedy = missing
+            yield Finding(name, "bad", f"{f'{at}: ' if at else ''}{_said(error)}", remedy)
         except PipelineError as error:
             yield Finding(name, "bad", str(error))
+
+    def _allow(self, error: AwsError) -> str:
+        called = f"{error.service}:{''.join(word.capitalize() for word in error.operation.split('_'))}"
+        return f"Allow {_PERMISSIONS.get(called, called)} to {self.identity()}; docs/aws.md lists all."
 
     def identity(self) -> str:
         """Who the credentials are."""
@@ -63,16 +87,20 @@ class _Looks:
         except AwsError:
             return "the credentials in use"
 
-    def credentials(self) -> Iterator[Finding]:
-        """Who we are, and where."""
+    def credentials(self) -> tuple[Finding, bool]:
+        """Who we are, and where; and whether the credentials are good for anything, as far as can be told."""
         try:
             told = self.session.call("sts", "get_caller_identity")
-            yield Finding("credentials", "ok", f"{told['Arn']} in {self.session.region_name}")
         except AwsError as error:
-            yield Finding("credentials", "bad", str(error))
+            # STS itself asks for no permission, but a network may keep it from us alone.
+            usable = isinstance(error, AwsUnavailable) or error.code.startswith("AccessDenied")
+            remedy = _SIGN_IN if isinstance(error, AwsDenied) and not usable else error.remedy
+            return Finding("credentials", "bad", _said(error), remedy), usable
+        return Finding("credentials", "ok", f"{told['Arn']} in {self.session.region_name}"), True
 
     def lake_in_s3(self) -> Iterator[Finding]:
         """Each zone can be listed; the work zone also written, by the conditional write that locks need."""
+        missing = "Make the bucket, or set INSTACART_LAKE to the lake there is."
         zones: tuple[Zone, ...] = ("raw", "curated", "features", "sandbox")
         for zone in zones:
             prefix = self.lake.zones.zone(zone)
@@ -81,15 +109,18 @@ class _Looks:
                 self.lake.objects.folders(prefix)
                 return Finding("s3", "ok", f"{prefix} can be listed")
 
-            yield from self.service("s3", f"s3:ListBucket on {prefix}", listed)
-        yield from self.service("s3", "s3:PutObject, s3:GetObject and s3:DeleteObject", self._written)
+            yield from self.service("s3", listed, missing=missing, at=prefix)
+        yield from self.service("s3", self._written, missing=missing, at=self.lake.zones.zone("work"))
 
     def _written(self) -> Finding:
-        uri = f"{self.lake.zones.zone('work')}/doctor/{uuid.uuid4().hex}.json"
-        etag = self.lake.objects.swap(uri, {"looked": "at"}, None)
-        again = self.lake.objects.swap(uri, {"looked": "again"}, None)
-        self.lake.objects.remove(uri, etag)
-        if not etag or again:
+        objects, uri = self.lake.objects, f"{self.lake.zones.zone('work')}/doctor/{uuid.uuid4().hex}.json"
+        objects.put(uri, b"{}")
+        try:
+            objects.text(uri)
+            over = objects.swap(uri, {"looked": "again"}, None)
+        finally:
+            objects.remove(uri)
+        if over:
             remedy = "Use a bucket of Amazon S3 itself: locks and job records stand on its conditional writes."
             return Finding("s3", "bad", f"{uri} was written over although the write was conditional", remedy)
         return Finding("s3", "ok", f"{self.lake.zones.zone('work')} can be written, read and deleted")
@@ -117,19 +148,31 @@ class _Looks:
         group = self.settings.athena_workgroup
         try:
             found = self.session.call("athena", "get_work_group", WorkGroup=group)["WorkGroup"]
-        except AwsError as error:
-            if isinstance(error, AwsDenied):
+        except AwsRefused as error:
+            if "not found" not in error.message:  # Athena has no error of its own for it
                 raise
-            return Finding("athena", "bad", f"the workgroup {group} is not there: {error.message}", _DEPLOY)
+            return Finding("athena", "bad", f"the workgroup {group} is not there", _DEPLOY)
         if found.get("Configuration", {}).get("EnforceWorkGroupConfiguration"):
             remedy = "Turn 'Override client-side settings' off: with it Athena refuses to write tables where the lake wants them."
             return Finding("athena", "bad", f"the workgroup {group} enforces its own output location", remedy)
+        work = Work(uuid.uuid4().hex, "doctor.athena", PARTITION, "0")
 
         def query(attempt: Attempt) -> Ended:
             return run_query(self.lake.jobs, attempt, "doctor", "SELECT 1", workgroup=group)
 
-        ended = self.lake.jobs.carry_out(Work(uuid.uuid4().hex, "doctor.athena", PARTITION, "0"), query)
+        try:
+            ended = self.lake.jobs.carry_out(work, query)
+        finally:
+            with suppress(AwsError):  # it would hide what the query met
+                self.lake.objects.remove_below(f"{self.lake.jobs.records.base}/run={work.run}")
+        self._remove_result(ended.id)
         return Finding("athena", "ok", f"a query in {group} took {ended.look.running_seconds:.1f} s")
+
+    def _remove_result(self, query: str) -> None:
+        told = self.session.call("athena", "get_query_execution", QueryExecutionId=query)["QueryExecution"]
+        written = told.get("ResultConfiguration", {}).get("OutputLocation", "")
+        for uri in (written, f"{written}.metadata") if written else ():
+            self.lake.objects.remove(uri)
 
     def databrew(self) -> Finding:
         """DataBrew answers."""
@@ -167,3 +210,8 @@ class _Looks:
             return Finding("sns", "note", "no topic is set: alerts are only logged", "Set INSTACART_ALERT_TOPIC.")
         self.session.call("sns", "get_topic_attributes", TopicArn=self.settings.alert_topic)
         return Finding("sns", "ok", f"alerts go to {self.settings.alert_topic}")
+
+
+def _said(error: AwsError) -> str:
+    """What AWS said, without the advice to ask the doctor."""
+    return f"{error.service} {error.operation}: {error.code}: {error.message}"

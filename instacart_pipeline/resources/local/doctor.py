@@ -7,9 +7,12 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 
+from instacart_pipeline.lake.errors import SettingsInvalid
 from instacart_pipeline.resources.findings import Finding, Health
+from instacart_pipeline.resources.local.java import java_home
 from instacart_pipeline.settings import Settings
 
 _ROOM = 20e9
@@ -18,30 +21,34 @@ _ROOM = 20e9
 
 def examine(settings: Settings) -> Iterator[Finding]:
     """Look at the folder, the disk, the memory, the engines."""
-    yield _folder(settings.home)
-    yield _disk(settings.home)
+    folder = _folder(settings.home)
+    yield folder
+    if folder.health == "ok":
+        yield _disk(settings.home)
     yield _memory(settings)
     yield _engine()
     yield _spark(settings)
 
 
 def _folder(home: Path) -> Finding:
+    probe = home / f".doctor-{os.getpid()}"
     try:
         home.mkdir(parents=True, exist_ok=True)
-        with sqlite3.connect(home / ".doctor") as database:
+        with closing(sqlite3.connect(probe)) as database:
             database.execute("PRAGMA journal_mode = WAL")
-            database.execute("CREATE TABLE IF NOT EXISTS looked (at TEXT)")
-        database.close()
-        for path in home.glob(".doctor*"):
-            path.unlink()
+            database.execute("CREATE TABLE looked (at TEXT)")
     except (OSError, sqlite3.Error) as error:
         remedy = "Set INSTACART_HOME to a folder on a local disk that may be written to."
         return Finding("folder", "bad", f"{home} can't hold the catalog: {error}", remedy)
+    finally:
+        for path in (probe, *(Path(f"{probe}{end}") for end in ("-wal", "-shm", "-journal"))):
+            with suppress(OSError):
+                path.unlink()
     return Finding("folder", "ok", f"{home} can be written to and holds SQLite files")
 
 
 def _disk(home: Path) -> Finding:
-    free = shutil.disk_usage(home if home.exists() else home.parent).free
+    free = shutil.disk_usage(home).free
     if free < _ROOM:
         return Finding(
             "disk",
@@ -72,10 +79,15 @@ def _engine() -> Finding:
 
 
 def _spark(settings: Settings) -> Finding:
-    there = importlib.util.find_spec("pyspark") is not None
-    if there:
-        return Finding("spark", "ok", "PySpark is installed")
-    health: Health = "bad" if settings.glue_engine == "spark" else "note"
+    wanted = settings.glue_engine == "spark"
+    if importlib.util.find_spec("pyspark") is not None:
+        if not wanted:
+            return Finding("spark", "ok", "PySpark is installed")
+        try:
+            return Finding("spark", "ok", f"PySpark is installed, and Java is at {java_home(settings.home)}")
+        except (SettingsInvalid, OSError) as error:
+            return Finding("spark", "bad", str(error))
+    health: Health = "bad" if wanted else "note"
     return Finding(
         "spark",
         health,
