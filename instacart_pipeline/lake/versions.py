@@ -67,10 +67,16 @@ class Version:
         return next((outcome for outcome in self.outcomes if outcome.rule == rule), None)
 
     def after(self, current: Version | None) -> Version:
-        """This version as it is published in place of `current`, which is then retired."""
+        """This version as it is published in place of `current`, which is then retired. It is never among the retired itself."""
         if current is None or current.location == self.location:
             return self
-        return replace(self, retired=(*current.retired, (current.location, datetime.now(timezone.utc).isoformat())))
+        retired = (*current.retired, (current.location, datetime.now(timezone.utc).isoformat()))
+        return replace(self, retired=tuple(entry for entry in retired if entry[0] != self.location))
+
+    @property
+    def locations(self) -> set[str]:
+        """The locations that readers may know: this version's and those of earlier ones."""
+        return {self.location, *(location for location, _ in self.retired)}
 
     def expired(self, retention: timedelta) -> list[str]:
         """Locations of earlier versions that were replaced longer ago than `retention`."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import secrets
 from dataclasses import dataclass
-from datetime import date, datetime, timezone
+from datetime import date, datetime, timedelta, timezone
 from typing import Literal, cast
 
 from instacart_pipeline.lake.contracts import PARTITION, TableContract
@@ -35,6 +35,16 @@ def parse_day(text: str) -> str:
 def new_version() -> str:
     """A name for a new version of a partition: names sort by the time they were made, and no two are the same."""
     return f"{datetime.now(timezone.utc):%Y%m%dT%H%M%S%f}-{secrets.token_hex(3)}"
+
+
+def age_of(version: str) -> timedelta:
+    """How long ago a version was named; no time at all if that isn't the name of one."""
+    stamp = re.split("[-_]", version, maxsplit=1)[0]
+    try:
+        made = datetime.strptime(stamp, "%Y%m%dT%H%M%S%f").replace(tzinfo=timezone.utc)
+    except ValueError:
+        return timedelta(0)
+    return datetime.now(timezone.utc) - made
 
 
 @dataclass(frozen=True)

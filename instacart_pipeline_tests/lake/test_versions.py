@@ -121,3 +121,11 @@ def test_only_versions_replaced_long_enough_ago_are_expired() -> None:
     version = Version("3", "/3", 1, 1, retired=(("/1", ago(8)), ("/2", ago(6))))
     assert version.expired(timedelta(days=7)) == ["/1"]
     assert version.expired(timedelta(0)) == ["/1", "/2"]
+
+
+def test_a_version_that_is_published_again_is_not_among_the_earlier_ones_that_are_removed_one_day() -> None:
+    first, second = made_from("v1"), made_from("v2")
+    again = first.after(second.after(first))
+    assert [location for location, _ in again.retired] == [second.location]
+    assert again.expired(timedelta(0)) == [second.location]
+    assert again.locations == {first.location, second.location}

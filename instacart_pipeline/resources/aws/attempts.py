@@ -80,9 +80,16 @@ class Attempt:
     resumed: bool = False
 
     def token(self, job: str) -> str:
-        """The token of a job of this attempt: the same for whoever goes on with it. 64 hexadecimal digits."""
-        parts = (self.work.run, self.work.name, str(self.number), job)
+        """The token of a job of this attempt: the same for whoever goes on with it, and for nothing else. 64 hexadecimal digits.
+
+        Not even for the same work done once more in the same run: its version has another name.
+        """
+        parts = (self.work.run, self.work.name, self.version, job)
         return hashlib.sha256("/".join(parts).encode()).hexdigest()
+
+    def begin_again(self) -> None:
+        """Make of it another try, which writes a version of its own: what the one before wrote may be gone."""
+        self.number, self.version, self.jobs, self.resumed = self.number + 1, new_version(), {}, False
 
     def content(self) -> dict[str, Any]:
         """The attempt as its record holds it."""

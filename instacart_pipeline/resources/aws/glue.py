@@ -2,17 +2,18 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from botocore.exceptions import ClientError
-from dagster import ResourceDependency, get_dagster_logger
+from dagster import ResourceDependency
 
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.resources.aws import prices
 from instacart_pipeline.resources.aws.attempts import Attempt, Work
+from instacart_pipeline.resources.aws.clearing import clearing_up
 from instacart_pipeline.resources.aws.code import ADMIT_UPLOAD, SQL_TO_PARQUET, hold_deployed
-from instacart_pipeline.resources.aws.errors import AwsError, AwsNotFound, translated
+from instacart_pipeline.resources.aws.errors import AwsNotFound, translated
 from instacart_pipeline.resources.aws.job_service import Ended, JobService, Look, State
 from instacart_pipeline.resources.aws.lake import AwsLake
 from instacart_pipeline.resources.aws.logs import log_tail
@@ -53,12 +54,13 @@ class GlueRuns(JobService):
         name, run = job.split("/")
         found = self.session.call("glue", "get_job_run", once=True, JobName=name, RunId=run)["JobRun"]
         running = float(found.get("ExecutionTime") or 0)
-        lived = (found.get("CompletedOn") or found["LastModifiedOn"]) - found["StartedOn"]
+        since, until = found.get("StartedOn"), found.get("CompletedOn") or found.get("LastModifiedOn")
+        lived = (until - since).total_seconds() if since and until else running
         dpu_seconds = float(found.get("DPUSeconds") or _dpus(found) * max(running, prices.GLUE_LEAST_SECONDS))
         return Look(
             state=found["JobRunState"],
             error=found.get("ErrorMessage") or found.get("StateDetail") or "",
-            queued_seconds=max(0.0, lived.total_seconds() - running),
+            queued_seconds=max(0.0, lived - running),
             running_seconds=running,
             usage={"dpu_hours": round(dpu_seconds / 3600, 6)},
             cost_usd=prices.glue(dpu_seconds),
@@ -174,7 +176,8 @@ class AwsGlue(Glue):
                     workers=self.workers,
                 )
             finally:
-                _logging_refusals(lambda: self._clear(file, location))
+                with clearing_up("Something of a Glue job"):
+                    self._clear(file, location)
 
         definition = json.dumps([statement.sql, [(column.name, column.type) for column in target.columns], job.files])
         return self.lake.build(target, dt, definition, inputs, write)
@@ -189,14 +192,6 @@ class AwsGlue(Glue):
                 objects.remove(f"s3://{bucket}/{found.key}")
         for folder in (location, location.rsplit("/", 1)[0]):
             objects.remove(f"{folder}_$folder$")
-
-
-def _logging_refusals(clear: Callable[[], None]) -> None:
-    """Clear up. What goes wrong is logged: it hides no job's end, and what stays does no harm."""
-    try:
-        clear()
-    except AwsError as error:
-        get_dagster_logger().warning(f"Something of a Glue job stays behind: {error}")
 
 
 def _dpus(run: Mapping[str, Any]) -> float:

@@ -3,7 +3,7 @@
 import json
 import time
 
-from dagster import ResourceDependency, get_dagster_logger
+from dagster import ResourceDependency
 
 from instacart_pipeline.embedded.admission import Admitted
 from instacart_pipeline.lake import errors
@@ -12,12 +12,12 @@ from instacart_pipeline.lake.errors import JobFailed, PipelineError, UploadChang
 from instacart_pipeline.lake.rules import Outcome
 from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.resources.aws.attempts import Attempt, Work
-from instacart_pipeline.resources.aws.errors import AwsError
+from instacart_pipeline.resources.aws.clearing import clearing_up
 from instacart_pipeline.resources.aws.glue import ADMIT_UPLOAD, run_glue_job
 from instacart_pipeline.resources.aws.job_service import Ended
 from instacart_pipeline.resources.aws.lake import AwsLake
 from instacart_pipeline.resources.intake import Inputs, Intake, facts_of, held_to_limit
-from instacart_pipeline.resources.published import Published
+from instacart_pipeline.resources.published import Published, VersionRefused
 from instacart_pipeline.resources.storage import Storage, listing_digest
 
 _WORKERS = 2
@@ -44,33 +44,41 @@ class AwsIntake(Intake):
         read = {staged.qualified_name: inputs.upload, **inputs.references}
 
         def make(attempt: Attempt) -> Published:
-            location, rejects_location = (
-                self.lake.zones.version(table, dt, attempt.version) for table in (target, rejects)
-            )
+            if published := self.lake.published_by(attempt, target, dt, started):
+                return published
+            base = f"{self.lake.zones.zone('work')}/admissions/{attempt.token('admit')}"
+
+            def give_up(*tables: TableContract) -> None:
+                self.lake.discard(attempt, dt, *tables)
+                self._clear(base)
+
             try:
-                ended, admitted = self._run(attempt, target, inputs, files, location, rejects_location)
+                ended, admitted = self._run(attempt, target, inputs, files, base, dt)
                 self._unchanged(staged, dt, inputs.upload)
                 self.lake.hold_inputs(inputs.references, dt)
-                # The rejects stay to be looked at, whatever becomes of the good rows.
-                self.lake.publish(rejects, dt, attempt.version, admitted.rejects, (), inputs.lineage, started, {})
-                outcomes = held_to_limit(target, dt, admitted, self.max_rejected)
-                return self.lake.publish(
-                    target,
-                    dt,
-                    attempt.version,
-                    admitted.rows,
-                    outcomes,
-                    inputs.lineage,
-                    started,
-                    ended.facts(),
-                    facts_of(admitted),
-                )
             except BaseException:
-                self.lake.objects.remove_below(location)
-                current = self.lake.catalog.find(rejects, dt)
-                if current is None or current.name != attempt.version:
-                    self.lake.objects.remove_below(rejects_location)
+                give_up(target, rejects)
                 raise
+            # The rejects stay to be looked at, whatever becomes of the good rows.
+            self.lake.publish(rejects, dt, attempt.version, admitted.rejects, (), inputs.lineage, started, {})
+            try:
+                outcomes = held_to_limit(target, dt, admitted, self.max_rejected)
+            except VersionRefused:
+                give_up(target)
+                raise
+            published = self.lake.publish(
+                target,
+                dt,
+                attempt.version,
+                admitted.rows,
+                outcomes,
+                inputs.lineage,
+                started,
+                ended.facts(),
+                facts_of(admitted),
+            )
+            self._clear(base)  # and not before: whoever goes on with the attempt reads the report again
+            return published
 
         return self.lake.jobs.carry_out(Work.of(target, dt, contract, read), make)
 
@@ -80,39 +88,34 @@ class AwsIntake(Intake):
         target: TableContract,
         inputs: Inputs,
         files: list[str],
-        location: str,
-        rejects_location: str,
+        base: str,
+        dt: str,
     ) -> tuple[Ended, Admitted]:
-        base = f"{self.lake.zones.zone('work')}/admissions/{attempt.token('admit')}"
+        """Have the job carry out an order, which lies below `base`, as its report will."""
         order = {
             "target": target.as_json(),
             "raw": self.lake.zones.zone("raw"),
             "files": files,
             "references": inputs.versions,
-            "to": location,
-            "rejects_to": rejects_location,
+            "to": self.lake.zones.version(target, dt, attempt.version),
+            "rejects_to": self.lake.zones.version(rejects_of(target), dt, attempt.version),
             "report": f"{base}/report.json",
         }
         self.lake.objects.put(f"{base}/order.json", json.dumps(order).encode())
         arguments = {"--order": f"{base}/order.json"}
-        try:
-            ended = run_glue_job(
-                self.lake, attempt, "admit", ADMIT_UPLOAD, arguments, worker_type=self.worker_type, workers=_WORKERS
-            )
-            report = json.loads(self.lake.objects.text(f"{base}/report.json"))
-        finally:
-            self._clear(base)
+        ended = run_glue_job(
+            self.lake, attempt, "admit", ADMIT_UPLOAD, arguments, worker_type=self.worker_type, workers=_WORKERS
+        )
+        report = json.loads(self.lake.objects.text(f"{base}/report.json"))
         if "error" in report:
             raise _error(report["error"])(report["text"])
         outcomes = tuple(Outcome(**outcome) for outcome in report.pop("outcomes"))
         return ended, Admitted(**report, outcomes=outcomes)
 
     def _clear(self, base: str) -> None:
-        """Remove the order and the report. What goes wrong is logged: it hides no job's end, and what stays does no harm."""
-        try:
+        """Remove the order and the report."""
+        with clearing_up(f"The order of an admission at {base}"):
             self.lake.objects.remove_below(base)
-        except AwsError as error:
-            get_dagster_logger().warning(f"The order of an admission stays behind at {base}: {error}")
 
     def _unchanged(self, staged: TableContract, dt: str, upload: Version) -> list[str]:
         """The files of the upload. Raises UploadChanged if they are not the ones that were catalogued."""

@@ -6,20 +6,19 @@ A job writes below a new version's prefix, which no partition points at. An Athe
 database <system>_unpublished, then counts the rows that break the contract; only then does the partition move.
 """
 
-import re
 import time
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from typing import Any
 
 from dagster import ConfigurableResource, ResourceDependency
 
 from instacart_pipeline.lake.contracts import PARTITION, TableContract
-from instacart_pipeline.lake.errors import SettingsInvalid, UploadChanged
+from instacart_pipeline.lake.errors import JobFailed, SettingsInvalid, UploadChanged
 from instacart_pipeline.lake.rule_sql import outcomes, verification
 from instacart_pipeline.lake.rules import Outcome
 from instacart_pipeline.lake.versions import Version, lineage_of
-from instacart_pipeline.lake.zones import Zones
+from instacart_pipeline.lake.zones import Zones, age_of
 from instacart_pipeline.resources.aws.athena_queries import rows_of, run_query
 from instacart_pipeline.resources.aws.attempts import Attempt, Work
 from instacart_pipeline.resources.aws.catalog import (
@@ -29,6 +28,7 @@ from instacart_pipeline.resources.aws.catalog import (
     tables_of,
     unpublished_table,
 )
+from instacart_pipeline.resources.aws.clearing import clearing_up
 from instacart_pipeline.resources.aws.job_service import Ended
 from instacart_pipeline.resources.aws.jobs import ManagedJobs
 from instacart_pipeline.resources.aws.objects import Objects
@@ -37,7 +37,8 @@ from instacart_pipeline.resources.catalog import Catalog, CatalogTable
 from instacart_pipeline.resources.published import Published, VersionRefused
 
 _LONGEST_WRITE = timedelta(days=1)
-"""A version older than this that is not in the catalog has no writer left: jobs are stopped after INSTACART_JOB_DEADLINE."""
+_DEADLINES_OF_A_WRITE = 8
+"""A version takes two jobs, each until its deadline; as long again to be gone on with, and all that twice to be safe."""
 
 
 class AwsLake(ConfigurableResource[Any]):
@@ -60,6 +61,11 @@ class AwsLake(ConfigurableResource[Any]):
         return Zones(self.base)
 
     @property
+    def longest_write(self) -> timedelta:
+        """A version older than this that is not in the catalog has no writer left."""
+        return max(_LONGEST_WRITE, timedelta(seconds=_DEADLINES_OF_A_WRITE * self.jobs.deadline_seconds))
+
+    @property
     def objects(self) -> Objects:
         """The objects of S3."""
         return Objects(self.session)
@@ -77,27 +83,60 @@ class AwsLake(ConfigurableResource[Any]):
         `definition` is all that says what the job does; with `inputs` it tells one piece of work from another.
 
         Raises what the job raises; VersionRefused if the result breaks the target's contract; UploadChanged if an input was
-        published anew while the job read it. Nothing is published then, and nothing is left behind.
+        published anew while the job read it. Nothing is published then, and nothing is left behind. What was written stays only
+        if AWS fails while it is published, since the pointer may have moved all the same: `sweep` removes it if it has not.
         """
         started = time.perf_counter()
         lineage = lineage_of(inputs)
         self.sweep(target, dt)
 
         def make(attempt: Attempt) -> Published:
+            if published := self.published_by(attempt, target, dt, started):
+                return published
             location = self.zones.version(target, dt, attempt.version)
             try:
                 ended = write(attempt, location)
                 self.hold_inputs(inputs, dt)
                 rows, judged, verified = self._judge(attempt, target, dt, location)
-                service = {**ended.facts(), **_added(ended, verified)}
-                return self.publish(target, dt, attempt.version, rows, judged, lineage, started, service)
             except BaseException:
-                self.objects.remove_below(location)
+                self.discard(attempt, dt, target)
                 raise
             finally:
-                drop_table(self.session, *_unpublished(target, attempt.version))
+                with clearing_up(f"The table {unpublished_name(target, attempt.version)}"):
+                    drop_table(self.session, *_unpublished(target, attempt.version))
+            service = {**ended.facts(), **_added(ended, verified)}
+            return self.publish(target, dt, attempt.version, rows, judged, lineage, started, service)
 
         return self.jobs.carry_out(Work.of(target, dt, definition, inputs), make)
+
+    def published_by(self, attempt: Attempt, target: TableContract, dt: str, started: float) -> Published | None:
+        """What an attempt that is gone on with had published before its process died; None if it had not.
+
+        An attempt that is too old to be gone on with, since its output may be swept, is begun again.
+        """
+        if not attempt.resumed:
+            return None
+        current = self.catalog.find(target, dt)
+        if current and self.zones.version(target, dt, attempt.version) in current.locations:
+            superseded = current.name != attempt.version
+            return Published(target, dt, current, time.perf_counter() - started, superseded=superseded)
+        if age_of(attempt.version) > self.longest_write / 2:
+            attempt.begin_again()
+            self.jobs.records.write(attempt)
+        return None
+
+    def discard(self, attempt: Attempt, dt: str, *tables: TableContract) -> None:
+        """Give an attempt up, and remove what it wrote of a day of `tables` and did not publish.
+
+        Its record says so first: nobody may go on with it and publish what is gone. What can't be removed now is swept later.
+        """
+        attempt.open = False
+        with clearing_up(f"What was written for {attempt.work.name}"):
+            self.jobs.records.write(attempt)
+            for table in tables:
+                location, current = self.zones.version(table, dt, attempt.version), self.catalog.find(table, dt)
+                if current is None or location not in current.locations:
+                    self.objects.remove_below(location)
 
     def publish(
         self,
@@ -111,18 +150,25 @@ class AwsLake(ConfigurableResource[Any]):
         service: Mapping[str, str | int | float],
         facts: Mapping[str, str] | None = None,
     ) -> Published:
-        """Point the catalog at a version that was written and judged. One that is superseded is removed."""
+        """Point the catalog at a version that was written and judged. One that is superseded is removed.
+
+        Raises JobFailed if its rows lie nowhere.
+        """
         location = self.zones.version(target, dt, name)
         size = sum(found.size for found in self.objects.listed(location))
+        if rows and not size:
+            raise JobFailed(
+                f"{location} should hold {rows:,} rows and holds no file. Nothing was published; run again."
+            )
         version = Version(name, location, rows, size, lineage, judged, facts or {})
         self.catalog.put_table(CatalogTable.of(target, self.zones.table(target)))
         current = self.catalog.publish(target.database, target.name, dt, version)
-        superseded = current.name != name
-        # Unless a try before this one had published it, and a newer one took its place since: then readers may know it.
-        if superseded and location not in {retired for retired, _ in current.retired}:
-            self.objects.remove_below(location)
+        # If a try before this one had published it, and a newer one took its place since, readers may know it.
+        if location not in current.locations:
+            with clearing_up(f"The superseded version {location}"):
+                self.objects.remove_below(location)
         seconds = time.perf_counter() - started
-        return Published(target, dt, current, seconds, superseded=superseded, service=service)
+        return Published(target, dt, current, seconds, superseded=current.name != name, service=service)
 
     def enter_unpublished(self, target: TableContract) -> None:
         """See to it that the database of unpublished tables is there."""
@@ -145,10 +191,10 @@ class AwsLake(ConfigurableResource[Any]):
         """
         current = self.catalog.find(table, dt)
         expired = current.expired(timedelta(days=self.retention_days)) if current else []
-        known = {current.location, *(location for location, _ in current.retired)} if current else set()
+        known = current.locations if current else set()
         day = self.zones.partition(table, dt)
         found = {name: f"{day}/{name}" for name in self.objects.folders(day) if name.startswith("v=")}
-        litter = [location for name, location in found.items() if location not in known and _age(name) > _LONGEST_WRITE]
+        litter = [location for name, location in found.items() if location not in known and self._is_abandoned(name)]
         for location in (*litter, *expired):
             self.objects.remove_below(location)
         if expired:
@@ -163,9 +209,12 @@ class AwsLake(ConfigurableResource[Any]):
             days = [name.removeprefix(f"{PARTITION}=") for name in folders if name.startswith(f"{PARTITION}=")]
             removed += [location for day in days for location in self.sweep(table, day)]
             for name in tables_of(self.session, f"{table.system}{UNPUBLISHED}", f"{table.name}_20*"):
-                if _age(name.removeprefix(f"{table.name}_").replace("t", "T")) > _LONGEST_WRITE:
+                if self._is_abandoned(name.removeprefix(f"{table.name}_").replace("t", "T")):
                     drop_table(self.session, f"{table.system}{UNPUBLISHED}", name)
         return removed
+
+    def _is_abandoned(self, name: str) -> bool:
+        return age_of(name.removeprefix("v=")) > self.longest_write
 
     def _judge(
         self, attempt: Attempt, target: TableContract, dt: str, location: str
@@ -197,13 +246,3 @@ def _added(job: Ended, verified: Ended) -> dict[str, int | float | str]:
     scanned = int(verified.look.usage.get("bytes_scanned", 0))
     cost = job.look.cost_usd + verified.look.cost_usd
     return {"verification_id": verified.id, "verification_bytes_scanned": scanned, "estimated_cost_usd": round(cost, 6)}
-
-
-def _age(folder: str) -> timedelta:
-    """How long ago a version was named; versions carry the time they were made in their name."""
-    stamp = re.split("[-_]", folder.removeprefix("v="), maxsplit=1)[0]
-    try:
-        made = datetime.strptime(stamp, "%Y%m%dT%H%M%S%f").replace(tzinfo=timezone.utc)
-    except ValueError:
-        return timedelta(0)  # no version of ours; not ours to remove
-    return datetime.now(timezone.utc) - made

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 from instacart_pipeline.lake.errors import JobFailed
+from instacart_pipeline.resources.aws.clearing import clearing_up
 from instacart_pipeline.resources.aws.errors import AwsThrottled, AwsUnavailable
 from instacart_pipeline.resources.aws.objects import Objects
 
@@ -64,5 +65,6 @@ def locked(objects: Objects, uri: str) -> Iterator[Lease]:
     try:
         yield lease
     finally:
-        # Only if it is still our own: whoever came after the lease ran out keeps theirs.
-        objects.remove(uri, etag)
+        # Only if it is still our own: whoever came after the lease ran out keeps theirs. One that stays runs out by itself.
+        with clearing_up(f"The lock {uri}"):
+            objects.remove(uri, etag)
