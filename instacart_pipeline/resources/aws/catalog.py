@@ -4,6 +4,8 @@ Belongs here: a table and a partition as Glue takes them, and moving a partition
 conditional update of a partition, so writers take turns by a lock in S3 (locks.py).
 """
 
+import random
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from typing import Any
@@ -33,6 +35,9 @@ _CSV = {
         "Parameters": {"separatorChar": ",", "quoteChar": '"', "escapeChar": "\\"},
     },
 }
+_UPDATES = 5
+_PAUSE_SECONDS = 0.5
+"""How often a table's definition is updated against others who do the same, and the longest pause in between."""
 _ADDED = {"EXTERNAL": "TRUE", "classification": "parquet"}
 """Parameters that Athena wants of a table. They are not the table's own, and are left out when it is read back."""
 _ADDED_TO_CSV = {"use.null.for.invalid.data": "true"}
@@ -61,14 +66,11 @@ class GlueCatalog(Catalog):
 
     def put_table(self, table: CatalogTable) -> None:
         """See Catalog. A definition that is there already, as it is, is left alone."""
-        wanted = _table_input(table)
-        try:
-            there = self.session.call("glue", "get_table", DatabaseName=table.database, Name=table.name)["Table"]
-        except AwsNotFound:
-            _enter(self.session, table.database, wanted)
-            return
-        if _table(there) != table or not wanted["Parameters"].items() <= there.get("Parameters", {}).items():
-            self.session.call("glue", "update_table", DatabaseName=table.database, TableInput=wanted)
+        for _ in range(_UPDATES - 1):
+            with suppress(AwsConflict):  # another run is changing the table, most likely to the same
+                return self._put_table(table)
+            time.sleep(random.uniform(0, _PAUSE_SECONDS))  # noqa: S311  # spreads calls, guards nothing
+        return self._put_table(table)
 
     def partitions(self, database: str, table: str, dt: str | None = None) -> Sequence[Partition]:
         """See Catalog."""
@@ -106,6 +108,16 @@ class GlueCatalog(Catalog):
             if found and "version" in found.get("Parameters", {}):
                 held = _partition(found).version
                 self._store(lease, database, table, dt, held.without_retired(locations), found)
+
+    def _put_table(self, table: CatalogTable) -> None:
+        wanted = _table_input(table)
+        try:
+            there = self.session.call("glue", "get_table", DatabaseName=table.database, Name=table.name)["Table"]
+        except AwsNotFound:
+            _enter(self.session, table.database, wanted)
+            return
+        if _table(there) != table or not wanted["Parameters"].items() <= there.get("Parameters", {}).items():
+            self.session.call("glue", "update_table", DatabaseName=table.database, TableInput=wanted)
 
     def _store(
         self, lease: Lease, database: str, table: str, dt: str, version: Version, there: Mapping[str, Any] | None

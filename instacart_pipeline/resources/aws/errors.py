@@ -9,11 +9,14 @@ from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     ConnectionError,  # noqa: A004  # botocore's own name
+    CredentialRetrievalError,
     HTTPClientError,
+    IncompleteReadError,
     NoCredentialsError,
     NoRegionError,
     PartialCredentialsError,
     ProfileNotFound,
+    SSOError,
     TokenRetrievalError,
 )
 
@@ -82,6 +85,8 @@ _BUSY = {
     *("ConcurrentRunsExceededException", "ResourceNumberLimitExceededException", "ServiceQuotaExceededException"),
     *("CrawlerRunningException", "CrawlerStoppingException"),
 }
+_UNAVAILABLE = {"OperationTimeoutException", "FederationSourceRetryableException", "RequestTimeout"}
+"""Codes that say no more than a failing server does, although they come as if the call were at fault."""
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
 _DENIED = {
     *("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "NotAuthorized", "AuthorizationError"),
@@ -96,7 +101,12 @@ _CONFLICT = {
     *("AlreadyExistsException", "ConflictException", "PreconditionFailed", "412", "ConditionalRequestConflict"),
     *("ConcurrentModificationException", "CrawlerNotRunningException"),
 }
-_NO_CREDENTIALS = (NoCredentialsError, PartialCredentialsError, ProfileNotFound, TokenRetrievalError)
+_TOO_MANY_QUERIES = "CONCURRENT_QUERY_LIMIT_EXCEEDED"
+"""Athena's reason for a TooManyRequestsException that is about queries under way, and not about calls."""
+_NO_CREDENTIALS = (
+    *(NoCredentialsError, PartialCredentialsError, ProfileNotFound, TokenRetrievalError),
+    *(CredentialRetrievalError, SSOError),
+)
 _FIRST_SERVER_ERROR = 500
 
 
@@ -105,12 +115,14 @@ def translated(service: str, operation: str, error: ClientError | BotoCoreError)
     if isinstance(error, ClientError):
         code = str(error.response.get("Error", {}).get("Code", "unknown"))
         message = str(error.response.get("Error", {}).get("Message", ""))
+        if error.response.get("Reason") == _TOO_MANY_QUERIES:
+            return AwsBusy(service, operation, code, message)
         status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
         return _kind(code, status)(service, operation, code, message)
     name, message = type(error).__name__, str(error)
     if isinstance(error, _NO_CREDENTIALS):
         return AwsDenied(service, operation, name, message)
-    if isinstance(error, (ConnectionError, HTTPClientError)):
+    if isinstance(error, (ConnectionError, HTTPClientError, IncompleteReadError)):
         return AwsUnavailable(service, operation, name, message)
     if isinstance(error, NoRegionError):
         message = f"{message} Set INSTACART_AWS_REGION."
@@ -121,6 +133,7 @@ def _kind(code: str, status: int) -> type[AwsError]:
     kinds: tuple[tuple[set[str], type[AwsError]], ...] = (
         (_THROTTLED, AwsThrottled),
         (_BUSY, AwsBusy),
+        (_UNAVAILABLE, AwsUnavailable),
         (_EXPIRED, AwsExpired),
         (_DENIED, AwsDenied),
         (_NOT_FOUND, AwsNotFound),

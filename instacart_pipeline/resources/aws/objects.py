@@ -13,7 +13,9 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from instacart_pipeline.resources.aws.errors import AwsConflict, AwsNotFound
+from botocore.exceptions import ClientError
+
+from instacart_pipeline.resources.aws.errors import AwsConflict, AwsNotFound, translated
 from instacart_pipeline.resources.aws.session import AwsSession
 
 _DELETED_AT_ONCE = 1000
@@ -74,34 +76,23 @@ class Objects:
 
     def text(self, uri: str) -> str:
         """The text of an object. Raises AwsNotFound if there is none."""
-        bucket, key = split(uri)
-        return str(self.session.call("s3", "get_object", Bucket=bucket, Key=key)["Body"].read().decode())
+        return self._read(uri)[1].decode()
 
     def put(self, uri: str, content: bytes) -> None:
         """Write an object, whatever is there."""
         bucket, key = split(uri)
         self.session.call("s3", "put_object", Bucket=bucket, Key=key, Body=content)
 
-    def exists(self, uri: str) -> bool:
-        """Whether there is such an object."""
-        bucket, key = split(uri)
-        try:
-            self.session.call("s3", "head_object", Bucket=bucket, Key=key)
-        except AwsNotFound:
-            return False
-        return True
-
     def held(self, uri: str) -> Held | None:
         """A JSON object and what it takes to replace it, or None. Raises AwsNotFound if there is not even the bucket."""
-        bucket, key = split(uri)
         try:
-            answer = self.session.call("s3", "get_object", Bucket=bucket, Key=key)
+            answer, body = self._read(uri)
         except AwsNotFound as error:
             if error.code == "NoSuchBucket":  # or whoever waits for the object to change would wait for ever
                 raise
             return None
         now = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
-        return Held(json.loads(answer["Body"].read()), answer["ETag"], (now - answer["LastModified"]).total_seconds())
+        return Held(json.loads(body), answer["ETag"], (now - answer["LastModified"]).total_seconds())
 
     def swap(self, uri: str, content: dict[str, Any], held: Held | None) -> str | None:
         """Write a JSON object if what is there is still `held`, or nothing. Its ETag, or None if another was faster.
@@ -126,9 +117,24 @@ class Objects:
             self.session.call("s3", "delete_object", Bucket=bucket, Key=key, **condition)
 
     def remove_below(self, prefix: str) -> None:
-        """Remove every object below a prefix."""
+        """Remove every object below a prefix. Raises the AwsError that kept one of them."""
         bucket, _ = split(prefix)
         keys = [{"Key": found.key} for found in self.listed(prefix)]
         for start in range(0, len(keys), _DELETED_AT_ONCE):
             part = keys[start : start + _DELETED_AT_ONCE]
-            self.session.call("s3", "delete_objects", Bucket=bucket, Delete={"Objects": part, "Quiet": True})
+            answer = self.session.call("s3", "delete_objects", Bucket=bucket, Delete={"Objects": part, "Quiet": True})
+            for refused in answer.get("Errors", []):  # the call itself succeeds even then
+                told = {
+                    "Code": refused.get("Code", "unknown"),
+                    "Message": f"{refused.get('Message', '')} ({refused['Key']})",
+                }
+                raise translated("s3", "delete_objects", ClientError({"Error": told}, "DeleteObjects"))
+
+    def _read(self, uri: str) -> tuple[dict[str, Any], bytes]:
+        bucket, key = split(uri)
+
+        def read(client: Any) -> tuple[dict[str, Any], bytes]:
+            answer = client.get_object(Bucket=bucket, Key=key)
+            return answer, answer["Body"].read()
+
+        return self.session.doing("s3", "get_object", read)

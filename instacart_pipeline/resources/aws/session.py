@@ -54,14 +54,20 @@ class AwsSession(ConfigurableResource[Any]):
         return cast("dict[str, Any]", self._translating(service, operation, answer))
 
     def pages(self, service: str, operation: str, **parameters: Any) -> Iterator[dict[str, Any]]:
-        """The pages of an operation, one call each, made as they are asked for. Raises as `call` does."""
+        """The pages of an operation, one call each, made as they are asked for. Raises as `call` does.
 
-        def started() -> Iterator[dict[str, Any]]:
-            return iter(self.client(service).get_paginator(operation).paginate(**parameters))
+        Credentials are read anew only for the first page: boto3's iterator is at its end once a page failed, and to go on
+        with it would pass off the pages so far as all there are.
+        """
 
-        pages = self._translating(service, operation, started)
-        while (page := self._translating(service, operation, lambda: next(pages, None))) is not None:
+        def begun() -> tuple[Iterator[dict[str, Any]], dict[str, Any] | None]:
+            pages = iter(self.client(service).get_paginator(operation).paginate(**parameters))
+            return pages, next(pages, None)
+
+        pages, page = self._translating(service, operation, begun)
+        while page is not None:
             yield page
+            page = self._translating(service, operation, lambda: next(pages, None), renewed=True)
 
     def doing(self, service: str, operation: str, call: Callable[[Any], Made]) -> Made:
         """What `call(client)` gives, for what boto3 makes several operations of. Raises as `call` does; may be called twice."""

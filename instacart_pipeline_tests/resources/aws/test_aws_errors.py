@@ -1,0 +1,96 @@
+"""What AWS refuses, fails at or leaves unsaid: told apart by what can be done about it, and never taken for the whole answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, IncompleteReadError, UnauthorizedSSOTokenError
+
+from instacart_pipeline.resources.aws.errors import (
+    AwsBusy,
+    AwsConflict,
+    AwsDenied,
+    AwsError,
+    AwsExpired,
+    AwsThrottled,
+    AwsUnavailable,
+    translated,
+)
+from instacart_pipeline.resources.aws.objects import Objects
+from instacart_pipeline.resources.aws.session import AwsSession
+from instacart_pipeline.resources.catalog import CatalogTable
+from instacart_pipeline_tests.resources.aws.site import LAKE, Site
+from instacart_pipeline_tests.resources.raw_zones import fill
+
+
+def answer(code: str, status: int = 400, **more: str) -> ClientError:
+    told: Any = {"Error": {"Code": code, "Message": "so"}, "ResponseMetadata": {"HTTPStatusCode": status}, **more}
+    return ClientError(told, "Any")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        # Glue's word for having given up in the middle: a job may run all the same, and has to be looked for.
+        (answer("OperationTimeoutException"), AwsUnavailable),
+        (answer("TooManyRequestsException"), AwsThrottled),
+        (answer("TooManyRequestsException", Reason="CONCURRENT_QUERY_LIMIT_EXCEEDED"), AwsBusy),
+        (IncompleteReadError(actual_bytes=1, expected_bytes=2), AwsUnavailable),
+        (UnauthorizedSSOTokenError(), AwsDenied),
+    ],
+    ids=["an operation timed out", "too many calls", "too many queries", "half an answer", "the sign-on is over"],
+)
+def test_errors_are_told_apart_by_what_can_be_done(error: Any, kind: type[AwsError]) -> None:
+    assert type(translated("any", "call", error)) is kind
+
+
+@pytest.mark.parametrize("pages_before", [0, 1, 2])
+def test_a_listing_in_whose_middle_credentials_expire_is_never_taken_for_a_whole_one(
+    site: Site, pages_before: int
+) -> None:
+    fill("lake", (f"raw/shop/lines/{number}" for number in range(2100)))
+    site.aws.faults.add("expired", "s3", "ListObjectsV2", after=pages_before)
+    objects = Objects(site.session)
+    if pages_before:
+        with pytest.raises(AwsExpired):
+            list(objects.listed(f"{LAKE}/raw"))
+    assert len(list(objects.listed(f"{LAKE}/raw"))) == 2100
+
+
+def test_objects_that_s3_keeps_although_they_were_to_be_removed_are_an_error(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.put(f"{LAKE}/curated/kept", "x")
+    call = AwsSession.call
+
+    def kept(self: AwsSession, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
+        if operation != "delete_objects":
+            return call(self, service, operation, **parameters)
+        return {"Errors": [{"Key": "curated/kept", "Code": "AccessDenied", "Message": "Access Denied"}]}
+
+    monkeypatch.setattr(AwsSession, "call", kept)
+    with pytest.raises(AwsDenied, match="curated/kept"):
+        Objects(site.session).remove_below(f"{LAKE}/curated")
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_table_that_others_change_at_the_same_time_is_defined_in_the_end(
+    site: Site, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    table = CatalogTable("shop_curated", "lines", (("line_id", "bigint"),), f"{LAKE}/curated/shop/lines")
+    site.catalog.put_table(table)
+    call, refused = (
+        AwsSession.call,
+        [AwsConflict("glue", "update_table", "ConcurrentModificationException", "")] * times,
+    )
+
+    def contended(self: AwsSession, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
+        if operation == "update_table" and refused:
+            raise refused.pop()
+        return call(self, service, operation, **parameters)
+
+    monkeypatch.setattr(AwsSession, "call", contended)
+    wider = CatalogTable(table.database, table.name, (*table.columns, ("user_id", "bigint")), table.location)
+    site.catalog.put_table(wider)
+    assert site.catalog.table("shop_curated", "lines") == wider
