@@ -14,6 +14,7 @@ from dagster import ConfigurableResource, ResourceDependency, get_dagster_logger
 
 from instacart_pipeline.lake.errors import JobFailed, PipelineError
 from instacart_pipeline.resources.aws.attempts import Attempt, JobEntry, Records, Work
+from instacart_pipeline.resources.aws.clearing import clearing_up
 from instacart_pipeline.resources.aws.errors import AwsBusy, AwsError, AwsThrottled, AwsUnavailable
 from instacart_pipeline.resources.aws.job_service import DeadlinePassed, Ended, JobService, Look, State, StateUnknown
 from instacart_pipeline.resources.aws.objects import Objects
@@ -73,7 +74,8 @@ class ManagedJobs(ConfigurableResource[Any]):
                 self._close(attempt)
                 raise
             else:
-                self.records.forget(attempt)
+                with clearing_up(f"The record of {work.name}"):
+                    self.records.forget(attempt)
                 return made
 
     def run(
@@ -128,7 +130,10 @@ class ManagedJobs(ConfigurableResource[Any]):
             left = False
             for entry in attempt.jobs.values():
                 try:
-                    stopped += self._stopped_left(attempt.work, entry, by_name[entry.service])
+                    service = by_name.get(entry.service)
+                    if service is None:
+                        raise JobFailed(f"no service is called {entry.service}; look for it by hand")
+                    stopped += self._stopped_left(attempt.work, entry, service)
                 except PipelineError as problem:  # noqa: PERF203  # one job that can't be stopped keeps no other running
                     left = True
                     problems.append(f"{entry.service} {entry.id or 'of unknown id'}: {problem}")
@@ -158,7 +163,7 @@ class ManagedJobs(ConfigurableResource[Any]):
         tries, pause = 0, self.poll_seconds
         while True:
             try:
-                return start(token)
+                started = start(token)
             except AwsBusy as busy:
                 # A place becomes free when another job ends, which takes as long as a job takes.
                 if time.monotonic() + pause > deadline:
@@ -170,7 +175,9 @@ class ManagedJobs(ConfigurableResource[Any]):
                     raise
             except AwsUnavailable:
                 # It may have been started all the same: only if it can't be found is it started again.
+                attempt.left = True  # until it is found, a job of unknown id may be alive
                 if found := self._found(find, token):
+                    attempt.left = False
                     return found
                 tries += 1
                 if tries == _TRIES:
@@ -179,9 +186,14 @@ class ManagedJobs(ConfigurableResource[Any]):
                 raise
             except BaseException:
                 # Stopped from outside in the middle of the call.
+                attempt.left = True
                 if found := self._found(find, token):
+                    attempt.left = False
                     self._stop(attempt, service, found)
                 raise
+            else:
+                attempt.left = False
+                return started
             pause = self._pause(pause)
 
     def _found(self, find: Callable[[str], str | None], token: str) -> str | None:

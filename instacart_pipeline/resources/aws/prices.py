@@ -9,7 +9,6 @@ ATHENA_PER_TERABYTE = 5.0
 ATHENA_LEAST_BYTES = 10 * 1_000_000
 GLUE_PER_DPU_HOUR = 0.44
 GLUE_LEAST_SECONDS = 60.0
-CRAWLER_LEAST_SECONDS = 600.0
 DATABREW_PER_NODE_HOUR = 0.48
 DPUS = {"G.025X": 0.25, "G.1X": 1.0, "G.2X": 2.0, "G.4X": 4.0, "G.8X": 8.0, "R.1X": 1.0, "R.2X": 2.0}
 """Data processing units of a Glue worker, by its type."""

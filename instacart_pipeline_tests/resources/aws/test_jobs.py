@@ -162,6 +162,16 @@ def test_a_job_whose_answer_was_lost_is_found_and_not_started_again(
     assert len(kitchen.jobs) == 1
 
 
+def test_a_start_that_nobody_answers_is_remembered_as_maybe_alive(
+    site: Site, kitchen: Kitchen, cook: Callable[[], Ended]
+) -> None:
+    kitchen.troubles = [AwsUnavailable("kitchen", "start", "ReadTimeout", "no answer") for _ in range(20)]
+    with pytest.raises(AwsUnavailable):
+        cook()
+    (attempt,) = site.jobs.records.open_of(WORK.run)
+    assert (attempt.open, attempt.left) == (False, True)
+
+
 def test_a_throttled_start_is_tried_eight_times_and_no_more(kitchen: Kitchen, cook: Callable[[], Ended]) -> None:
     kitchen.troubles = [AwsThrottled("kitchen", "start", "SlowDown", "please") for _ in range(20)]
     with pytest.raises(AwsThrottled):
