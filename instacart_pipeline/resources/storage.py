@@ -12,6 +12,11 @@ from typing import Any
 
 from dagster import ConfigurableResource
 
+from instacart_pipeline.lake.errors import InputInvalid
+
+MOST_FILES = 10_000
+"""Files that one table of one day may have. A day is looked at often, so there is a bound to what a look costs."""
+
 
 @dataclass(frozen=True)
 class RawObject:
@@ -48,8 +53,18 @@ class Storage(ConfigurableResource[Any], ABC):
         """The days that a table has a folder for, sorted."""
 
     @abstractmethod
-    def objects(self, system: str, table: str, dt: str, *, limit: int = 10_000) -> Sequence[RawObject]:
+    def objects(self, system: str, table: str, dt: str, *, limit: int = MOST_FILES) -> Sequence[RawObject]:
         """The data files of one day of a table, by path, at most `limit`."""
+
+    def all_objects(self, system: str, table: str, dt: str) -> Sequence[RawObject]:
+        """All data files of one day of a table. Raises InputInvalid if they are more than any upload should have."""
+        found = self.objects(system, table, dt, limit=MOST_FILES + 1)
+        if len(found) > MOST_FILES:
+            raise InputInvalid(
+                f"{table} dt={dt} of {system} has more than {MOST_FILES:,} files. Nothing of it was read. "
+                f"Upload it again in fewer, larger files."
+            )
+        return found
 
     @abstractmethod
     def etag(self, found: RawObject) -> str:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from instacart_pipeline.lake.errors import InputInvalid
+from instacart_pipeline.resources import storage
 from instacart_pipeline.resources.storage import listing_digest
 from instacart_pipeline_tests.platform import DT
 from instacart_pipeline_tests.resources.raw_zones import DAY, LocalZone, S3Zone, Zone
@@ -84,6 +86,17 @@ def test_a_limit_bounds_the_listing(zone: Zone) -> None:
     zone.put({f"{number}.csv": "x" for number in range(5)})
     found = zone.storage.objects("reorder", "orders", DT, limit=2)
     assert [each.path for each in found] == [f"{DAY}/0.csv", f"{DAY}/1.csv"]
+
+
+def test_more_files_than_an_upload_may_have_are_an_error_and_never_cut_off(
+    zone: Zone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "MOST_FILES", 3)
+    zone.put({f"{number}.csv": "x" for number in range(3)})
+    assert len(zone.storage.all_objects("reorder", "orders", DT)) == 3
+    zone.put({f"{number}.csv": "x" for number in range(4)})
+    with pytest.raises(InputInvalid, match="orders dt=2026-11-20 of reorder has more than 3 files"):
+        zone.storage.all_objects("reorder", "orders", DT)
 
 
 def test_odd_names_are_put_and_listed_as_they_are(zone: Zone) -> None:

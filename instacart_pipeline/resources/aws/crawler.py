@@ -71,7 +71,7 @@ class GlueCrawler(Crawler):
         return jobs.carry_out(Work.of(tables[0], dt, names, {}), make)
 
     def _looked_at(self, table: TableContract, dt: str) -> CrawledDay:
-        files = self.storage.objects(table.system, table.name, dt)
+        files = self.storage.all_objects(table.system, table.name, dt)
         return CrawledDay.of(table, dt, self.lake.zones, files, self._samples)
 
     def _samples(self, files: Sequence[RawObject]) -> list[Sampled]:

@@ -119,7 +119,7 @@ class AwsIntake(Intake):
 
     def _unchanged(self, staged: TableContract, dt: str, upload: Version) -> list[str]:
         """The files of the upload. Raises UploadChanged if they are not the ones that were catalogued."""
-        objects = self.storage.objects(staged.system, staged.name, dt)
+        objects = self.storage.all_objects(staged.system, staged.name, dt)
         if listing_digest(objects) != upload.facts["listing"]:
             raise UploadChanged(
                 f"The files of {staged.qualified_name} {PARTITION}={dt} changed after they were catalogued. "

@@ -15,7 +15,7 @@ from instacart_pipeline.lake.zones import Zones
 from instacart_pipeline.resources.aws.errors import AwsNotFound
 from instacart_pipeline.resources.aws.objects import Objects, split
 from instacart_pipeline.resources.aws.session import AwsSession
-from instacart_pipeline.resources.storage import RawObject, Storage, is_data_file
+from instacart_pipeline.resources.storage import MOST_FILES, RawObject, Storage, is_data_file
 
 PART_BYTES = 32 * 1024 * 1024
 """Files from this size on go up in parts of this size. Always the same one, so that S3's own ETag of a file is, too."""
@@ -50,7 +50,7 @@ class S3Storage(Storage):
         folders = Objects(self.session).folders(self._zones.raw_table(system, table))
         return sorted(name.removeprefix(prefix) for name in folders if name.startswith(prefix))
 
-    def objects(self, system: str, table: str, dt: str, *, limit: int = 10_000) -> Sequence[RawObject]:
+    def objects(self, system: str, table: str, dt: str, *, limit: int = MOST_FILES) -> Sequence[RawObject]:
         """See Storage. Costs a call for each thousand files; what lies in folders below the day's is not listed."""
         return list(islice(self._data_files(self._zones.raw_partition(system, table, dt), limit), limit))
 

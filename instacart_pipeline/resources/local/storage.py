@@ -12,7 +12,7 @@ from pathlib import Path
 from instacart_pipeline.embedded.csv_files import csv_files
 from instacart_pipeline.lake.contracts import PARTITION
 from instacart_pipeline.lake.zones import Zones
-from instacart_pipeline.resources.storage import RawObject, Storage
+from instacart_pipeline.resources.storage import MOST_FILES, RawObject, Storage
 
 
 class LocalStorage(Storage):
@@ -30,7 +30,7 @@ class LocalStorage(Storage):
         with os.scandir(folder) if folder.is_dir() else _nothing() as entries:
             return sorted(entry.name.removeprefix(prefix) for entry in entries if entry.name.startswith(prefix))
 
-    def objects(self, system: str, table: str, dt: str, *, limit: int = 10_000) -> Sequence[RawObject]:
+    def objects(self, system: str, table: str, dt: str, *, limit: int = MOST_FILES) -> Sequence[RawObject]:
         """See Storage."""
         return raw_objects(Path(self._zones.raw_partition(system, table, dt)), Path(self._zones.zone("raw")))[:limit]
 
