@@ -5,7 +5,7 @@ Belongs here: credentials, region, endpoint, and how often a single call is trie
 
 import threading
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from dagster import ConfigurableResource
@@ -127,18 +127,33 @@ class _Clients:
     def _new_session(self) -> "boto3.session.Session":
         import boto3  # noqa: PLC0415  # as botocore
 
-        own = boto3.session.Session(profile_name=self.profile or None, region_name=self.region or None)
+        own = boto3.session.Session(botocore_session=_core(self.profile), region_name=self.region or None)
         if not self.role:
             return own
-        import botocore.session  # noqa: PLC0415
-
         from instacart_pipeline.resources.aws.roles import AssumedRole  # noqa: PLC0415
 
-        assumed = botocore.session.Session()
+        assumed = _core("")
         provider = AssumedRole(own, self.role, self.endpoint)
         assumed.get_component("credential_provider").insert_before("env", provider)
         return boto3.session.Session(botocore_session=assumed, region_name=own.region_name)
 
 
-# Dagster copies a resource for each one that depends on it; what is costly is shared by all copies.
-_clients_of = cache(_Clients)
+def _core(profile: str) -> Any:
+    import botocore.session  # noqa: PLC0415
+
+    core = botocore.session.Session(profile=profile or None)
+    core.register_component("data_loader", _models())
+    return core
+
+
+@cache
+def _models() -> Any:
+    """The descriptions of the services, shared by all sessions: each would read and keep its own, tens of megabytes."""
+    import botocore.session  # noqa: PLC0415
+
+    return botocore.session.Session().get_component("data_loader")
+
+
+# Dagster copies a resource for each one that depends on it; what is costly is shared by all copies. A process has one
+# place and identity, or a few of them one after the other.
+_clients_of = lru_cache(maxsize=4)(_Clients)

@@ -64,7 +64,7 @@ FAULTS = {
     "job times out": Strike(_outcome("timed_out"), "(?i)time"),
     "somebody stops it": Strike(_outcome("stopped"), "stopped"),
     "state unknown": Strike(_outcome("unknown"), "HIBERNATING"),
-    "stuck until the deadline": Strike(_outcome("stuck"), "was still running after .* s and was stopped", SHORT),
+    "stuck until the deadline": Strike(_outcome("stuck"), r"was still \w+ after .* s and was stopped", SHORT),
     "credentials expire in the middle": Strike(_call("expired", "look", after=1)),
     "S3 slows down": Strike(_slow_s3),
     "as many jobs as may run": Strike(_call("limit", "start", times=3)),

@@ -114,8 +114,8 @@ def test_an_hours_job_is_looked_at_seldom_and_ever_more_so(kitchen: Kitchen, coo
     cook()
     first_minute = [look for look in kitchen.looks if look <= 60]
     last_minute = [look for look in kitchen.looks if look > HOUR - 60]
-    assert len(first_minute) <= 9
-    assert len(last_minute) <= 3
+    assert len(first_minute) <= 10
+    assert len(last_minute) <= 5  # until the end is seen, up to half a minute later
     assert len(kitchen.looks) <= 170
 
 
@@ -195,7 +195,7 @@ def test_a_place_is_waited_for_until_the_deadline(kitchen: Kitchen, cook: Callab
     began = kitchen.clock.now
     with pytest.raises(AwsBusy, match=r"wait for one to end, or raise the service's limit"):
         cook()
-    assert kitchen.clock.now - began <= 2 * HOUR
+    assert kitchen.clock.now - began <= 2 * HOUR + 60
 
 
 def test_a_job_past_its_deadline_is_stopped(kitchen: Kitchen, cook: Callable[[], Ended]) -> None:
