@@ -1,6 +1,7 @@
 """What a job costs, by list price. An estimate: the bill also knows discounts, free tiers and what else a job touches.
 
-Prices are of us-east-1, in US dollars, as published in November 2026's pricing pages' units; other regions differ by up to a third.
+Prices are of us-east-1, in US dollars, as AWS's price list had them for years. They were not looked up when this was written, and
+other regions differ: hold them against the pricing pages before relying on a sum.
 """
 
 from __future__ import annotations

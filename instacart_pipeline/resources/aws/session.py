@@ -18,7 +18,7 @@ Made = TypeVar("Made")
 _TRIES = 6
 """How often a call that can be repeated without harm is tried, with growing, jittered pauses of at most 20 s between."""
 _ANSWER_SECONDS = 20
-"""How long an answer may take. Shorter than the lease on a lock (locks.py): a holder never writes after it ran out."""
+"""How long a connection, and then an answer, may take. Together less than half of the lease on a lock, on which locks.py relies."""
 
 
 class AwsSession(ConfigurableResource[Any]):
@@ -93,7 +93,7 @@ class AwsSession(ConfigurableResource[Any]):
 
 
 class _Clients:
-    """The clients of one place and identity. Making one takes a fifth of a second."""
+    """The clients of one place and identity. Making one reads the description of its service."""
 
     def __init__(self, region: str, profile: str, endpoint: str, role: str) -> None:
         self.region, self.profile, self.endpoint, self.role = region, profile, endpoint or None, role
