@@ -118,16 +118,9 @@ class RunElsewhere:
         self.process.start()
 
     def signal(self, number: signal.Signals) -> None:
-        """Send the process a signal until it ends.
-
-        Once is not always enough: Python drops the exception of a signal that comes while the garbage collector calls back.
-        """
+        """Send the process a signal, once, and wait for its end."""
         assert self.process.pid
-        for _ in range(6):
-            os.kill(self.process.pid, number)
-            self.process.join(10)
-            if self.process.exitcode is not None:
-                return
+        os.kill(self.process.pid, number)
         self.wait()
 
     def wait(self) -> None:

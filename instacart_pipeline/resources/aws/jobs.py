@@ -16,6 +16,7 @@ from instacart_pipeline.lake.errors import JobFailed, PipelineError
 from instacart_pipeline.resources.aws.attempts import Attempt, JobEntry, Records, Work
 from instacart_pipeline.resources.aws.clearing import clearing_up
 from instacart_pipeline.resources.aws.errors import AwsBusy, AwsError, AwsThrottled, AwsUnavailable
+from instacart_pipeline.resources.aws.interrupts import noted_interrupts
 from instacart_pipeline.resources.aws.job_service import DeadlinePassed, Ended, JobService, Look, State, StateUnknown
 from instacart_pipeline.resources.aws.objects import Objects
 from instacart_pipeline.resources.aws.session import AwsSession
@@ -94,6 +95,18 @@ class ManagedJobs(ConfigurableResource[Any]):
         Raises JobFailed with the service's own error and the end of the log; DeadlinePassed and StateUnknown, the job being
         stopped; AwsError if AWS refused or did not answer for too long.
         """
+        with noted_interrupts() as interrupted:
+            return self._run(attempt, name, service, start, find, interrupted)
+
+    def _run(
+        self,
+        attempt: Attempt,
+        name: str,
+        service: JobService,
+        start: Callable[[str], str],
+        find: Callable[[str], str | None],
+        interrupted: Callable[[], None],
+    ) -> Ended:
         deadline = time.monotonic() + self.deadline_seconds
         entry, resumed = attempt.jobs.get(name), True
         if entry is None:
@@ -109,7 +122,7 @@ class ManagedJobs(ConfigurableResource[Any]):
             get_dagster_logger().info(
                 f"{service.name} {entry.id} {'found again' if resumed else 'started'}: {service.link(entry.id)}"
             )
-            return self._watch(service, entry.id, deadline, resumed=resumed)
+            return self._watch(service, entry.id, deadline, interrupted, resumed=resumed)
         except (JobFailed, _EndedBefore) as ended:
             if isinstance(ended, (DeadlinePassed, StateUnknown)):
                 self._stop(attempt, service, entry.id)
@@ -203,9 +216,12 @@ class ManagedJobs(ConfigurableResource[Any]):
             time.sleep(self.poll_seconds)
         return None
 
-    def _watch(self, service: JobService, job: str, deadline: float, *, resumed: bool) -> Ended:
+    def _watch(
+        self, service: JobService, job: str, deadline: float, interrupted: Callable[[], None], *, resumed: bool
+    ) -> Ended:
         pause, first = self.poll_seconds, True
         while True:
+            interrupted()
             look = self._patiently(lambda: service.look(job))
             state = service.states.get(look.state)
             if state is None:

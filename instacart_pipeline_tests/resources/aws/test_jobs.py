@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import ClassVar
 
 import pytest
+from dagster import DagsterExecutionInterruptedError
 
 from instacart_pipeline.lake.errors import JobFailed
 from instacart_pipeline.resources.aws import jobs as core
 from instacart_pipeline.resources.aws.attempts import Attempt, Work
 from instacart_pipeline.resources.aws.errors import AwsBusy, AwsDenied, AwsThrottled, AwsUnavailable
+from instacart_pipeline.resources.aws.interrupts import noted_interrupts
 from instacart_pipeline.resources.aws.job_service import DeadlinePassed, Ended, JobService, Look, State, StateUnknown
 from instacart_pipeline.resources.aws.jobs import ManagedJobs
 from instacart_pipeline_tests.resources.aws.site import Site
@@ -225,3 +229,18 @@ def test_tokens_are_the_same_for_whoever_goes_on_and_differ_for_all_else() -> No
     tokens = {first.token("dinner"), first.token("verify"), *(other.token("dinner") for other in others)}
     assert len(tokens) == 6
     assert all(32 <= len(token) <= 128 for token in tokens)  # what Athena takes
+
+
+def test_a_signal_whose_exception_was_dropped_still_interrupts() -> None:
+    seen: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: seen.append(number))
+    try:
+        with noted_interrupts() as interrupted:
+            interrupted()
+            os.kill(os.getpid(), signal.SIGTERM)
+            with pytest.raises(DagsterExecutionInterruptedError):
+                interrupted()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert seen == [signal.SIGTERM, signal.SIGTERM]
+    finally:
+        signal.signal(signal.SIGTERM, before)
