@@ -40,6 +40,10 @@ class TableNotFound(PipelineError):
     """The catalog has no such database, table or partition."""
 
 
+class ArtefactNotFound(PipelineError):
+    """Nothing was published under that name for that day."""
+
+
 class UnsupportedSql(PipelineError):
     """A statement steps outside the portable subset of Athena SQL."""
 

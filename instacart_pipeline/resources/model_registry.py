@@ -1,0 +1,56 @@
+"""The model registry: which versions of a model there are, what is known of each, and which one is the champion.
+
+Belongs here: what a registry promises, in the terms of SageMaker's. Its twins: local/model_registry.py, aws/model_registry.py.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from dagster import ConfigurableResource
+
+from instacart_pipeline.lake.artefacts import Artefact
+
+Status = Literal["PendingManualApproval", "Approved", "Rejected"]
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """One version of the model `group`, numbered from 1. `card` is its model card: what it is for, how it was made, how well it does.
+
+    The artefact says the data day, the code version, the hyper-parameters and what it was computed from; `reason` is why it has its status.
+    """
+
+    group: str
+    number: int
+    status: Status
+    artefact: Artefact
+    metrics: Mapping[str, float]
+    card: Mapping[str, Any] = field(default_factory=dict)
+    created: str = ""
+    reason: str = ""
+
+
+class ModelRegistry(ConfigurableResource[Any], ABC):
+    """Versions of models. A version never changes but for its status, and none is ever taken away."""
+
+    @abstractmethod
+    def register(
+        self, group: str, artefact: Artefact, metrics: Mapping[str, float], card: Mapping[str, Any]
+    ) -> ModelVersion:
+        """Enter an artefact as the next version, pending. The same artefact again gives the version it has already."""
+
+    @abstractmethod
+    def decide(self, version: ModelVersion, status: Status, reason: str) -> ModelVersion:
+        """Approve or reject a version; a rejected one may be approved later and the other way round."""
+
+    @abstractmethod
+    def versions(self, group: str) -> Sequence[ModelVersion]:
+        """All versions, the newest first. None if the group is unknown."""
+
+    def champion(self, group: str) -> ModelVersion | None:
+        """The newest approved version."""
+        return next((version for version in self.versions(group) if version.status == "Approved"), None)
