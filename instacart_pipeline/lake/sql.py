@@ -61,9 +61,14 @@ class Query:
         wanted = {str(placeholder.name) for placeholder in self.expression.find_all(exp.Placeholder)}
         if wanted != set(values):
             raise UnsupportedSql(f"{self.name}: takes parameters {sorted(wanted)}, was given {sorted(values)}.")
+        return self.given(**values)
+
+    def given(self, **values: str | float | date) -> Query:
+        """The query with the placeholders of these names replaced, the others left to `bind`."""
         bound = self.expression.copy()
         for placeholder in list(bound.find_all(exp.Placeholder)):
-            placeholder.replace(_literal(values[str(placeholder.name)]))
+            if str(placeholder.name) in values:
+                placeholder.replace(_literal(values[str(placeholder.name)]))
         return Query(self.name, bound)
 
     def tables(self) -> list[tuple[str, str]]:

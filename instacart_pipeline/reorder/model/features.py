@@ -18,3 +18,20 @@ ORIGINAL = (
     *("up_orders_since_last_order", "up_order_rate_since_first_order"),
 )
 """The eighteen numbers of the original endpoint, in the order of its CSV body."""
+
+FEATURES = (
+    *ORIGINAL,
+    *("orders_back", "up_in_last_1", "up_in_last_2", "up_in_last_3", "up_in_last_5", "up_in_last_10"),
+    *("up_streak", "up_orders_fading_fast", "up_orders_fading", "up_orders_fading_slowly"),
+    *("up_orders_fading_in_a_month", "up_orders_fading_in_a_season", "up_days_since_last_order"),
+    *("up_days_since_first_order", "up_mean_gap_orders", "up_mean_gap_days", "up_overdue_orders"),
+    *("up_overdue_days", "up_same_day_ratio", "user_last_basket", "user_last_reorders", "user_basket_of_last_3"),
+    *("user_reorders_of_last_3", "user_reorders_of_last_5", "user_products_bought_again", "prod_first_orders"),
+    *("prod_second_orders", "prod_in_last_1", "prod_in_last_3", "prod_reorders_in_last_1"),
+    *("prod_mean_gap_orders", "prod_mean_gap_days", "prod_average_cart_position", "up_overdue_days_for_product"),
+    *("aisle_reorder_ratio", "department_reorder_ratio", "ua_orders", "ua_products", "ua_in_last_1"),
+    *("ua_in_last_3", "ua_days_since_last_order", "up_share_of_aisle", "ud_orders", "ud_products"),
+    *("ud_in_last_1", "ud_in_last_3", "ud_days_since_last_order", "order_number", "order_dow"),
+    *("order_hour_of_day", "days_since_prior_order", "order_days_against_usual"),
+)
+"""All that the model is given, in the order of its CSV body: the original's first."""
