@@ -44,6 +44,9 @@ class Settings:
     """What runs Glue jobs on this machine."""
     result_files: int = 1
     """Number of Parquet files the result table is written as."""
+    training_pairs: int = 1_500_000
+    """About how many pairs of an order and a product the model learns from: where the users' last orders give fewer, orders before them
+    serve as further examples."""
     max_rejected: float = 0.01
     """Highest share of a table's rows that may be rejected before everything downstream is stopped."""
     row_count_tolerance: float = 0.5
@@ -71,7 +74,7 @@ class Settings:
     aws_endpoint: str = ""
     """Address of the AWS services, where they aren't AWS's own: a double, or a proxy."""
     service_role: str = ""
-    """ARN of the role that crawlers, Glue jobs and DataBrew jobs run as."""
+    """ARN of the role that crawlers, Glue, DataBrew and SageMaker jobs run as, and endpoints."""
     athena_workgroup: str = "instacart"
     """The Athena workgroup, which `instacart-pipeline deploy` makes."""
     athena_scan_limit: str = "200GB"
@@ -84,6 +87,14 @@ class Settings:
     """Number of the workers of Glue Spark jobs."""
     databrew_nodes: int = 2
     """Number of the nodes of DataBrew jobs."""
+    model_image: str = ""
+    """URI of SageMaker's XGBoost framework image, in the registry of one's region (docs/aws.md)."""
+    training_instance: str = "ml.m5.2xlarge"
+    """Type of the instance of SageMaker training, tuning and processing jobs."""
+    transform_instance: str = "ml.m5.xlarge"
+    """Type of the instance of SageMaker batch transform jobs."""
+    endpoint_instance: str = "ml.m5.large"
+    """Type of the instance of SageMaker endpoints."""
     upload_queue: str = ""
     """URL of the SQS queue that the raw zone's S3 event notifications go to; empty: recent days are listed instead."""
     alert_topic: str = ""
@@ -105,6 +116,7 @@ class Settings:
             "concurrent_steps": _whole(0),
             "glue_engine": _one_of("duckdb", "spark"),
             "result_files": _whole(1),
+            "training_pairs": _whole(0),
             "max_rejected": _share,
             "row_count_tolerance": _share,
             "retention_days": _whole(0),
@@ -124,6 +136,10 @@ class Settings:
             "glue_worker": _one_of("G.1X", "G.2X", "G.4X", "G.8X"),
             "glue_workers": _whole(2),
             "databrew_nodes": _whole(2),
+            "model_image": _image,
+            "training_instance": _instance,
+            "transform_instance": _instance,
+            "endpoint_instance": _instance,
             "upload_queue": _url,
             "alert_topic": _arn,
             "job_deadline": _whole(1),
@@ -206,6 +222,18 @@ def _url(text: str) -> str:
 def _arn(text: str) -> str:
     if not re.fullmatch(r"arn:[\w-]+:[\w-]+:[\w-]*:\d*:\S+", text):
         raise ValueError("write an ARN as arn:aws:iam::123456789012:role/name")
+    return text
+
+
+def _image(text: str) -> str:
+    if not re.fullmatch(r"[\w.-]+(:\d+)?/[\w./-]+([:@][\w.:-]+)?", text):
+        raise ValueError("write an image as 123456789012.dkr.ecr.eu-central-1.amazonaws.com/sagemaker-xgboost:3.0-5")
+    return text
+
+
+def _instance(text: str) -> str:
+    if not re.fullmatch(r"ml\.[a-z0-9-]+\.[a-z0-9]+", text):
+        raise ValueError("write the type of an instance as ml.m5.2xlarge")
     return text
 
 

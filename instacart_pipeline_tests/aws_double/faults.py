@@ -41,6 +41,7 @@ _REFUSED: _Errors = {
     "logs": ("InvalidParameterException", "A parameter is specified incorrectly.", 400),
     "sqs": ("InvalidParameterValue", "The value of a parameter is not valid.", 400),
     "sns": ("InvalidParameter", "Invalid parameter", 400),
+    "sagemaker-runtime": ("ValidationError", "The request is not valid.", 400),
     "": ("ValidationException", "The input parameters for this request failed validation.", 400),
 }
 _EXPIRED: _Errors = {
@@ -58,6 +59,12 @@ _LIMIT: _Errors = {
     ),
     "glue": ("ConcurrentRunsExceededException", "Concurrent runs exceeded for job", 400),
     "databrew": ("ServiceQuotaExceededException", "The limit of concurrent job runs is exceeded.", 402),
+    "sagemaker": (
+        "ResourceLimitExceeded",
+        "The account-level service limit 'ml.m5.2xlarge for training job usage' is 2 Instances, with current utilization of 2"
+        " Instances and a request delta of 1 Instances. Please use AWS Service Quotas to request an increase for this quota.",
+        400,
+    ),
     "": ("LimitExceededException", "The limit is exceeded.", 400),
 }
 _TABLES: dict[str, _Errors] = {

@@ -17,6 +17,11 @@ POLLS = frozenset(
         "ListJobRuns",
         "GetCrawler",
         "ListCrawls",
+        "DescribeTrainingJob",
+        "DescribeHyperParameterTuningJob",
+        "DescribeProcessingJob",
+        "DescribeTransformJob",
+        "DescribeEndpoint",
     ]
 )
 """The operations that ask for the state of a job."""

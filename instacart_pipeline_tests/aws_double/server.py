@@ -38,6 +38,8 @@ from instacart_pipeline_tests.aws_double.journal import Recorded, Requests
 from instacart_pipeline_tests.aws_double.logs import Logs
 from instacart_pipeline_tests.aws_double.objects import Objects
 from instacart_pipeline_tests.aws_double.outcomes import Outcomes
+from instacart_pipeline_tests.aws_double.sagemaker_processing import Processing
+from instacart_pipeline_tests.aws_double.sagemaker_training import Training
 from instacart_pipeline_tests.aws_double.wire import AwsError, Call
 
 REGION = "eu-central-1"
@@ -80,11 +82,14 @@ class AwsDouble:
         glue_jobs = GlueJobs(self._jobs, objects, logs, self.folder, self._job_environment)
         crawlers = Crawlers(self._jobs, objects, catalog, logs, self.pace)
         self.databrew = DataBrew(self._jobs, objects, logs, self.folder)
+        shared = (self._jobs, objects, logs, self.folder)
+        training, processing = Training(*shared), Processing(*shared)
         self._handlers = {
             "athena": [self.athena],
             "databrew": [self.databrew],
             "glue": [glue_jobs, crawlers],
             "logs": [logs],
+            "sagemaker": [training, processing],
         }
         return self
 
@@ -121,7 +126,7 @@ class AwsDouble:
         return self._session(wire.CLIENT_KEY)(service)
 
     def jobs(self, service: str | None = None) -> list[JobRun]:
-        """Every job run started so far: of "athena", "glue", "databrew" or "crawler", or all."""
+        """Every job run started so far: of "athena", "glue", "databrew", "crawler" or "sagemaker", or all."""
         return self._jobs.runs(service)
 
     def most_alive_at_once(self, predicate: Callable[[JobRun], bool] = lambda _run: True) -> int:
@@ -180,7 +185,7 @@ class AwsDouble:
                 return wire.answer(call, handle(call.parameters))
             except AwsError as problem:
                 return wire.error(call, problem)
-        if call.service in ("athena", "databrew", "logs"):
+        if call.service in ("athena", "databrew", "logs", "sagemaker", "sagemaker-runtime"):
             return wire.error(call, AwsError("UnknownOperationException", f"the double has no {call.operation}"))
         return self._moto.answer(request)
 

@@ -23,15 +23,15 @@ Parameters = dict[str, Any]
 CLIENT_KEY, INSIDE_KEY, JOB_KEY = "AKIADOUBLECLIENT0000", "AKIADOUBLEINSIDE0000", "AKIADOUBLEJOBRUN0000"
 """Access keys: of the code under test, of the double itself (neither recorded nor faulted), of scripts run as jobs."""
 
-_SERVICES = ("s3", "sqs", "sns", "sts", "glue", "athena", "databrew", "logs")
+_SERVICES = ("s3", "sqs", "sns", "sts", "glue", "athena", "databrew", "logs", "sagemaker", "sagemaker-runtime")
 
 
 class AwsError(Exception):
-    """An error as a service answers it."""
+    """An error as a service answers it; `details` are further members of it."""
 
-    def __init__(self, code: str, message: str, status: int = 400) -> None:
+    def __init__(self, code: str, message: str, status: int = 400, details: Mapping[str, Any] | None = None) -> None:
         super().__init__(f"{code}: {message}")
-        self.code, self.message, self.status = code, message, status
+        self.code, self.message, self.status, self.details = code, message, status, details or {}
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,8 @@ def read_call(request: Request) -> Call:
         return Call(service, target.rpartition(".")[2], caller, text, parameters)
     if service not in _SERVICES:
         return Call(service, request.method, caller, text)
+    if service == "sagemaker":  # what its runtime is signed for, too
+        service = "sagemaker-runtime"
     if model(service).metadata["protocol"] == "query":
         form = {name: values[0] for name, values in parse_qs(body.decode()).items()}
         return Call(service, form.get("Action", request.method), caller, text, form)
@@ -69,6 +71,14 @@ def answer(call: Call, result: Mapping[str, Any]) -> Response:
     """A JSON answer. Raises AssertionError if it has members that the service's model does not know."""
     shape = model(call.service).operation_model(call.operation).output_shape
     _hold_to(shape, result, call.operation)
+    if call.service == "sagemaker-runtime":
+        members = shape.members.items()
+        headers = {
+            each.serialization["name"]: result[name]
+            for name, each in members
+            if "name" in each.serialization and result.get(name)
+        }
+        return Response(result["Body"], headers={**headers, "x-amzn-RequestId": "double"})
     content_type = "application/json" if call.service == "databrew" else "application/x-amz-json-1.1"
     return Response(json.dumps(_plain(result)), content_type=content_type, headers={"x-amzn-RequestId": "double"})
 
@@ -87,7 +97,7 @@ def error(call: Call, problem: AwsError) -> Response:
     headers["x-amzn-ErrorType"] = problem.code
     if call.service == "sqs":
         headers["x-amzn-query-error"] = f"{problem.code};Sender"
-    body = json.dumps({"__type": problem.code, "message": problem.message})
+    body = json.dumps({"__type": problem.code, "message": problem.message, **problem.details})
     return Response(body, problem.status, content_type="application/x-amz-json-1.1", headers=headers)
 
 
@@ -165,6 +175,8 @@ def _rest_operation(service: str, request: Request) -> tuple[Any, dict[str, str]
 
 def _rest_parameters(service: str, operation: Any, path: dict[str, str], request: Request, body: bytes) -> Parameters:
     found: Parameters = json.loads(body) if body and service == "databrew" else {}
+    if service == "sagemaker-runtime":
+        found["Body"] = body
     for name, member in (operation.input_shape.members if operation.input_shape else {}).items():
         place, wire_name = member.serialization.get("location"), member.serialization.get("name", name)
         value: Any = None

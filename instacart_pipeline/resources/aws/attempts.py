@@ -26,7 +26,7 @@ from instacart_pipeline.resources.aws.objects import Held, Objects
 
 @dataclass(frozen=True)
 class Work:
-    """A piece of work. `digest` stands for its definition and the versions of its inputs."""
+    """A piece of work. `table` is the name of what it makes; `digest` stands for its definition and the versions of its inputs."""
 
     run: str
     table: str
@@ -36,9 +36,14 @@ class Work:
     @classmethod
     def of(cls, target: TableContract, dt: str, definition: str, inputs: Mapping[str, Version]) -> Work:
         """The work of making `target` at `dt` by `definition` from `inputs`, in the Dagster run under way."""
+        return cls.named(target.qualified_name, dt, definition, inputs)
+
+    @classmethod
+    def named(cls, name: str, dt: str, definition: str, inputs: Mapping[str, Version]) -> Work:
+        """The same for what is no table: an artefact or a deployment."""
         versions = sorted((name, version.name) for name, version in inputs.items())
         digest = hashlib.sha256(json.dumps([definition, versions]).encode()).hexdigest()[:16]
-        return cls(_run(), target.qualified_name, dt, digest)
+        return cls(_run(), name, dt, digest)
 
     @property
     def name(self) -> str:

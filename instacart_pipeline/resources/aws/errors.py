@@ -5,6 +5,8 @@ Belongs here: the kinds of refusal, and which code of which service is which kin
 
 from __future__ import annotations
 
+import re
+
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -83,7 +85,7 @@ _THROTTLED = {
 }
 _BUSY = {
     *("ConcurrentRunsExceededException", "ResourceNumberLimitExceededException", "ServiceQuotaExceededException"),
-    *("CrawlerRunningException", "CrawlerStoppingException"),
+    *("CrawlerRunningException", "CrawlerStoppingException", "ResourceLimitExceeded"),
 }
 _UNAVAILABLE = {"OperationTimeoutException", "FederationSourceRetryableException", "RequestTimeout"}
 """Codes that say no more than a failing server does, although they come as if the call were at fault."""
@@ -95,14 +97,19 @@ _DENIED = {
 }
 _NOT_FOUND = {
     *("EntityNotFoundException", "ResourceNotFoundException", "NotFound", "NoSuchKey", "NoSuchBucket", "404"),
-    *("QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue", "NotFoundException"),
+    *("QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue", "NotFoundException", "ResourceNotFound"),
 }
 _CONFLICT = {
     *("AlreadyExistsException", "ConflictException", "PreconditionFailed", "412", "ConditionalRequestConflict"),
-    *("ConcurrentModificationException", "CrawlerNotRunningException"),
+    *("ConcurrentModificationException", "CrawlerNotRunningException", "ResourceInUse"),
 }
 _TOO_MANY_QUERIES = "CONCURRENT_QUERY_LIMIT_EXCEEDED"
 """Athena's reason for a TooManyRequestsException that is about queries under way, and not about calls."""
+_SAGEMAKER_WORDS: tuple[tuple[str, type[AwsError]], ...] = (
+    (r"(?i)not found|could not find|does not exist", AwsNotFound),
+    (r"(?i)already exist|must be unique within", AwsConflict),
+)
+"""SageMaker says most things by a ValidationException, whose text alone tells what is the matter."""
 _NO_CREDENTIALS = (
     *(NoCredentialsError, PartialCredentialsError, ProfileNotFound, TokenRetrievalError),
     *(CredentialRetrievalError, SSOError),
@@ -117,6 +124,10 @@ def translated(service: str, operation: str, error: ClientError | BotoCoreError)
         message = str(error.response.get("Error", {}).get("Message", ""))
         if error.response.get("Reason") == _TOO_MANY_QUERIES:
             return AwsBusy(service, operation, code, message)
+        if service.startswith("sagemaker") and code in ("ValidationException", "ValidationError"):
+            for words, kind in _SAGEMAKER_WORDS:
+                if re.search(words, message):
+                    return kind(service, operation, code, message)
         status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
         return _kind(code, status)(service, operation, code, message)
     name, message = type(error).__name__, str(error)

@@ -77,17 +77,20 @@ class AwsLake(ConfigurableResource[Any]):
         definition: str,
         inputs: Mapping[str, Version],
         write: Callable[[Attempt, str], Ended],
+        also: Mapping[str, Version] | None = None,
     ) -> Published:
         """Publish what `write(attempt, location)` writes below `location`, by a job of the attempt, as `target` at `dt`.
 
-        `definition` is all that says what the job does; with `inputs` it tells one piece of work from another.
+        `definition` is all that says what the job does; with `inputs` it tells one piece of work from another. `also` is
+        what the lineage names besides the tables: artefacts, which never change once they are published.
 
         Raises what the job raises; VersionRefused if the result breaks the target's contract; UploadChanged if an input was
         published anew while the job read it. Nothing is published then, and nothing is left behind. What was written stays only
         if AWS fails while it is published, since the pointer may have moved all the same: `sweep` removes it if it has not.
         """
         started = time.perf_counter()
-        lineage = lineage_of(inputs)
+        read = {**inputs, **(also or {})}
+        lineage = lineage_of(read)
         self.sweep(target, dt)
 
         def make(attempt: Attempt) -> Published:
@@ -107,7 +110,7 @@ class AwsLake(ConfigurableResource[Any]):
             service = {**ended.facts(), **_added(ended, verified)}
             return self.publish(target, dt, attempt.version, rows, judged, lineage, started, service)
 
-        return self.jobs.carry_out(Work.of(target, dt, definition, inputs), make)
+        return self.jobs.carry_out(Work.of(target, dt, definition, read), make)
 
     def published_by(self, attempt: Attempt, target: TableContract, dt: str, started: float) -> Published | None:
         """What an attempt that is gone on with had published before its process died; None if it had not.

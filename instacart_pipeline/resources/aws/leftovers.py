@@ -26,5 +26,12 @@ def all_services(session: AwsSession, work: str) -> list[JobService]:
     from instacart_pipeline.resources.aws.crawls import GlueCrawls  # noqa: PLC0415
     from instacart_pipeline.resources.aws.databrew import DataBrewRuns  # noqa: PLC0415
     from instacart_pipeline.resources.aws.glue import GlueRuns  # noqa: PLC0415
+    from instacart_pipeline.resources.aws.sagemaker_jobs import KINDS  # noqa: PLC0415
 
-    return [AthenaQueries(session), GlueCrawls(session, work), DataBrewRuns(session), GlueRuns(session)]
+    others: list[JobService] = [
+        AthenaQueries(session),
+        GlueCrawls(session, work),
+        DataBrewRuns(session),
+        GlueRuns(session),
+    ]
+    return [*others, *(kind(session, work) for kind in KINDS)]

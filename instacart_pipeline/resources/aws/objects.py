@@ -76,7 +76,11 @@ class Objects:
 
     def text(self, uri: str) -> str:
         """The text of an object. Raises AwsNotFound if there is none."""
-        return self._read(uri)[1].decode()
+        return self.content(uri).decode()
+
+    def content(self, uri: str) -> bytes:
+        """The bytes of an object. Raises AwsNotFound if there is none."""
+        return self._read(uri)[1]
 
     def put(self, uri: str, content: bytes) -> None:
         """Write an object, whatever is there."""

@@ -14,6 +14,15 @@ DATABREW_PER_NODE_HOUR = 0.48
 DPUS = {"G.025X": 0.25, "G.1X": 1.0, "G.2X": 2.0, "G.4X": 4.0, "G.8X": 8.0, "R.1X": 1.0, "R.2X": 2.0}
 """Data processing units of a Glue worker, by its type."""
 
+SAGEMAKER_PER_HOUR = {
+    **{
+        f"ml.m5.{size}": 0.115 * factor
+        for size, factor in (("large", 1), ("xlarge", 2), ("2xlarge", 4), ("4xlarge", 8))
+    },
+    **{f"ml.c5.{size}": 0.204 * factor for size, factor in (("xlarge", 1), ("2xlarge", 2), ("4xlarge", 4))},
+}
+"""An instance's hour, whichever kind of SageMaker job or endpoint it is for. Of other types nothing is estimated."""
+
 
 def athena(bytes_scanned: float) -> float:
     """Dollars of a query: per terabyte scanned, ten megabytes at least; a query that scans nothing is free."""
@@ -33,3 +42,8 @@ def crawler(dpu_hours: float) -> float:
 def databrew(nodes: int, seconds: float) -> float:
     """Dollars of a DataBrew job run on so many nodes."""
     return nodes * seconds / 3600 * DATABREW_PER_NODE_HOUR
+
+
+def sagemaker(instance: str, seconds: float) -> float:
+    """Dollars of one SageMaker instance for so long; 0 for a type whose price is not known here."""
+    return seconds / 3600 * SAGEMAKER_PER_HOUR.get(instance, 0.0)

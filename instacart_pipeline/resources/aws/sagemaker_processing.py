@@ -1,0 +1,122 @@
+"""Processing jobs: what the request is made of, and the artefact or table that comes of one.
+
+The script runs below scripts/run_processing.py, which unpacks what SageMaker brings packed, and packs what is to be an artefact.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from instacart_pipeline.lake.artefacts import SOURCE, Artefact
+from instacart_pipeline.lake.contracts import TableContract
+from instacart_pipeline.lake.versions import Version
+from instacart_pipeline.resources.aws.artefacts import Artefacts, Produced, as_inputs
+from instacart_pipeline.resources.aws.attempts import Attempt
+from instacart_pipeline.resources.aws.job_service import Ended
+from instacart_pipeline.resources.aws.sagemaker_jobs import ProcessingJobs, Workshop
+from instacart_pipeline.resources.aws.sagemaker_training import VOLUME_GB
+from instacart_pipeline.resources.published import Published
+from instacart_pipeline.resources.sagemaker import ProcessingJob
+
+_JOB = "process"
+_BASE = "/opt/ml/processing"
+_RUNNER = Path(__file__).parents[1] / "scripts" / "run_processing.py"
+
+
+def process(workshop: Workshop, artefacts: Artefacts, job: ProcessingJob, dt: str) -> Artefact:
+    """See SageMaker.process."""
+    workshop.hold_set()
+    inputs = _inputs(workshop, job, dt)
+
+    def write(attempt: Attempt, location: str) -> Produced:
+        artefacts.objects.put(f"{location}/{SOURCE}", job.code.archive())
+        return Produced(_run(workshop, job, dt, attempt, location, packed=True))
+
+    definition = _definition(workshop, job)
+    return artefacts.build(job.system, job.name, dt, job.code.digest, definition, inputs, job.artefacts, write)
+
+
+def process_table(workshop: Workshop, job: ProcessingJob, target: TableContract, dt: str) -> Published:
+    """See SageMaker.process_table."""
+    workshop.hold_set()
+    inputs = _inputs(workshop, job, dt)
+
+    def write(attempt: Attempt, location: str) -> Ended:
+        return _run(workshop, job, dt, attempt, location, packed=False)
+
+    definition = json.dumps([_definition(workshop, job), [(column.name, column.type) for column in target.columns]])
+    return workshop.lake.build(target, dt, definition, inputs, write, also=as_inputs(job.artefacts.values()))
+
+
+def _inputs(workshop: Workshop, job: ProcessingJob, dt: str) -> dict[str, Version]:
+    return {table.qualified_name: workshop.lake.catalog.current(table, dt) for table in job.tables.values()}
+
+
+def _definition(workshop: Workshop, job: ProcessingJob) -> str:
+    tables = {name: table.qualified_name for name, table in job.tables.items()}
+    artefacts = {name: artefact.location for name, artefact in job.artefacts.items()}
+    what = [job.name, job.code.digest, job.script, tables, artefacts, dict(job.arguments)]
+    return json.dumps([*what, workshop.image, workshop.training_instance])
+
+
+def _run(workshop: Workshop, job: ProcessingJob, dt: str, attempt: Attempt, location: str, *, packed: bool) -> Ended:
+    tables = {name: workshop.lake.catalog.current(table, dt) for name, table in job.tables.items()}
+    objects = workshop.lake.objects
+
+    def prepare(name: str, scratch: str) -> dict[str, Any]:
+        del name
+        order = {
+            "script": job.script,
+            "arguments": [word for key, value in job.arguments.items() for word in (f"--{key}", value)],
+            "tables": sorted(tables),
+            "artefacts": sorted(job.artefacts),
+            "packed": packed,
+        }
+        objects.put(f"{scratch}/order.json", json.dumps(order).encode())
+        objects.put(f"{scratch}/{SOURCE}", job.code.archive())
+        objects.put(f"{scratch}/{_RUNNER.name}", _RUNNER.read_bytes())
+        places = {
+            "code": (scratch, f"{_BASE}/code"),
+            **{name: (version.location, f"{_BASE}/input/{name}") for name, version in tables.items()},
+            **{name: (each.location, f"{_BASE}/archives/{name}") for name, each in job.artefacts.items()},
+        }
+        written = {
+            "S3Uri": location,
+            "LocalPath": f"{_BASE}/{'packed' if packed else 'output'}",
+            "S3UploadMode": "EndOfJob",
+        }
+        return {
+            "AppSpecification": {
+                "ImageUri": workshop.image,
+                "ContainerEntrypoint": ["python3", f"{_BASE}/code/{_RUNNER.name}"],
+            },
+            "Environment": {"SM_PROCESSING_DIR": _BASE},
+            "RoleArn": workshop.role,
+            "ProcessingInputs": [
+                {
+                    "InputName": name,
+                    "S3Input": {
+                        "S3Uri": f"{uri}/",
+                        "LocalPath": place,
+                        "S3DataType": "S3Prefix",
+                        "S3InputMode": "File",
+                        "S3DataDistributionType": "FullyReplicated",
+                    },
+                }
+                for name, (uri, place) in places.items()
+            ],
+            "ProcessingOutputConfig": {"Outputs": [{"OutputName": "output", "S3Output": written}]},
+            "ProcessingResources": {
+                "ClusterConfig": {
+                    "InstanceCount": 1,
+                    "InstanceType": workshop.training_instance,
+                    "VolumeSizeInGB": VOLUME_GB,
+                }
+            },
+            "StoppingCondition": {"MaxRuntimeInSeconds": workshop.deadline},
+        }
+
+    try:
+        return workshop.run(ProcessingJobs, attempt, _JOB, prepare)
+    finally:
+        workshop.clear(ProcessingJobs, attempt, _JOB)

@@ -1,0 +1,149 @@
+"""SageMaker on AWS: what is asked of it, what is found again, and what is left. What both twins promise is in test_twins_sagemaker.py."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from instacart_pipeline.lake.errors import ArtefactNotFound, JobFailed, SettingsInvalid
+from instacart_pipeline.resources.aws.attempts import Work
+from instacart_pipeline.resources.aws.sagemaker import AwsSageMaker
+from instacart_pipeline.resources.aws.sagemaker_jobs import TrainingJobs, job_name
+from instacart_pipeline.resources.sagemaker import ProcessingJob, TrainingJob
+from instacart_pipeline_tests.aws_double.wire import AwsError
+from instacart_pipeline_tests.platform import DT
+from instacart_pipeline_tests.resources.aws.site import ROLE, Site
+from instacart_pipeline_tests.resources.toy_model import CODE, METRICS, ROWS
+
+IMAGE = "492215442770.dkr.ecr.eu-central-1.amazonaws.com/sagemaker-xgboost:3.0-5"
+
+
+@pytest.fixture
+def sagemaker(site: Site) -> AwsSageMaker:
+    """SageMaker, with the rows that the toy learns from."""
+    site.fill(ROWS, [{"id": number, "y": float(number), "x": None if number == 2 else 0.5} for number in (1, 2, 3)])
+    return AwsSageMaker(
+        lake=site.lake, image=IMAGE, role=ROLE, training_instance="ml.m5.xlarge", transform_instance="ml.m5.large"
+    )
+
+
+def training(**hyperparameters: str | int | float) -> TrainingJob:
+    given = {"rounds": 3, "rate": 0.5, **hyperparameters}
+    return TrainingJob("toy", "model", CODE, given, {"train": ROWS}, METRICS)
+
+
+def test_a_training_is_asked_for_in_script_mode_over_one_version_of_each_table(
+    sagemaker: AwsSageMaker, site: Site
+) -> None:
+    made = sagemaker.train(training(), DT)
+    (asked,) = site.aws.requests.of("sagemaker", "CreateTrainingJob")
+    given = asked.parameters
+    assert given["AlgorithmSpecification"] == {
+        "TrainingImage": IMAGE,
+        "TrainingInputMode": "File",
+        "MetricDefinitions": [{"Name": "loss", "Regex": METRICS["loss"]}],
+    }
+    assert {name: json.loads(value) for name, value in given["HyperParameters"].items()} == {
+        "rounds": 3,
+        "rate": 0.5,
+        "sagemaker_program": "train.py",
+        "sagemaker_submit_directory": f"{made.location}/sourcedir.tar.gz",
+        "sagemaker_region": "eu-central-1",
+        "sagemaker_container_log_level": 20,
+    }
+    (channel,) = given["InputDataConfig"]
+    location = site.catalog.current(ROWS, DT).location
+    assert (channel["ChannelName"], channel["DataSource"]["S3DataSource"]["S3Uri"]) == ("train", f"{location}/")
+    assert given["StoppingCondition"] == {"MaxRuntimeInSeconds": 60}
+    assert given["Tags"] == [{"Key": "created_by", "Value": "instacart_pipeline"}]
+    names = {key.rpartition("/")[2] for key in site.keys(made.location.removeprefix("s3://lake/"))}
+    assert names == {"model.tar.gz", "output.tar.gz", "sourcedir.tar.gz"}
+    assert site.left_behind() == []
+
+
+def test_a_failed_training_leaves_the_version_before_and_nothing_else(sagemaker: AwsSageMaker, site: Site) -> None:
+    before = sagemaker.train(training(), DT)
+    keys = site.keys("models/")
+    with pytest.raises(JobFailed, match="the cat sat on the cable"):
+        sagemaker.train(training(fail="the cat sat on the cable"), DT)
+    assert sagemaker.artefact("toy", "model", DT) == before
+    assert site.keys("models/") == keys
+    assert site.left_behind() == []
+
+
+def test_a_version_computed_from_older_rows_does_not_replace_a_newer_one(sagemaker: AwsSageMaker, site: Site) -> None:
+    made = sagemaker.train(training(), DT)
+    newer = replace(made, lineage={"toy_features.rows": "99990101T000000000000-aaaaaa"})
+    site.put(f"{made.location.rpartition('/')[0]}/published.json", _record(json.loads(newer.record())))
+    assert sagemaker.train(training(rounds=4), DT) == newer
+    assert len({key.split("/v=")[1].split("/")[0] for key in site.keys("models/") if "/v=" in key}) == 1
+
+
+def test_versions_past_their_retention_are_swept_but_for_registered_ones(sagemaker: AwsSageMaker, site: Site) -> None:
+    first, second, third = (sagemaker.train(training(rounds=rounds), DT) for rounds in (1, 2, 3))
+    long_ago = (datetime.now(timezone.utc) - timedelta(days=30)).isoformat()
+    record = _record(json.loads(third.record()), [[first.location, long_ago], [second.location, long_ago]])
+    site.put(f"{third.location.rpartition('/')[0]}/published.json", record)
+    site.put("s3://lake/models/_registered/toy/1.json", json.dumps({"artefact": json.loads(second.record())}))
+    assert list(sagemaker.sweep("toy")) == [first.location]
+    assert list(sagemaker.sweep("toy")) == []
+    assert not site.keys(first.location.removeprefix("s3://lake/"))
+    assert site.keys(second.location.removeprefix("s3://lake/"))
+    assert sagemaker.artefact("toy", "model", DT) == third
+
+
+def test_an_artefact_that_is_not_there_is_named(sagemaker: AwsSageMaker) -> None:
+    with pytest.raises(ArtefactNotFound, match=r"Nothing was published as toy/model for dt=2026-01-01"):
+        sagemaker.artefact("toy", "model", "2026-01-01")
+
+
+def test_a_processing_script_s_last_words_are_in_the_error(sagemaker: AwsSageMaker, site: Site) -> None:
+    job = ProcessingJob("toy", "report", CODE, "nowhere.py", {"rows": ROWS})
+    with pytest.raises(JobFailed, match=r"See job logs for more information.*nowhere.py") as failed:
+        sagemaker.process(job, DT)
+    assert "The end of its log:" in str(failed.value)
+    assert site.keys("models/") == []
+    assert site.left_behind() == []
+
+
+def test_without_image_or_role_nothing_is_started(site: Site) -> None:
+    bare = AwsSageMaker(
+        lake=site.lake, image="", role="", training_instance="ml.m5.large", transform_instance="ml.m5.large"
+    )
+    with pytest.raises(SettingsInvalid, match="INSTACART_MODEL_IMAGE and INSTACART_SERVICE_ROLE"):
+        bare.train(training(), DT)
+    assert site.aws.jobs("sagemaker") == []
+
+
+def test_a_quota_of_none_is_an_error_at_once_and_not_a_wait(sagemaker: AwsSageMaker, site: Site) -> None:
+    fault = site.aws.faults.add("limit", "sagemaker", "CreateTrainingJob", times=None)
+    fault.error = lambda _: _none_at_all()  # type: ignore[method-assign]
+    with pytest.raises(
+        JobFailed, match=r"The account's quota 'ml.m5.xlarge for training job usage' is 0, and 1 is needed"
+    ):
+        sagemaker.train(training(), DT)
+    assert fault.hits == 1
+
+
+def test_a_job_s_name_fits_and_says_what_it_is_of() -> None:
+    work = Work("run", "reorder_models.basket_" + "x" * 60, "2026-11-20", "0" * 16)
+    name = TrainingJobs.name_of(TrainingJobs.__new__(TrainingJobs), work, "f" * 64)
+    assert len(name) <= 63
+    assert name.startswith("reorder-models-basket-x")
+    assert name.endswith("-" + "f" * 16)
+    assert job_name("toy_models.search", "a" * 64, 32) == "toy-models-sear-" + "a" * 16
+
+
+def _record(artefact: object, retired: object = ()) -> str:
+    return json.dumps({"artefact": artefact, "retired": retired})
+
+
+def _none_at_all() -> AwsError:
+    return AwsError(
+        "ResourceLimitExceeded",
+        "The account-level service limit 'ml.m5.xlarge for training job usage' is 0 Instances, with current utilization of"
+        " 0 Instances and a request delta of 1 Instances.",
+    )
