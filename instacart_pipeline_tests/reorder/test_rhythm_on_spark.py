@@ -1,0 +1,66 @@
+"""What the model is given is the same on DuckDB and on Spark, row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from instacart_pipeline.lake.contracts import TableContract
+from instacart_pipeline.lake.sql import Query
+from instacart_pipeline.reorder import model_tables as m
+from instacart_pipeline.reorder.assets import sql
+from instacart_pipeline.resources.inputs import inputs_of
+from instacart_pipeline.resources.spark_job import SparkStatement
+from instacart_pipeline_tests.platform import DT, Platform
+from instacart_pipeline_tests.reorder.test_rhythm import built
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+WINDOWS = 2
+QUERIES: dict[TableContract, Query] = {
+    **{table: sql(table.name) for table in m.FEATURE_TABLES},
+    m.UP_RHYTHM: sql("up_rhythm").given(windows=WINDOWS),
+    m.TRAINING_PAIRS: sql("pairs").given(open=0),
+    m.OPEN_PAIRS: sql("pairs").given(open=1),
+}
+
+
+@pytest.fixture(scope="module")
+def spark() -> Iterator[SparkSession]:
+    sessions = pytest.importorskip("instacart_pipeline_tests.spark_session", reason="the extra spark is not installed")
+    session = sessions.session()
+    yield session
+    session.stop()
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Platform:
+    from instacart_pipeline_tests.platform import write_upload
+
+    folder = tmp_path_factory.mktemp("rhythm")
+    return built(Platform(folder / "home"), write_upload(folder / "upload"), windows=WINDOWS)
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize("table", QUERIES, ids=lambda table: table.name)
+def test_spark_gives_the_same_rows(spark: SparkSession, lake: Platform, table: TableContract) -> None:
+    from pyspark.sql.functions import lit
+
+    query = QUERIES[table].bind(dt=DT)
+    statement = SparkStatement.of(query, lake.catalog, inputs_of(lake.catalog, query, DT), DT)
+    for view, read in statement.views.items():
+        found = spark.read.parquet(str(Path(read["location"]) / "*.parquet")).withColumn("dt", lit(read["dt"]))
+        found.createOrReplaceTempView(view)
+    rows = [row.asDict() for row in spark.sql(statement.sql).select(*table.column_names).collect()]
+    key = [column.name for column in table.columns if column.key]
+
+    def by_key(row: dict[str, Any]) -> tuple[int, ...]:
+        return tuple(row[name] for name in key)
+
+    expected = sorted(lake.rows(table), key=by_key)
+    assert expected
+    assert sorted(rows, key=by_key) == [pytest.approx(row, rel=1e-9, nan_ok=False) for row in expected]
