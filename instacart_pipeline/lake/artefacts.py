@@ -65,7 +65,8 @@ class Artefact:
     """A published result in the models zone: the files below `location`, of one version, and what is said of them.
 
     `metrics` are what the job reported last by its metric patterns; `code` is the digest of the code that made it; `lineage` names the
-    version of every table it was computed from, up to the uploads. `service` is what the service says of the work.
+    version of every table it was computed from, up to the uploads. `service` is what the service says of the work. `serve` is the module of
+    its code that has the inference hooks.
     """
 
     system: str
@@ -80,6 +81,7 @@ class Artefact:
     trials: tuple[Trial, ...] = ()
     seconds: float = 0.0
     service: Mapping[str, str | int | float] = field(default_factory=dict)
+    serve: str = "inference.py"
 
     def record(self) -> str:
         """The artefact as its JSON record."""

@@ -5,9 +5,10 @@ Belongs here: what a registry promises, in the terms of SageMaker's. Its twins: 
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from dagster import ConfigurableResource
@@ -32,6 +33,21 @@ class ModelVersion:
     card: Mapping[str, Any] = field(default_factory=dict)
     created: str = ""
     reason: str = ""
+
+    @property
+    def label(self) -> str:
+        """The version as the model's own answers name it."""
+        return f"{self.group}/{self.number}"
+
+    def as_json(self) -> dict[str, Any]:
+        """The version as JSON takes it. `from_json` reads it back."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> ModelVersion:
+        """The version that `as_json` told; what else stands beside it is left alone."""
+        known = {each.name: told[each.name] for each in fields(cls)}
+        return cls(**{**known, "artefact": Artefact.of(json.dumps(told["artefact"]))})
 
 
 class ModelRegistry(ConfigurableResource[Any], ABC):
