@@ -1,0 +1,126 @@
+"""What stands in front of every request: the limit of a body, the headers that browsers heed, and API keys.
+
+Belongs here: what holds for all addresses alike. Doesn't: what a single one takes (bodies.py).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from instacart_pipeline.container.contract import MAX_BODY
+from instacart_pipeline.serving.errors import Refused, refusal
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_HEADERS = [
+    (
+        b"content-security-policy",
+        b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+]
+
+
+class Guard:
+    """An ASGI application around another one."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, unless its body is too large, and its answer back, with the headers."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        begun = False
+
+        async def sending(message: Message) -> None:
+            nonlocal begun
+            if message["type"] == "http.response.start":
+                begun = True
+                message["headers"] = [*message.get("headers", []), *_HEADERS, *_cached(scope)]
+            await send(message)
+
+        length = dict(scope["headers"]).get(b"content-length", b"0")
+        if length.isdigit() and int(length) > MAX_BODY:
+            await _too_large(sending)
+            return
+        size = 0
+
+        async def receiving() -> Message:
+            nonlocal size
+            message = await receive()
+            size += len(message.get("body", b""))
+            if size > MAX_BODY:
+                raise _TooLarge
+            return message
+
+        try:
+            await self.app(scope, receiving, sending)
+        except _TooLarge:
+            if begun:
+                raise
+            await _too_large(sending)
+
+
+class _TooLarge(Exception):
+    """More came than the request said, or it said nothing."""
+
+
+async def _too_large(send: Callable[[MutableMapping[str, Any]], Awaitable[None]]) -> None:
+    body = json.dumps(
+        refusal("too_large", f"The body is larger than {MAX_BODY:,} bytes. Send fewer rows at a time.")
+    ).encode()
+    # The rest of the body is not read: the connection can't be used again.
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(body)),
+        (b"connection", b"close"),
+    ]
+    await send({"type": "http.response.start", "status": 413, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _cached(scope: Scope) -> list[tuple[bytes, bytes]]:
+    # Answers change with the model and the day; the page's own files are asked for again, and sent only if they changed.
+    own = scope["path"] == "/" or scope["path"].startswith("/static/")
+    return [(b"cache-control", b"no-cache" if own else b"no-store")]
+
+
+class Keys:
+    """The API keys that open the API; none lets everybody in. Only their digests are kept."""
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        self._digests = [_digest(key) for key in keys]
+
+    def __bool__(self) -> bool:
+        return bool(self._digests)
+
+    def hold(self, given: str | None) -> None:
+        """Raise Refused (401) unless `given` is one of the keys."""
+        if not self._digests:
+            return
+        digest = _digest(given or "")
+        # Every key is compared, whole: how long it takes says nothing about how near a guess came.
+        if sum(hmac.compare_digest(digest, known) for known in self._digests):
+            return
+        what = "This API key is not known." if given else "An API key is needed."
+        raise Refused(
+            401,
+            "unauthorized",
+            f"{what} Send one in the header X-API-Key, or as Authorization: Bearer KEY.",
+            {"WWW-Authenticate": "Bearer"},
+        )
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode()).digest()
