@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from instacart_pipeline_tests.aws_double.jobs import JobRun, Jobs
 from instacart_pipeline_tests.aws_double.logs import Logs
@@ -37,7 +37,7 @@ class JobKind:
 
     kind: str
     group: str
-    states = STATES
+    states: ClassVar[dict[str, str]] = STATES
 
     def __init__(self, jobs: Jobs, objects: Objects, logs: Logs, folder: Path) -> None:
         self._jobs, self._objects, self._logs, self._folder = jobs, objects, logs, folder

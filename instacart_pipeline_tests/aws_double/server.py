@@ -38,8 +38,7 @@ from instacart_pipeline_tests.aws_double.journal import Recorded, Requests
 from instacart_pipeline_tests.aws_double.logs import Logs
 from instacart_pipeline_tests.aws_double.objects import Objects
 from instacart_pipeline_tests.aws_double.outcomes import Outcomes
-from instacart_pipeline_tests.aws_double.sagemaker_processing import Processing
-from instacart_pipeline_tests.aws_double.sagemaker_training import Training
+from instacart_pipeline_tests.aws_double.sagemaker import SageMaker
 from instacart_pipeline_tests.aws_double.wire import AwsError, Call
 
 REGION = "eu-central-1"
@@ -82,14 +81,14 @@ class AwsDouble:
         glue_jobs = GlueJobs(self._jobs, objects, logs, self.folder, self._job_environment)
         crawlers = Crawlers(self._jobs, objects, catalog, logs, self.pace)
         self.databrew = DataBrew(self._jobs, objects, logs, self.folder)
-        shared = (self._jobs, objects, logs, self.folder)
-        training, processing = Training(*shared), Processing(*shared)
+        self.sagemaker = SageMaker(self._jobs, objects, logs, self.folder, self.pace)
         self._handlers = {
             "athena": [self.athena],
             "databrew": [self.databrew],
             "glue": [glue_jobs, crawlers],
             "logs": [logs],
-            "sagemaker": [training, processing],
+            "sagemaker": self.sagemaker.handlers,
+            "sagemaker-runtime": [self.sagemaker.endpoints],
         }
         return self
 
@@ -103,6 +102,7 @@ class AwsDouble:
         if AwsDouble._alive is not self or self._server is None:
             return
         self._jobs.close()
+        self.sagemaker.close()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()

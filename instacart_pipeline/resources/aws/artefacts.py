@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
-from instacart_pipeline.lake.artefacts import MODEL, OUTPUT, SOURCE, Artefact, Trial
+from instacart_pipeline.lake.artefacts import MODEL, OUTPUT, SOURCE, Artefact, ModelCode, Trial
 from instacart_pipeline.lake.contracts import PARTITION
 from instacart_pipeline.lake.errors import ArtefactNotFound, JobFailed
 from instacart_pipeline.lake.versions import Version, lineage_of, supersedes
@@ -59,7 +59,7 @@ class Artefacts:
         system: str,
         name: str,
         dt: str,
-        code: str,
+        code: ModelCode,
         definition: str,
         inputs: Mapping[str, Version],
         artefacts: Mapping[str, Artefact],
@@ -97,7 +97,8 @@ class Artefacts:
                 dt=dt,
                 version=attempt.version,
                 location=location,
-                code=code,
+                code=code.digest,
+                serve=code.serve,
                 hyperparameters=produced.hyperparameters,
                 metrics=produced.metrics,
                 lineage=lineage,
@@ -235,9 +236,11 @@ class Artefacts:
 def as_inputs(artefacts: Iterable[Artefact]) -> dict[str, Version]:
     """Artefacts as inputs of what is computed from them, by name.
 
-    Without their own lineage: a model may be older than the tables it is asked about, and go back to other uploads.
+    Without their own lineage: a model may be older than the tables it is asked about, and go back to other uploads. Of two
+    versions of one artefact the newer stands for both.
     """
-    return {f"{each.system}_models.{each.name}": Version(each.version, each.location, 0, 0) for each in artefacts}
+    ordered = sorted(artefacts, key=lambda each: each.version)
+    return {f"{each.system}_models.{each.name}": Version(each.version, each.location, 0, 0) for each in ordered}
 
 
 def as_version(artefact: Artefact, retired: tuple[tuple[str, str], ...] = ()) -> Version:

@@ -87,7 +87,12 @@ _BUSY = {
     *("ConcurrentRunsExceededException", "ResourceNumberLimitExceededException", "ServiceQuotaExceededException"),
     *("CrawlerRunningException", "CrawlerStoppingException", "ResourceLimitExceeded"),
 }
-_UNAVAILABLE = {"OperationTimeoutException", "FederationSourceRetryableException", "RequestTimeout"}
+_UNAVAILABLE = {
+    "ModelNotReadyException",
+    "OperationTimeoutException",
+    "FederationSourceRetryableException",
+    "RequestTimeout",
+}
 """Codes that say no more than a failing server does, although they come as if the call were at fault."""
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
 _DENIED = {

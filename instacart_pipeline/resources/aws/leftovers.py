@@ -25,6 +25,7 @@ def all_services(session: AwsSession, work: str) -> list[JobService]:
     from instacart_pipeline.resources.aws.athena_queries import AthenaQueries  # noqa: PLC0415  # where they are needed
     from instacart_pipeline.resources.aws.crawls import GlueCrawls  # noqa: PLC0415
     from instacart_pipeline.resources.aws.databrew import DataBrewRuns  # noqa: PLC0415
+    from instacart_pipeline.resources.aws.endpoint_updates import EndpointUpdates  # noqa: PLC0415
     from instacart_pipeline.resources.aws.glue import GlueRuns  # noqa: PLC0415
     from instacart_pipeline.resources.aws.sagemaker_jobs import KINDS  # noqa: PLC0415
 
@@ -33,5 +34,6 @@ def all_services(session: AwsSession, work: str) -> list[JobService]:
         GlueCrawls(session, work),
         DataBrewRuns(session),
         GlueRuns(session),
+        EndpointUpdates(session),
     ]
     return [*others, *(kind(session, work) for kind in KINDS)]

@@ -33,7 +33,7 @@ def process(workshop: Workshop, artefacts: Artefacts, job: ProcessingJob, dt: st
         return Produced(_run(workshop, job, dt, attempt, location, packed=True))
 
     definition = _definition(workshop, job)
-    return artefacts.build(job.system, job.name, dt, job.code.digest, definition, inputs, job.artefacts, write)
+    return artefacts.build(job.system, job.name, dt, job.code, definition, inputs, job.artefacts, write)
 
 
 def process_table(workshop: Workshop, job: ProcessingJob, target: TableContract, dt: str) -> Published:

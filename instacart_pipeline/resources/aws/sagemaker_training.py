@@ -42,7 +42,7 @@ def train(workshop: Workshop, artefacts: Artefacts, job: TrainingJob, dt: str) -
         return Produced(ended, job.hyperparameters, metrics_of(found))
 
     definition = json.dumps([definition_of(job), workshop.image, workshop.training_instance])
-    return artefacts.build(job.system, job.name, dt, job.code.digest, definition, versions, {}, write)
+    return artefacts.build(job.system, job.name, dt, job.code, definition, versions, {}, write)
 
 
 def channels_of(workshop: Workshop, job: TrainingJob, dt: str) -> dict[str, Version]:

@@ -120,7 +120,7 @@ def test_without_image_or_role_nothing_is_started(site: Site) -> None:
 
 def test_a_quota_of_none_is_an_error_at_once_and_not_a_wait(sagemaker: AwsSageMaker, site: Site) -> None:
     fault = site.aws.faults.add("limit", "sagemaker", "CreateTrainingJob", times=None)
-    fault.error = lambda _: _none_at_all()  # type: ignore[method-assign]
+    fault.error = lambda call: _none_at_all()  # type: ignore[method-assign]  # noqa: ARG005
     with pytest.raises(
         JobFailed, match=r"The account's quota 'ml.m5.xlarge for training job usage' is 0, and 1 is needed"
     ):
