@@ -27,6 +27,9 @@ from instacart_pipeline.resources.aws.objects import split
 from instacart_pipeline_tests.aws_double.server import AwsDouble
 from instacart_pipeline_tests.faulty_run import processes
 from instacart_pipeline_tests.platform import DT, Platform, Row, Run, run_of
+from instacart_pipeline_tests.resources.aws.toy_assets import IMAGE, toy_definitions
+from instacart_pipeline_tests.resources.aws.toy_assets import JOB as TOY_JOB
+from instacart_pipeline_tests.resources.toy_model import SCORES
 
 ROOT = Path(__file__).parents[1]
 LAKE = "s3://lake"
@@ -42,6 +45,7 @@ class AwsPlatform(Platform):
             "lake": LAKE,
             "aws_endpoint": endpoint,
             "service_role": ROLE,
+            "model_image": IMAGE,
             "poll_seconds": 0.02,
             "concurrent_steps": 1,
         }
@@ -59,7 +63,7 @@ class AwsPlatform(Platform):
 
     def materialize(self, table: TableContract, *, dt: str = DT, overrides: Mapping[str, object] | None = None) -> Run:
         """Make one table alone, as a Dagster run of its asset, in this process."""
-        definitions = build_defs(self.settings, overrides)
+        definitions = self.definitions(table.system, overrides)
         with dg.DagsterInstance.ephemeral() as instance:
             result = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
                 instance=instance,
@@ -69,6 +73,12 @@ class AwsPlatform(Platform):
                 run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             )
         return run_of(result)
+
+    def definitions(self, system: str, overrides: Mapping[str, object] | None = None) -> dg.Definitions:
+        """The graph that a system's tables are part of: the project's own, or the toy's."""
+        if system == SCORES.system:
+            return toy_definitions(self.settings)
+        return build_defs(self.settings, overrides)
 
     @property
     def zones(self) -> Zones:
@@ -112,7 +122,8 @@ class RunElsewhere:
     def __init__(self, platform: AwsPlatform, double: AwsDouble, *tables: TableContract, retry_of: str = "") -> None:
         steps = platform.settings.concurrent_steps
         keys = [asset_key(table).path for table in tables]
-        given = (str(platform.home), double.endpoint, steps, double.environment(), keys, retry_of)
+        system = tables[0].system
+        given = (str(platform.home), double.endpoint, steps, system, double.environment(), keys, retry_of)
         self.platform = platform
         self.process = processes.Process(target=_run, args=given)
         self.process.start()
@@ -134,17 +145,23 @@ class RunElsewhere:
             return list(reversed(instance.get_runs()))
 
 
-def job_of(home: str, endpoint: str, steps: int) -> dg.JobDefinition:
+def job_of(home: str, endpoint: str, steps: int, system: str) -> dg.JobDefinition:
     """The daily job of a platform: Dagster loads it by this in the processes that run it."""
     platform = AwsPlatform(Path(home), endpoint, concurrent_steps=steps)
-    return build_defs(platform.settings).resolve_job_def(DAILY_JOB)
+    return platform.definitions(system).resolve_job_def(TOY_JOB if system == SCORES.system else DAILY_JOB)
 
 
 def _run(
-    home: str, endpoint: str, steps: int, environment: Mapping[str, str], assets: list[list[str]], retry_of: str
+    home: str,
+    endpoint: str,
+    steps: int,
+    system: str,
+    environment: Mapping[str, str],
+    assets: list[list[str]],
+    retry_of: str,
 ) -> None:
     os.environ.update(environment)
-    place: Any = (home, endpoint, steps)
+    place: Any = (home, endpoint, steps, system)
     job = dg.build_reconstructable_job("instacart_pipeline_tests.aws_platform", "job_of", place, {}, str(ROOT))
     with _instance(Path(home)) as instance:
         result = dg.execute_job(

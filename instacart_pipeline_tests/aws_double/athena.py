@@ -148,7 +148,7 @@ class Athena(WorkGroups):
         cutoff = self.group(execution.workgroup)["Configuration"].get("BytesScannedCutoffPerQuery")
         result = execution.result
         self.engine.run(execution.statement, execution.run, result, cutoff)
-        if execution.statement.kind == "DML":
+        if execution.statement.kind == "DML" and not execution.statement.unload:
             self._objects.write(execution.output, csv_text([name for name, _ in result.columns], result.rows))
             self._objects.write(f"{execution.output}.metadata", b"")
         elif execution.output.endswith(".txt"):

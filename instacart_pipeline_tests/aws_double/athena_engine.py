@@ -1,4 +1,4 @@
-"""Running Athena's statements on DuckDB: SELECT, CREATE TABLE AS SELECT and DROP TABLE, over the Glue catalog and S3.
+"""Running Athena's statements on DuckDB: SELECT, CREATE TABLE AS SELECT, UNLOAD and DROP TABLE, over the Glue catalog and S3.
 
 Belongs here: what a statement does and how it fails. Doesn't: query executions as the API shows them (athena.py).
 """
@@ -9,7 +9,7 @@ import re
 import shutil
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from instacart_pipeline.lake.sql import Query
 from instacart_pipeline_tests.aws_double.athena_create import Target, target_of
 from instacart_pipeline_tests.aws_double.athena_pruning import prune
 from instacart_pipeline_tests.aws_double.athena_tables import PATH, TableRead, Tables, local, open_table
+from instacart_pipeline_tests.aws_double.athena_unload import Unload
 from instacart_pipeline_tests.aws_double.athena_values import Column, text
 from instacart_pipeline_tests.aws_double.catalog import Catalog
 from instacart_pipeline_tests.aws_double.jobs import JobCancelled, JobFailure, JobRun, Stopped
@@ -47,10 +48,13 @@ class Statement:
     tree: exp.Expr
     kind: str
     substatement: str
+    unload: Unload | None = None
 
 
 def parse(sql: str, database: str | None, parameters: Sequence[str]) -> Statement:
     """One statement. Raises AwsError InvalidRequestException, as StartQueryExecution does, if Athena could not read it."""
+    if unload := Unload.of(sql):
+        return replace(parse(unload.select, database, parameters), substatement="UNLOAD", unload=unload)
     try:
         found = [each for each in sqlglot.parse(sql, read="athena") if each is not None]
     except SqlglotError as error:
@@ -86,6 +90,8 @@ class Engine:
             return
         target = target_of(tree, self._catalog, self._objects) if isinstance(tree, exp.Create) else None
         query: Any = tree.expression if isinstance(tree, exp.Create) else tree
+        if statement.unload:
+            statement.unload.hold_empty(self._objects)
         scratch = self._folder / f"athena-{run.id}"
         scratch.mkdir()
         connection = duckdb.connect(config={"threads": 2, "temp_directory": str(scratch)})
@@ -96,6 +102,9 @@ class Engine:
                 if target is None:
                     rows = connection.execute("SELECT * FROM result").fetchall()
                     result.rows = [[text(value) for value in row] for row in rows]
+                    if statement.unload:
+                        statement.unload.write(self._objects, result.rows, run.id, self.files)
+                        result.rows, result.columns, result.update_count = [], (), len(rows)
                 else:
                     result.update_count = self._create(connection, target, result.columns, scratch, run.id)
                     result.columns = ()

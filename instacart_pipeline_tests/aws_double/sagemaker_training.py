@@ -64,10 +64,6 @@ class Training(JobKind):
         """Ask a training to stop."""
         return self.end(parameters["TrainingJobName"])
 
-    def metrics_of(self, name: str) -> Mapping[str, float]:
-        """The last value of each metric that a training has reported."""
-        return self._metrics.get(name, {})
-
     def work(self, run: JobRun, container: Container) -> None:
         """The work of a training: fetch, run the script, put the archives."""
         given = run.arguments

@@ -94,7 +94,8 @@ class Tuning(JobKind):
             for thread in threads:
                 thread.join()
         run.check_stop()
-        if not any(self._training.metrics_of(name) for name, _ in self._trials[run.id]):
+        told = [self._summary(run.id, *trial) for trial in self._trials[run.id]]
+        if not any(each["FinalHyperParameterTuningJobObjectiveMetric"] for each in told):
             raise JobFailure("All training jobs failed, or none reported the objective metric")
 
     def _start(self, name: str, given: Parameters, number: int, dice: random.Random) -> str:

@@ -18,6 +18,11 @@ from instacart_pipeline.resources.published import Published
 _TYPES = {"string": "varchar", "int": "integer"}
 
 
+def athena_type(name: str) -> str:
+    """A contract's type as Athena's SQL calls it."""
+    return _TYPES.get(name, name)
+
+
 class AwsAthena(Athena):
     """Runs Athena SQL in the lake's workgroup.
 
@@ -34,8 +39,7 @@ class AwsAthena(Athena):
         inputs = inputs_of(self.lake.catalog, bound, dt)
         select = bound.render("athena", schema_at(self.lake.catalog, bound))
         columns = ", ".join(
-            f'CAST("{column.name}" AS {_TYPES.get(column.type, column.type)}) AS "{column.name}"'
-            for column in target.columns
+            f'CAST("{column.name}" AS {athena_type(column.type)}) AS "{column.name}"' for column in target.columns
         )
 
         def write(attempt: Attempt, location: str) -> Ended:

@@ -13,6 +13,8 @@ from instacart_pipeline.resources.aws.lake import AwsLake
 from instacart_pipeline.resources.aws.sagemaker_jobs import Workshop
 from instacart_pipeline.resources.aws.sagemaker_processing import process, process_table
 from instacart_pipeline.resources.aws.sagemaker_training import train
+from instacart_pipeline.resources.aws.sagemaker_transform import transform
+from instacart_pipeline.resources.aws.sagemaker_tuning import tune
 from instacart_pipeline.resources.published import Published
 from instacart_pipeline.resources.sagemaker import ProcessingJob, SageMaker, TrainingJob, TransformJob, TuningJob
 
@@ -35,7 +37,7 @@ class AwsSageMaker(SageMaker):
 
     def tune(self, job: TuningJob, dt: str) -> Artefact:
         """See SageMaker."""
-        raise NotImplementedError
+        return tune(self._workshop, self._artefacts, job, dt)
 
     def process(self, job: ProcessingJob, dt: str) -> Artefact:
         """See SageMaker."""
@@ -47,7 +49,7 @@ class AwsSageMaker(SageMaker):
 
     def transform(self, job: TransformJob, target: TableContract, dt: str) -> Published:
         """See SageMaker."""
-        raise NotImplementedError
+        return transform(self._workshop, job, target, dt)
 
     def artefact(self, system: str, name: str, dt: str) -> Artefact:
         """See SageMaker."""

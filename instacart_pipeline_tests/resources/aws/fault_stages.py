@@ -5,19 +5,23 @@ Belongs here: bringing a platform to the point where one job of one service is a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from instacart_pipeline.lake.artefacts import Artefact
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.reorder import tables as t
+from instacart_pipeline.resources.aws.artefacts import Artefacts
 from instacart_pipeline.resources.storage import listing_digest
 from instacart_pipeline_tests.aws_double.jobs import JobRun
 from instacart_pipeline_tests.aws_double.server import AwsDouble
 from instacart_pipeline_tests.aws_platform import AwsPlatform
 from instacart_pipeline_tests.platform import DT, Row
+from instacart_pipeline_tests.resources.aws.toy_assets import MODEL, TRAINING, toy_sagemaker
+from instacart_pipeline_tests.resources.toy_model import CODE, ROWS, SCORES
 
 BEFORE = "20260101T000000000000-aaaaaa"
 """The version that readers see before the job that is struck by a fault."""
@@ -33,8 +37,9 @@ class Stage:
     look: str
     before: Row | None
     prepare: Callable[[AwsPlatform], None]
-    expected: Sequence[Row]
+    expected: Any
     job: str = ""
+    artefact: bool = False
 
     def jobs(self, double: AwsDouble) -> list[JobRun]:
         """The jobs of the piece of work that were started so far."""
@@ -45,16 +50,45 @@ class Stage:
         if self.service == "crawler":
             found = platform.catalog.find(self.table, DT)
             return found and found.name
+        if self.artefact:
+            return toy_sagemaker(platform.settings).artefact("toy", "model", DT).metrics
         return platform.stored(self.table)
+
+    def litter(self, platform: AwsPlatform) -> list[str]:
+        """What lies in the day's folder of the table, or of the artefact, though no reader can know it."""
+        found = platform.unpublished(self.table)
+        if self.artefact:
+            known = toy_sagemaker(platform.settings).artefact("toy", "model", DT).location
+            found = [name for name in found if name not in (f"v={BEFORE}", known.rpartition("/")[2])]
+        return found
 
 
 def prepared(stage: Stage, platform: AwsPlatform) -> AwsPlatform:
     """The platform with all that the stage needs, and a version of its table from before."""
     platform.deploy()
     stage.prepare(platform)
-    if stage.before is not None:
+    if stage.artefact:
+        _publish_model(platform)
+    elif stage.before is not None:
         platform.put_rows(stage.table, [stage.before], name=BEFORE)
     return platform
+
+
+def _rows(platform: AwsPlatform) -> None:
+    platform.put_rows(ROWS, [{"id": 1, "y": 2.0, "x": None}, {"id": 2, "y": 2.0, "x": 0.5}])
+
+
+def _rows_and_model(platform: AwsPlatform) -> None:
+    _rows(platform)
+    toy_sagemaker(platform.settings).train(TRAINING, DT)
+
+
+def _publish_model(platform: AwsPlatform) -> None:
+    """The artefact from before, as a run would have left it."""
+    artefacts = Artefacts(platform.aws_lake)
+    location = artefacts.location("toy", "model", DT, BEFORE)
+    artefacts.objects.put(f"{location}/model.tar.gz", b"before")
+    artefacts.publish(Artefact("toy", "model", DT, BEFORE, location, CODE.digest, metrics={"loss": 9.0}))
 
 
 def _lines(platform: AwsPlatform) -> None:
@@ -142,6 +176,27 @@ STAGES = {
         before={"aisle_id": 99, "aisle": "before"},
         prepare=_catalogued,
         expected=[{"aisle_id": 1, "aisle": "teas, loose"}],
+    ),
+    "training": Stage(
+        service="sagemaker",
+        table=MODEL,
+        start="CreateTrainingJob",
+        look="DescribeTrainingJob",
+        before=None,
+        prepare=_rows,
+        expected={"loss": 0.25},
+        job="training-job/",
+        artefact=True,
+    ),
+    "transform": Stage(
+        service="sagemaker",
+        table=SCORES,
+        start="CreateTransformJob",
+        look="DescribeTransformJob",
+        before={"id": 99, "score": 0.5},
+        prepare=_rows_and_model,
+        expected=[{"id": 1, "score": 3.75}, {"id": 2, "score": 3.75}],
+        job="transform-job/",
     ),
     "crawler": Stage(
         service="crawler",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -82,7 +83,8 @@ class Site:
         s3 = self.aws.client("s3")
         found: list[Row] = []
         for key in self.keys(f"{prefix}/"):
-            assert ".parquet" in key, f"litter in a version: {key}"
+            made = ".parquet" in key or re.fullmatch(r".*/[0-9a-f]{8}_[0-9a-f-]{36}", key)  # Athena's have no extension
+            assert made, f"litter in a version: {key}"
             found += pq.read_table(io.BytesIO(s3.get_object(Bucket=bucket, Key=key)["Body"].read())).to_pylist()
         return sorted(found, key=lambda row: [row[name] for name in table.key])
 

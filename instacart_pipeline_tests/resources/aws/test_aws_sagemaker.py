@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 
+from instacart_pipeline.lake.contracts import Column
 from instacart_pipeline.lake.errors import ArtefactNotFound, JobFailed, SettingsInvalid
 from instacart_pipeline.resources.aws.attempts import Work
 from instacart_pipeline.resources.aws.sagemaker import AwsSageMaker
 from instacart_pipeline.resources.aws.sagemaker_jobs import TrainingJobs, job_name
-from instacart_pipeline.resources.sagemaker import ProcessingJob, TrainingJob
+from instacart_pipeline.resources.sagemaker import ProcessingJob, Range, TrainingJob, TransformJob, TuningJob
+from instacart_pipeline_tests.aws_double.jobs import most_alive_at_once
 from instacart_pipeline_tests.aws_double.wire import AwsError
 from instacart_pipeline_tests.platform import DT
-from instacart_pipeline_tests.resources.aws.site import ROLE, Site
-from instacart_pipeline_tests.resources.toy_model import CODE, METRICS, ROWS
+from instacart_pipeline_tests.resources.aws.site import ROLE, WORKGROUP, Site
+from instacart_pipeline_tests.resources.toy_model import CODE, METRICS, ROWS, SCORES
 
 IMAGE = "492215442770.dkr.ecr.eu-central-1.amazonaws.com/sagemaker-xgboost:3.0-5"
 
@@ -24,6 +27,8 @@ IMAGE = "492215442770.dkr.ecr.eu-central-1.amazonaws.com/sagemaker-xgboost:3.0-5
 @pytest.fixture
 def sagemaker(site: Site) -> AwsSageMaker:
     """SageMaker, with the rows that the toy learns from."""
+    unforced: Any = {"EnforceWorkGroupConfiguration": False}  # as deploy makes it
+    site.aws.client("athena").update_work_group(WorkGroup=WORKGROUP, ConfigurationUpdates=unforced)
     site.fill(ROWS, [{"id": number, "y": float(number), "x": None if number == 2 else 0.5} for number in (1, 2, 3)])
     return AwsSageMaker(
         lake=site.lake, image=IMAGE, role=ROLE, training_instance="ml.m5.xlarge", transform_instance="ml.m5.large"
@@ -93,6 +98,86 @@ def test_versions_past_their_retention_are_swept_but_for_registered_ones(sagemak
     assert not site.keys(first.location.removeprefix("s3://lake/"))
     assert site.keys(second.location.removeprefix("s3://lake/"))
     assert sagemaker.artefact("toy", "model", DT) == third
+
+
+SCORING = {"source": ROWS, "ids": ("id",), "features": ("y", "x"), "score": "score"}
+
+
+def test_a_transform_asks_for_the_ids_and_the_answer_alone(sagemaker: AwsSageMaker, site: Site) -> None:
+    model = sagemaker.train(training(), DT)
+    published = sagemaker.transform(TransformJob("scores", model, **SCORING), SCORES, DT)  # type: ignore[arg-type]
+    assert site.rows(SCORES) == [{"id": number, "score": 1.75 + number} for number in (1, 2, 3)]
+    (asked,) = site.aws.requests.of("sagemaker", "CreateTransformJob")
+    assert asked.parameters["DataProcessing"] == {
+        "InputFilter": "$[1:]",
+        "JoinSource": "Input",
+        "OutputFilter": "$[0,-1]",
+    }
+    assert published.version.lineage == {
+        "toy_features.rows": site.catalog.current(ROWS, DT).name,
+        "toy_models.model": model.version,
+    }
+    assert site.left_behind() == []
+    assert site.aws.client("sagemaker").list_models()["Models"] == []
+    assert site.aws.client("glue").get_tables(DatabaseName="toy_unpublished")["TableList"] == []
+
+
+def test_a_transform_that_fails_leaves_nothing(sagemaker: AwsSageMaker, site: Site) -> None:
+    model = sagemaker.train(training(), DT)
+    site.fill(ROWS, [{"id": 1, "y": -1.0, "x": None}])
+    with pytest.raises(JobFailed, match=r"(?s)See job logs.*-1 can't be predicted"):
+        sagemaker.transform(TransformJob("scores", model, **SCORING), SCORES, DT)  # type: ignore[arg-type]
+    assert site.unpublished(SCORES) == []
+    assert site.left_behind() == []
+    assert site.aws.client("sagemaker").list_models()["Models"] == []
+
+
+def test_a_day_without_rows_is_scored_without_a_job(sagemaker: AwsSageMaker, site: Site) -> None:
+    model = sagemaker.train(training(), DT)
+    site.fill(ROWS, [])
+    published = sagemaker.transform(TransformJob("scores", model, **SCORING), SCORES, DT)  # type: ignore[arg-type]
+    assert published.version.rows == 0
+    assert site.aws.requests.count("sagemaker", "CreateTransformJob") == 0
+
+
+def test_columns_that_are_no_numbers_are_refused_before_anything_starts(sagemaker: AwsSageMaker, site: Site) -> None:
+    named = replace(ROWS, columns=(*ROWS.columns, Column("name", "string")))
+    model = sagemaker.train(training(), DT)
+    before = len(site.aws.jobs())
+    job = TransformJob("scores", model, named, ("id",), ("y", "name", "nowhere"), "score")
+    with pytest.raises(JobFailed, match=r"rows.name is string, and no number; toy_features.rows.nowhere is not there"):
+        sagemaker.transform(job, SCORES, DT)
+    assert len(site.aws.jobs()) == before
+
+
+def tuning(**given: Any) -> TuningJob:
+    ranges = {"rate": Range(0.1, 0.9), "rounds": Range(1, 4, "integer")}
+    return TuningJob("search", training(), ranges, "loss", **{"trials": 3, "at_once": 2, **given})
+
+
+def test_a_search_tells_its_trials_and_the_best_of_them(sagemaker: AwsSageMaker, site: Site) -> None:
+    made = sagemaker.tune(tuning(), DT)
+    (asked,) = site.aws.requests.of("sagemaker", "CreateHyperParameterTuningJob")
+    config = asked.parameters["HyperParameterTuningJobConfig"]
+    assert (config["Strategy"], config["TrainingJobEarlyStoppingType"]) == ("Bayesian", "Auto")
+    assert config["ResourceLimits"] == {"MaxNumberOfTrainingJobs": 3, "MaxParallelTrainingJobs": 2}
+    (integers,) = config["ParameterRanges"]["IntegerParameterRanges"]
+    assert integers == {"Name": "rounds", "MinValue": "1", "MaxValue": "4", "ScalingType": "Auto"}
+    assert "rate" not in asked.parameters["TrainingJobDefinition"]["StaticHyperParameters"]
+    assert [trial.number for trial in made.trials] == [1, 2, 3]
+    best = min(made.trials, key=lambda trial: trial.objective or 0.0)
+    assert made.hyperparameters == best.hyperparameters
+    assert made.metrics == {"loss": best.objective}
+    assert isinstance(made.hyperparameters["rounds"], int)
+    trainings = [run for run in site.aws.jobs("sagemaker") if run.name.startswith("training-job/")]
+    assert most_alive_at_once(trainings) == 2
+    assert site.left_behind() == []
+
+
+def test_a_search_whose_trials_all_fail_fails(sagemaker: AwsSageMaker, site: Site) -> None:
+    with pytest.raises(JobFailed, match="objective metric"):
+        sagemaker.tune(replace(tuning(), training=training(fail="no"), objective="loss"), DT)
+    assert site.keys("models/") == []
 
 
 def test_an_artefact_that_is_not_there_is_named(sagemaker: AwsSageMaker) -> None:

@@ -88,7 +88,7 @@ def test_a_fault_doubles_nothing_and_leaves_nothing(
     _hold_ended_well(run, stage, strike, platform, aws, before)
     assert aws.most_alive_at_once(lambda job: job in stage.jobs(aws)) <= 1
     assert [job for job in aws.jobs() if job.alive] == []
-    assert platform.unpublished(stage.table) == []
+    assert stage.litter(platform) == []
 
 
 def _hold_ended_well(
@@ -137,7 +137,7 @@ def test_a_run_that_is_ended_stops_its_job(
     assert [job for job in aws.jobs() if job.alive] == []
     assert [run.status.value for run in run.runs()] != ["SUCCESS"]
     assert stage.read(platform) == before
-    assert platform.unpublished(stage.table) == []
+    assert stage.litter(platform) == []
 
 
 def test_a_run_whose_process_is_killed_finds_its_job_again_when_retried(
@@ -158,7 +158,7 @@ def test_a_run_whose_process_is_killed_finds_its_job_again_when_retried(
     assert len(stage.jobs(aws)) == 1
     assert [job for job in aws.jobs() if job.alive] == []
     assert stage.service == "crawler" or stage.read(platform) == stage.expected
-    assert platform.unpublished(stage.table) == []
+    assert stage.litter(platform) == []
 
 
 def test_what_a_killed_run_left_is_stopped_when_nobody_retries_it(stage: Stage, aws: AwsDouble, tmp_path: Path) -> None:
