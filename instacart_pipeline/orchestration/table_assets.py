@@ -46,16 +46,17 @@ def table_asset(
     partitions: PartitionsDefinition[str],
     pool: str,
     further_rules: Sequence[Rule] = (),
+    further_deps: Sequence[AssetKey] = (),
 ) -> Callable[[Callable[..., Any]], AssetsDefinition]:
     """Make a function that publishes `table` its asset. The contract's rules, and `further_rules`, are blocking checks.
 
     The function yields from `publish(...)`: the rules are judged before the version is published, so a version that breaks
-    one is never seen by a reader.
+    one is never seen by a reader. `further_deps` are assets that are no tables.
     """
     return asset(
         key=asset_key(table),
         description=table.description,
-        deps=[AssetDep(asset_key(dep)) for dep in deps],
+        deps=[*(AssetDep(asset_key(dep)) for dep in deps), *(AssetDep(key) for key in further_deps)],
         group_name=table.database,
         kinds=kinds,
         owners=OWNERS,

@@ -24,7 +24,9 @@ from dagster import (
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.orchestration.arrival import Arrival, Memory
 from instacart_pipeline.orchestration.table_assets import asset_key
+from instacart_pipeline.reorder import model_tables as m
 from instacart_pipeline.reorder import tables as t
+from instacart_pipeline.reorder.model_assets import MODELS
 from instacart_pipeline.resources.catalog import Catalog
 from instacart_pipeline.resources.storage import Storage
 from instacart_pipeline.resources.uploads import UploadNotices
@@ -34,7 +36,8 @@ if TYPE_CHECKING:
     # What define_asset_job gives has no public name.
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-DAILY_JOB = "reorder_daily"
+DAILY_JOB, MODEL_JOB, BASKETS_JOB = "reorder_daily", "reorder_model", "reorder_baskets"
+BASKETS = (m.BASKET_PROBABILITIES, m.PREDICTED_BASKETS)
 FEATURES = (t.USER_FEATURES_1, t.USER_FEATURES_2, t.UP_FEATURES, t.PRD_FEATURES)
 
 
@@ -50,19 +53,30 @@ class Automation:
 def build_automation(days: DailyPartitionsDefinition, settings: Settings) -> Automation:
     """The jobs, schedules and sensor over the partitions `days`."""
     result = AssetSelection.assets(asset_key(t.RESULT_TABLE))
-    features = AssetSelection.groups(*(f"{t.SYSTEM}_{zone}" for zone in ("staging", "curated", "features")))
+    uploaded = AssetSelection.groups(*(f"{t.SYSTEM}_{zone}" for zone in ("staging", "curated")))
+    features = uploaded | AssetSelection.assets(*map(asset_key, FEATURES))
+    model = AssetSelection.assets(*map(asset_key, m.MODEL_TABLES)) | AssetSelection.groups(MODELS)
+    baskets = AssetSelection.assets(*map(asset_key, BASKETS))
     daily = define_asset_job(
         DAILY_JOB, features | result, description="A day's chain: from the crawl to the result table."
     )
     to_features = define_asset_job("reorder_features", features, description="From the crawl to the feature tables.")
     to_result = define_asset_job("reorder_result", result, description="The result table from the feature tables.")
+    to_model = define_asset_job(
+        MODEL_JOB, model, description="From the result table to the model, its endpoint and the predicted baskets."
+    )
+    to_baskets = define_asset_job(
+        BASKETS_JOB, baskets, description="The predicted baskets by the model in use, when no new one took its place."
+    )
     return Automation(
-        jobs=[daily, to_features, to_result],
+        jobs=[daily, to_features, to_result, to_model, to_baskets],
         schedules=[
             _schedule(to_features, "0 8 * * *", FEATURES, (), settings),
             _schedule(to_result, "0 9 * * *", (t.RESULT_TABLE,), FEATURES, settings),
+            _schedule(to_model, "30 9 * * *", BASKETS, (t.RESULT_TABLE,), settings),
+            _schedule(to_baskets, "0 11 * * *", BASKETS, (m.OPEN_PAIRS,), settings),
         ],
-        sensors=[_upload_sensor(daily, days, settings)],
+        sensors=[_upload_sensor(daily, days, settings), _model_sensor(to_model)],
     )
 
 
@@ -127,3 +141,28 @@ def _upload_sensor(
         )
 
     return reorder_uploads
+
+
+def _model_sensor(job: "UnresolvedAssetJobDefinition") -> SensorDefinition:
+    @sensor(
+        name="reorder_results",
+        job=job,
+        minimum_interval_seconds=60,
+        # A training costs more than a look at an upload, so whoever wants one for each arrival switches this on.
+        default_status=DefaultSensorStatus.STOPPED,
+        description="Starts the model's job for the newest day once its result table is built, and again when it is rebuilt.",
+    )
+    def reorder_results(context: SensorEvaluationContext, catalog: Catalog) -> RunRequest | SkipReason:
+        del context
+        built = catalog.partitions(t.RESULT_TABLE.database, t.RESULT_TABLE.name) if _is_known(catalog) else []
+        if not built:
+            return SkipReason("No result table is built yet.")
+        newest = max(built, key=lambda partition: partition.dt)
+        return RunRequest(partition_key=newest.dt, run_key=f"{newest.dt} {newest.version.name}")
+
+    return reorder_results
+
+
+def _is_known(catalog: Catalog) -> bool:
+    known = {found.qualified_name for found in catalog.tables()}
+    return t.RESULT_TABLE.qualified_name in known

@@ -97,12 +97,16 @@ _USER_LATELY = [
     _number("user_reorders_of_last_5", "Re-ordered lines an order, over the last 5.", nullable=False),
     _count("user_products_bought_again", "Products bought twice or more."),
 ]
+_USER_FADING = [
+    _number("user_orders_fading", "Sum of up_orders_fading over the user's products.", nullable=False),
+    _number("user_most_fading", "Greatest up_orders_fading of the user's products.", nullable=False),
+]
 
 USER_RHYTHM = TableContract(
     database=ZONE,
     name="user_rhythm",
     description="A user as they were before an order.",
-    columns=[_ORDER, *_USER, *_USER_LATELY],
+    columns=[_ORDER, *_USER, *_USER_LATELY, *_USER_FADING],
 )
 
 _PRODUCT = [
@@ -128,6 +132,9 @@ PRD_RHYTHM = TableContract(
         Column("orders_back", "int", _BACK, key=True, between=(0, 10_000)),
         *_PRODUCT,
         _count("prod_reorders", "Lines that were re-orders."),
+        _count("prod_reorders_in_last_3", "Re-orders in the last 3 orders of each user."),
+        _count("prod_holders", "Users who had bought it before their last order."),
+        _number("prod_mean_orders_fading", "Mean up_orders_fading of those who had bought it.", nullable=False),
     ],
 )
 
@@ -170,6 +177,12 @@ _RATIOS = [
     _number("up_overdue_days", "Days since the last purchase in the pair's own mean gaps."),
     _number("up_overdue_days_for_product", "Days since the last purchase in the product's mean gaps."),
     _number("up_same_day_ratio", "Share of its orders on the order's own day of the week.", (0, 1), nullable=False),
+    _number("up_share_of_fading", "up_orders_fading / user_orders_fading", (0, 1), nullable=False),
+    _number("up_fading_against_most", "up_orders_fading / user_most_fading", (0, 1), nullable=False),
+    _number("up_fading_against_product", "up_orders_fading / prod_mean_orders_fading", nullable=False),
+    _number("user_reorder_share_of_last_3", "user_reorders_of_last_3 / user_distinct_products", nullable=False),
+    _number("prod_reorder_share_in_last_1", "prod_reorders_in_last_1 / (prod_holders + 5)", nullable=False),
+    _number("prod_reorder_share_in_last_3", "prod_reorders_in_last_3 / (3 prod_holders + 10)", nullable=False),
     _number("up_share_of_aisle", "up_orders / ua_orders", (0, 1), nullable=False),
 ]
 _CONTEXT = [

@@ -16,12 +16,14 @@ Chosen = tuple[NDArray[np.bool_], NDArray[np.bool_]]
 """For each pair whether it is in the predicted basket, and for each order whether "None" is."""
 
 
-def by_decision(orders: tuple[NDArray[np.int64], NDArray[np.int64]], probabilities: NDArray[np.float64]) -> Chosen:
-    """The baskets with the highest expected F1. `orders` are the (starts, counts) of the pairs of each order."""
+def by_decision(
+    orders: tuple[NDArray[np.int64], NDArray[np.int64]], probabilities: NDArray[np.float64], spread: float
+) -> Chosen:
+    """The baskets with the highest expected F1; `orders` are the (starts, counts) of the pairs of each order, `spread` as in decision.py."""
     starts, counts = orders
     order = np.repeat(np.arange(len(counts)), counts)
     ranked = np.lexsort((-probabilities, order))
-    decisions = decide(probabilities[ranked], counts)
+    decisions = decide(probabilities[ranked], counts, spread)
     rank = np.arange(len(ranked)) - np.repeat(starts, counts)
     chosen = np.zeros(len(probabilities), np.bool_)
     chosen[ranked] = rank < np.repeat(decisions.products, counts)

@@ -1,13 +1,16 @@
 """Calibration: turning a model's scores into probabilities that hold what they say.
 
 Platt scaling: J. Platt, "Probabilistic outputs for support vector machines", 1999: p = 1 / (1 + exp(-(a logit(score) + b))), a and b by
-maximum likelihood on predictions for users the model had not seen.
+maximum likelihood on predictions for users the model had not seen. And how much the products of an order have in common: the spread of
+decision.py, by maximum likelihood on the same predictions.
 """
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+
+from instacart_pipeline.reorder.model.decision import given_common
 
 _EDGE = 1e-6
 """Scores are kept this far from 0 and 1, where the logit ends."""
@@ -36,3 +39,17 @@ def calibrated(scores: NDArray[np.float64], slope: float, intercept: float) -> N
     """The probabilities."""
     probabilities: NDArray[np.float64] = 1 / (1 + np.exp(-(slope * logit(scores) + intercept)))
     return probabilities
+
+
+def fit_spread(probabilities: NDArray[np.float64], labels: NDArray[np.float64], orders: NDArray[np.int64]) -> float:
+    """The spread, between 0 and 2 in tenths, under which what was bought in these orders is most likely. `orders` are their ids, a pair each."""
+    _, order = np.unique(orders, return_inverse=True)
+
+    def likelihood(spread: float) -> float:
+        given = given_common(np, np.clip(probabilities, _EDGE, 1 - _EDGE), spread, nodes=15)
+        each = [
+            np.log(weight) + np.bincount(order, np.where(labels > 0, np.log(p), np.log1p(-p))) for weight, p in given
+        ]
+        return float(np.logaddexp.reduce(each, axis=0).sum())
+
+    return max((tenths / 10 for tenths in range(21)), key=likelihood)

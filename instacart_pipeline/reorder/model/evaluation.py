@@ -41,11 +41,13 @@ class Candidate:
     chosen: baskets.Chosen
 
 
-def candidates(pairs: Pairs, model: NDArray[np.float64], original: NDArray[np.float64]) -> list[Candidate]:
-    """The model and what it is held against: the original's model, the user's top products, the last order once more."""
+def candidates(
+    pairs: Pairs, model: NDArray[np.float64], spread: float, original: NDArray[np.float64]
+) -> list[Candidate]:
+    """The model, deciding with its spread, and what it is held against: the original's model, the user's top products, the last order once more."""
     orders = pairs.orders()
     return [
-        Candidate("model", model, baskets.by_decision(orders, model)),
+        Candidate("model", model, baskets.by_decision(orders, model, spread)),
         Candidate("original", original, baskets.by_rule(orders, original > ORIGINAL_THRESHOLD)),
         Candidate("top products", None, baskets.by_rule(orders, baskets.top_products(pairs))),
         Candidate("last order", None, baskets.by_rule(orders, baskets.last_order(pairs))),

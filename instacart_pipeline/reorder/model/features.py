@@ -32,6 +32,8 @@ FEATURES = (
     *("aisle_reorder_ratio", "department_reorder_ratio", "ua_orders", "ua_products", "ua_in_last_1"),
     *("ua_in_last_3", "ua_days_since_last_order", "up_share_of_aisle", "ud_orders", "ud_products"),
     *("ud_in_last_1", "ud_in_last_3", "ud_days_since_last_order", "order_number", "order_dow"),
-    *("order_hour_of_day", "days_since_prior_order", "order_days_against_usual"),
+    *("order_hour_of_day", "days_since_prior_order", "order_days_against_usual", "up_share_of_fading"),
+    *("up_fading_against_most", "up_fading_against_product", "user_reorder_share_of_last_3"),
+    *("prod_reorder_share_in_last_1", "prod_reorder_share_in_last_3"),
 )
 """All that the model is given, in the order of its CSV body: the original's first."""

@@ -13,7 +13,7 @@ import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import xgboost
@@ -28,11 +28,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 Parameters = dict[str, Any]
+Sample = Literal["none", "always", "if many"]
 
 _HALF_LIFE = 2.0
 """Orders back after which an example counts for half."""
 _MANY_ORDERS = 20_000
 """Of so many orders one fold says enough of rounds and calibration; of fewer, all are tried."""
+_ENOUGH_ORDERS = 2_000
+"""A sample of fewer last orders than this says too little, when there are more to be had."""
 ORIGINAL_PARAMETERS: Parameters = {"max_depth": 5, "eta": 0.1, "gamma": 4.0, "min_child_weight": 6, "subsample": 0.8}
 _ORIGINAL_ROUNDS, _ORIGINAL_PATIENCE = 500, 10
 
@@ -43,12 +46,12 @@ class TooFewLabels(Exception):
 
 @dataclass(frozen=True)
 class Options:
-    """What a training is told. `folds` 0 tries as many as are worth it; without `refit` no model is made of all folds together."""
+    """What a training is told. `sample` says when a tenth of the users is enough. `folds` 0 tries as many as are worth it; without `refit` no model is made of all folds together."""
 
     parameters: Parameters
     rounds: int = 1500
     patience: int = 50
-    sample: bool = False
+    sample: Sample = "none"
     folds: int = 0
     refit: bool = True
 
@@ -60,6 +63,7 @@ class Fold:
     rounds: int
     scores: NDArray[np.float64]
     labels: NDArray[np.float64]
+    orders: NDArray[np.int64]
     log_loss: float
 
 
@@ -69,7 +73,7 @@ def train(pairs_folder: Path, model_folder: Path, options: Options, say: Callabl
     Raises TooFewLabels.
     """
     started = time.perf_counter()
-    pairs = read_pairs(pairs_folder, FEATURES, SAMPLE if options.sample else TRAINED_ON)
+    pairs = _read(pairs_folder, options.sample)
     last = pairs.orders_back == 0
     bought = int(pairs.label[last].sum())
     if bought == 0 or bought == int(last.sum()):
@@ -89,21 +93,44 @@ def train(pairs_folder: Path, model_folder: Path, options: Options, say: Callabl
         "log_loss": sum(fold.log_loss for fold in folds) / len(folds),
     }
     if options.refit:
-        slope, intercept = calibration.fit(
-            np.concatenate([fold.scores for fold in folds]), np.concatenate([fold.labels for fold in folds])
+        scores, labels, of_order = (
+            np.concatenate([getattr(fold, name) for fold in folds]) for name in ("scores", "labels", "orders")
         )
+        slope, intercept = calibration.fit(scores, labels)
+        spread = calibration.fit_spread(calibration.calibrated(scores, slope, intercept), labels, of_order)
         booster = _fit(pairs, FEATURES, options.parameters, report["rounds"])
         booster.save_model(model_folder / "model.ubj")
-        say(f"model of {report['rounds']} rounds; calibrated by slope {slope:.3f}, intercept {intercept:+.3f}")
+        say(
+            f"model of {report['rounds']} rounds; calibrated by slope {slope:.3f}, intercept {intercept:+.3f}; spread {spread}"
+        )
         original = _original(pairs.where(last), say)
         original.save_model(model_folder / "original.ubj")
-        report |= {"slope": slope, "intercept": intercept, "original_rounds": original.num_boosted_rounds()}
+        report |= {
+            "slope": slope,
+            "intercept": intercept,
+            "spread": spread,
+            "original_rounds": original.num_boosted_rounds(),
+        }
         gains: Mapping[str, Any] = booster.get_score(importance_type="gain")
         report["gain"] = {name: float(gains.get(f"f{place}", 0.0)) for place, name in enumerate(FEATURES)}
-        described = {"features": FEATURES, "original": ORIGINAL, "slope": slope, "intercept": intercept}
+        described = {
+            "features": FEATURES,
+            "original": ORIGINAL,
+            "slope": slope,
+            "intercept": intercept,
+            "spread": spread,
+        }
         (model_folder / "model.json").write_text(json.dumps(described))
     report["seconds"] = time.perf_counter() - started
     return report
+
+
+def _read(folder: Path, sample: Sample) -> Pairs:
+    if sample != "none":
+        pairs = read_pairs(folder, FEATURES, SAMPLE)
+        if sample == "always" or len(np.unique(pairs.order_id[pairs.orders_back == 0])) >= _ENOUGH_ORDERS:
+            return pairs
+    return read_pairs(folder, FEATURES, TRAINED_ON)
 
 
 def _cross_validate(
@@ -130,7 +157,9 @@ def _cross_validate(
         )
         best = int(booster.best_iteration) + 1
         scores = booster.predict(validated, iteration_range=(0, best)).astype(np.float64)
-        found.append(Fold(best, scores, own.label.astype(np.float64), min(evaluated["validation"]["logloss"])))
+        found.append(
+            Fold(best, scores, own.label.astype(np.float64), own.order_id, min(evaluated["validation"]["logloss"]))
+        )
     if not found:
         raise TooFewLabels(
             "No fold of the users has labels of both kinds. The upload needs train orders of more users."
@@ -160,7 +189,13 @@ def _matrix(pairs: Pairs, names: tuple[str, ...]) -> xgboost.DMatrix:
     return xgboost.QuantileDMatrix(pairs.columns(names), pairs.label, weight=weight.astype(np.float32))
 
 
-_BASE: Parameters = {"objective": "binary:logistic", "eval_metric": "logloss", "tree_method": "hist", "seed": 7}
+_BASE: Parameters = {
+    "objective": "binary:logistic",
+    "eval_metric": "logloss",
+    "tree_method": "hist",
+    "reg_lambda": 20,
+    "seed": 7,
+}
 
 
 class _Progress(xgboost.callback.TrainingCallback):

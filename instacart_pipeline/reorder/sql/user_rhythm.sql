@@ -15,7 +15,9 @@ SELECT pair.order_id,
        CAST(sum(pair.up_in_last_3) AS double) / 3                          AS user_basket_of_last_3,
        CAST(sum(pair.up_reorders_in_last_3) AS double) / 3                 AS user_reorders_of_last_3,
        CAST(sum(pair.up_reorders_in_last_5) AS double) / 5                 AS user_reorders_of_last_5,
-       count_if(pair.up_orders > 1)                                        AS user_products_bought_again
+       count_if(pair.up_orders > 1)                                        AS user_products_bought_again,
+       sum(pair.up_orders_fading)                                          AS user_orders_fading,
+       max(pair.up_orders_fading)                                          AS user_most_fading
 FROM reorder_features.up_rhythm AS pair
 JOIN reorder_features.order_context AS target ON target.order_id = pair.order_id
 WHERE pair.dt = :dt

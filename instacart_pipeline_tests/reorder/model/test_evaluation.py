@@ -57,9 +57,9 @@ def test_the_decision_is_the_same_whatever_order_the_candidates_come_in() -> Non
     draws = np.random.default_rng(3)
     orders, said = np.repeat(np.arange(20), 7), draws.uniform(size=140)
     starts = (np.arange(0, 140, 7), np.full(20, 7))
-    chosen, none = baskets.by_decision(starts, said)
+    chosen, none = baskets.by_decision(starts, said, 0.5)
     shuffled = np.concatenate([draws.permutation(7) + 7 * order for order in range(20)])
-    again, none_again = baskets.by_decision(starts, said[shuffled])
+    again, none_again = baskets.by_decision(starts, said[shuffled], 0.5)
     assert (chosen[shuffled] == again).all()
     assert (none == none_again).all()
     assert len(orders) == 140
@@ -115,10 +115,21 @@ def test_calibration_that_would_turn_the_order_round_is_left_out() -> None:
     assert calibration.fit(np.array([0.1, 0.2, 0.8, 0.9]), np.array([1.0, 1.0, 0.0, 0.0])) == (1.0, 0.0)
 
 
+@pytest.mark.parametrize("spread", [0.0, 1.0])
+def test_the_spread_that_made_the_baskets_is_found_again(spread: float) -> None:
+    draws = np.random.default_rng(17)
+    orders = np.repeat(np.arange(2000), 15)
+    said = draws.beta(1, 4, len(orders))
+    common = np.repeat(draws.normal(size=2000), 15)
+    shown = 1 / (1 + np.exp(-(calibration.logit(said) * np.sqrt(1 + 0.346 * spread**2) + spread * common)))
+    bought = (draws.uniform(size=len(orders)) < shown).astype(np.float64)
+    assert calibration.fit_spread(said, bought, orders) == pytest.approx(spread, abs=0.15)
+
+
 def test_every_candidate_is_evaluated_and_every_picture_drawn(tmp_path: Path) -> None:
     pairs = read_pairs(write_pairs(tmp_path / "pairs", users=400), FEATURES, HELD_OUT)
     truth = (pairs.column("up_order_rate") ** 3).astype(np.float64)
-    compared = evaluation.candidates(pairs, truth, truth**2)
+    compared = evaluation.candidates(pairs, truth, 0.0, truth**2)
     told = evaluation.evaluate(pairs, compared)
     assert (told["orders"], told["pairs"]) == (80, 960)
     assert set(told["candidates"]) == {"model", "original", "top products", "last order"}

@@ -7,7 +7,9 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +30,8 @@ def main() -> None:
             f"{len(pairs):,} pairs of held-out users, not of both kinds: nothing can be said of the model."
         )
     challenger = inputs / "challenger"
-    model, original = scores(challenger, pairs, model_features(challenger)), scores(challenger, pairs, ORIGINAL)
-    compared = evaluation.candidates(pairs, model, original)
+    model, original = scores(challenger, pairs, told_of(challenger)["features"]), scores(challenger, pairs, ORIGINAL)
+    compared = evaluation.candidates(pairs, model, told_of(challenger)["spread"], original)
     told = evaluation.evaluate(pairs, compared)
     own = baskets.f1_scores(pairs.orders(), pairs.label, compared[0].chosen)
     champion = inputs / "champion"
@@ -44,21 +46,23 @@ def main() -> None:
 
 def against(champion: Path, pairs: Pairs, own: NDArray[np.float64]) -> dict[str, object]:
     """The verdict on a challenger of these F1 scores. A champion that asks for features that are no more has no say."""
-    names = model_features(champion)
+    about = told_of(champion)
+    names = about["features"]
     gone = [name for name in names if name not in pairs.names]
     if gone:
         return {"not_worse": True, "reason": f"the champion can't be asked: it wants {', '.join(gone)}"}
     orders = pairs.orders()
-    chosen = baskets.by_decision(orders, scores(champion, pairs, names))
+    chosen = baskets.by_decision(orders, scores(champion, pairs, names), about["spread"])
     return evaluation.verdict(own, baskets.f1_scores(orders, pairs.label, chosen))
 
 
-def model_features(artefact: Path) -> tuple[str, ...]:
-    """The features a model wants."""
-    return tuple(json.loads((artefact / "model" / "model.json").read_text())["features"])
+def told_of(artefact: Path) -> dict[str, Any]:
+    """What a model says of itself: its features and its spread."""
+    told: dict[str, Any] = json.loads((artefact / "model" / "model.json").read_text())
+    return told
 
 
-def scores(artefact: Path, pairs: Pairs, names: tuple[str, ...]) -> NDArray[np.float64]:
+def scores(artefact: Path, pairs: Pairs, names: Sequence[str]) -> NDArray[np.float64]:
     """What a model says of pairs, by the code it was made with, in a process of its own: two codes have modules of one name."""
     with tempfile.TemporaryDirectory() as scratch:
         rows, scored = Path(scratch, "rows.npy"), Path(scratch, "scores.npy")
