@@ -3,7 +3,9 @@
 # make test-double  an AWS to try the profile aws on, on this machine
 # make up     the Dagster UI with schedules and sensors, on http://127.0.0.1:3000
 # make check  ruff, mypy, import-linter
+# make serve  the model behind an HTTP API, with a page, on http://127.0.0.1:8000
 # make bench  the chain against pandas, Polars, PySpark and a hand-written DuckDB script
+# make bench-serving  the model's server against MLflow's
 # make clean  remove the environment and everything that runs left in .instacart
 
 SHELL := /bin/bash
@@ -20,20 +22,25 @@ BIN := .venv/bin
 CLI := $(BIN)/instacart-pipeline
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test test-double up check bench clean docs
+.PHONY: run test test-double serve up check bench clean docs
 .DELETE_ON_ERROR:
 
 run: .venv/.run
 	@[ -d $(INSTACART_HOME)/generated/$(DAY) ] || $(CLI) generate reorder --scale $(SCALE) --days 1 --first-day $(DAY) --out $(INSTACART_HOME)/generated
 	@$(CLI) upload reorder $(INSTACART_HOME)/generated/$(DAY) --dt $(DAY)
 	@$(CLI) run reorder --dt $(DAY)
+	@$(CLI) run reorder-model --dt $(DAY)
 	@echo "The products bought most, by Athena SQL on the lake:"
 	@$(CLI) sql "SELECT p.product_name, f.prod_orders, f.prod_reorders FROM reorder_features.prd_features AS f \
 		JOIN reorder_curated.products AS p ON p.product_id = f.product_id AND p.dt = f.dt \
 		WHERE f.dt = '$(DAY)' ORDER BY f.prod_orders DESC LIMIT 5"
+	@echo "Ask the model: \`make serve\` puts it behind a page on http://127.0.0.1:8000."
 
 test: .venv/.dev
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+
+serve: .venv/.run
+	$(CLI) serve
 
 up: .venv/.run
 	$(CLI) up

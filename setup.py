@@ -11,6 +11,7 @@ TEST = [
     "flask-cors",
     "moto[glue,s3,sns,sqs]",
     "httpx",
+    "playwright",
     "psutil",
     "pytest>=9",
     "pytest-timeout",
@@ -25,7 +26,7 @@ setup(
     version="0.1.0",
     description="A retail data platform as a Dagster project, on one machine or on AWS.",
     packages=find_packages(include=["instacart_pipeline", "instacart_pipeline.*"]),
-    package_data={"instacart_pipeline": ["**/*.sql", "**/*.json", "py.typed"]},
+    package_data={"instacart_pipeline": ["**/*.sql", "**/*.json", "serving/static/*", "py.typed"]},
     python_requires=">=3.10,<3.13",
     install_requires=[
         "dagster>=1.13,<1.14",
