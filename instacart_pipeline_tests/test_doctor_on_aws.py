@@ -13,10 +13,12 @@ from instacart_pipeline.resources.aws.code import ADMIT_UPLOAD, SQL_TO_PARQUET
 from instacart_pipeline_tests.aws_double.server import REGION, AwsDouble
 from instacart_pipeline_tests.aws_platform import LAKE, ROLE, AwsPlatform
 from instacart_pipeline_tests.doctor import SECRET, TOKEN, Doctor, bad
+from instacart_pipeline_tests.resources.aws.toy_assets import IMAGE
 from instacart_pipeline_tests.test_cli import call
 
 WELL_ON_AWS = {
-    *("credentials", "s3", "glue catalog", "glue crawler", "glue job", "athena", "databrew", "role", "sqs", "sns"),
+    *("credentials", "s3", "glue catalog", "glue crawler", "glue job", "athena", "databrew", "sagemaker"),
+    *("role", "sqs", "sns"),
 }
 
 
@@ -38,6 +40,7 @@ class Account:
     @property
     def settings(self) -> dict[str, str]:
         given = {"profile": "aws", "lake": LAKE, "service_role": ROLE, "aws_endpoint": self.double.endpoint}
+        given["model_image"] = IMAGE
         queues = {"upload_queue": self.queue, "alert_topic": self.topic}
         return {**given, **queues, "home": str(self.platform.home), "aws_region": REGION, "poll_seconds": "0.02"}
 
@@ -194,7 +197,7 @@ def test_a_bucket_that_is_not_there_is_named_for_every_zone(there: Doctor) -> No
     assert {"s3", "glue job"} <= bad(told)
     found = told.of("s3")
     assert [each["found"].split(":")[1].split(" ")[0] for each in found] == [
-        f"//nowhere/{zone}" for zone in ("raw", "curated", "features", "sandbox", "work")
+        f"//nowhere/{zone}" for zone in ("raw", "curated", "features", "sandbox", "models", "work")
     ]
     assert all("NoSuchBucket" in each["found"] and "INSTACART_LAKE" in each["remedy"] for each in found)
 
@@ -209,6 +212,14 @@ def test_without_a_role_services_can_not_run(there: Doctor) -> None:
     told = there.json(service_role="")
     assert (told.code, bad(told)) == (1, {"role"})
     assert "INSTACART_SERVICE_ROLE" in told.of("role")[0]["remedy"]
+
+
+def test_without_an_image_of_the_region_no_model_can_run(there: Doctor) -> None:
+    for image, said in (("", "no image for models is set"), (IMAGE.replace(REGION, "us-west-2"), f"not in {REGION}")):
+        told = there.json(model_image=image)
+        assert (told.code, bad(told)) == (1, {"sagemaker"})
+        assert said in told.of("sagemaker")[0]["found"]
+        assert "INSTACART_MODEL_IMAGE" in told.of("sagemaker")[0]["remedy"]
 
 
 def test_without_queue_and_topic_it_works_with_less(there: Doctor) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from instacart_pipeline_tests.aws_double.jobs import JobFailure, JobRun
+from instacart_pipeline_tests.aws_double.paging import page
 from instacart_pipeline_tests.aws_double.sagemaker_container import ML, Container
 from instacart_pipeline_tests.aws_double.sagemaker_jobs import JobKind, now, times
 from instacart_pipeline_tests.aws_double.wire import AwsError, Parameters
@@ -59,6 +60,13 @@ class Training(JobKind):
                 {"MetricName": metric, "Value": value, "Timestamp": run.ended} for metric, value in metrics.items()
             ],
         }
+
+    def list_training_jobs(self, parameters: Parameters) -> Parameters:
+        """All trainings, the newest first."""
+        shown, token = page(list(self._known)[::-1], parameters.get("NextToken"), parameters.get("MaxResults") or 10)
+        summary = ("TrainingJobName", "TrainingJobArn", "CreationTime", "TrainingJobStatus")
+        found = [self.described(name) for name in shown]
+        return {"TrainingJobSummaries": [{key: each[key] for key in summary} for each in found], "NextToken": token}
 
     def stop_training_job(self, parameters: Parameters) -> Parameters:
         """Ask a training to stop."""

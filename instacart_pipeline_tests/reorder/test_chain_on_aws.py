@@ -58,7 +58,7 @@ def test_real_baskets_give_the_same_tables_on_aws_for_few_requests(
         told = (f"{service} {sum(n for (s, _), n in asked.items() if s == service)}" for service in services)
         sys.stdout.write(f" [requests of a run: {', '.join(told)}; {len(aws.requests.polls())} polls] ")
     _hold_requests_bounded(aws, asked)
-    _hold_permissions_documented({f"{service}:{operation}" for service, operation in asked})
+    hold_permissions_documented({f"{service}:{operation}" for service, operation in asked})
 
 
 def _hold_requests_bounded(aws: AwsDouble, asked: dict[tuple[str, str], int]) -> None:
@@ -77,11 +77,14 @@ def _hold_requests_bounded(aws: AwsDouble, asked: dict[tuple[str, str], int]) ->
     assert sum(asked.values()) < 1500
 
 
-def _hold_permissions_documented(operations: set[str]) -> None:
+def hold_permissions_documented(operations: set[str]) -> None:
+    """Every operation that was called has its permission on the page."""
     named = {
         "s3:ListObjectsV2": "s3:ListBucket",
         "s3:HeadObject": "s3:GetObject",
         "s3:DeleteObjects": "s3:DeleteObject",
+        "s3:CopyObject": "s3:PutObject",
+        "sagemaker-runtime:InvokeEndpoint": "sagemaker:InvokeEndpoint",
     }
     needed = {named.get(operation, operation) for operation in operations}
     needed -= {"sts:GetCallerIdentity"}  # needs no permission

@@ -52,6 +52,7 @@ def examine(settings: Settings, lake: AwsLake, systems: tuple[str, ...]) -> Iter
         yield from look.service("glue job", partial(look.glue_job, job))
     yield from look.service("athena", look.athena)
     yield from look.service("databrew", look.databrew)
+    yield from look.service("sagemaker", look.sagemaker)
     yield from look.role()
     yield from look.service("sqs", look.queue, missing="Make the queue, or set INSTACART_UPLOAD_QUEUE to one there is.")
     yield from look.service("sns", look.topic, missing="Make the topic, or set INSTACART_ALERT_TOPIC to one there is.")
@@ -101,7 +102,7 @@ class _Looks:
     def lake_in_s3(self) -> Iterator[Finding]:
         """Each zone can be listed; the work zone also written, by the conditional write that locks need."""
         missing = "Make the bucket, or set INSTACART_LAKE to the lake there is."
-        zones: tuple[Zone, ...] = ("raw", "curated", "features", "sandbox")
+        zones: tuple[Zone, ...] = ("raw", "curated", "features", "sandbox", "models")
         for zone in zones:
             prefix = self.lake.zones.zone(zone)
 
@@ -179,12 +180,27 @@ class _Looks:
         self.session.call("databrew", "list_recipes", MaxResults=1)
         return Finding("databrew", "ok", "answers")
 
+    def sagemaker(self) -> Finding:
+        """SageMaker answers for jobs, endpoints and the registry, and the image is one of the region's."""
+        for operation in ("list_training_jobs", "list_endpoints", "list_model_package_groups"):
+            self.session.call("sagemaker", operation, MaxResults=1)
+        image, region = self.settings.model_image, self.session.region_name
+        if not image:
+            remedy = "Set INSTACART_MODEL_IMAGE to the XGBoost framework image of the region (docs/aws.md)."
+            return Finding("sagemaker", "bad", "answers, and no image for models is set", remedy)
+        if f".{region}." not in image:
+            remedy = (
+                "Set INSTACART_MODEL_IMAGE to the image in the region's own registry: SageMaker pulls from no other."
+            )
+            return Finding("sagemaker", "bad", f"answers, and {image} is not in {region}", remedy)
+        return Finding("sagemaker", "ok", f"answers; jobs and endpoints run {image}")
+
     def role(self) -> Iterator[Finding]:
         """Whether a role for the services is set. Whether they may assume it shows when they do."""
         if self.settings.service_role:
             yield Finding("role", "ok", f"services run as {self.settings.service_role}")
         else:
-            remedy = "Set INSTACART_SERVICE_ROLE to the ARN of the role that crawlers, Glue and DataBrew jobs run as (docs/aws.md)."
+            remedy = "Set INSTACART_SERVICE_ROLE to the ARN of the role that crawlers, Glue, DataBrew and SageMaker jobs run as (docs/aws.md)."
             yield Finding("role", "bad", "no role for services is set", remedy)
 
     def queue(self) -> Finding:

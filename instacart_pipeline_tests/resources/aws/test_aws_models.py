@@ -23,7 +23,7 @@ from instacart_pipeline_tests.platform import DT
 from instacart_pipeline_tests.resources.aws.site import ROLE, Site
 from instacart_pipeline_tests.resources.toy_model import CODE, METRICS, ROWS
 
-IMAGE = "492215442770.dkr.ecr.eu-central-1.amazonaws.com/sagemaker-xgboost:3.0-5"
+IMAGE = "492215442770.dkr.ecr.eu-central-1.amazonaws.com/sagemaker-xgboost:3.2-0"
 CANARY = Canary(b"1,0.5\n2,\n", lines=2)
 CARD: Mapping[str, object] = {"intended_use": "To try things with.", "features": ["y", "x"], "figures": {"f1": 0.5}}
 FAILS_CANARIES = replace(

@@ -21,7 +21,7 @@ from instacart_pipeline_tests.platform import DT
 from instacart_pipeline_tests.resources.aws.site import ROLE, WORKGROUP, Site
 from instacart_pipeline_tests.resources.toy_model import CODE, METRICS, ROWS, SCORES
 
-IMAGE = "492215442770.dkr.ecr.eu-central-1.amazonaws.com/sagemaker-xgboost:3.0-5"
+IMAGE = "492215442770.dkr.ecr.eu-central-1.amazonaws.com/sagemaker-xgboost:3.2-0"
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from instacart_pipeline.settings import Settings
 from instacart_pipeline_tests.resources.toy_model import CODE, METRICS, ROWS, SCORES
 
 JOB = "toy_daily"
-IMAGE = "492215442770.dkr.ecr.eu-central-1.amazonaws.com/sagemaker-xgboost:3.0-5"
+IMAGE = "492215442770.dkr.ecr.eu-central-1.amazonaws.com/sagemaker-xgboost:3.2-0"
 MODEL = TableContract(
     database="toy_models",
     name="model",
