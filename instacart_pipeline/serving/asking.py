@@ -11,9 +11,9 @@ from __future__ import annotations
 import io
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -34,10 +34,11 @@ _PAUSE_SECONDS = 0.05
 
 @dataclass(frozen=True)
 class Answer:
-    """The model's probabilities, and the version that gave them, by its own word, as `group/number`."""
+    """The model's probabilities, and the version that gave them: its label, by its own word, and its card."""
 
     probabilities: NDArray[np.float64]
     model: str
+    card: Mapping[str, Any]
 
 
 class Model:
@@ -74,11 +75,15 @@ class Model:
             features = self.features(version)
             matrix = rows(features)
             if not len(matrix):
-                return Answer(np.empty(0), version.label)
+                return Answer(np.empty(0), version.label, version.card)
             attributes = f"features={features_digest(features)}"
             reply = self.endpoints.invoke(self.name, csv_of(matrix), attributes=attributes)
             if reply.status == 200:
-                return Answer(_read(reply, len(matrix)), attributes_of(reply.attributes).get("model", version.label))
+                probabilities = _read(reply, len(matrix))
+                label = attributes_of(reply.attributes).get("model", version.label)
+                if label != version.label:  # another of the same features answers already, or still
+                    version = self.look()
+                return Answer(probabilities, label, version.card)
             if not _differ(reply):
                 raise _refused(reply)
             if time.monotonic() > deadline:

@@ -121,7 +121,7 @@ def predicted_basket(service: Service, user_id: int, limit: int) -> Basket:
     # Products of equal probability come by their ids, so that the same question has the same answer.
     order = np.lexsort((products_, -answer.probabilities))
     ranked = _Ranked(store, products_[order], answer.probabilities[order])
-    decided = decide(ranked.probabilities, np.array([len(order)]))
+    decided = decide(ranked.probabilities, np.array([len(order)]), float(answer.card.get("spread", 0.0)))
     size = int(decided.products[0])
     open_order = store.order(position)
     return Basket(

@@ -16,15 +16,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from instacart_pipeline.lake.errors import PipelineError
+from instacart_pipeline.reorder import model_tables as m
 from instacart_pipeline.reorder import tables as t
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-OPEN_PAIRS = f"{t.SANDBOX}.open_pairs"
-"""Every product that a user with an open order has bought before, with the features of buying it again in that order."""
-ORDERS, PRIOR, PRODUCTS, AISLES = (
-    table.qualified_name for table in (t.ORDERS, t.ORDER_PRODUCTS_PRIOR, t.PRODUCTS, t.AISLES)
+OPEN_PAIRS, ORDERS, PRIOR, PRODUCTS, AISLES = (
+    table.qualified_name for table in (m.OPEN_PAIRS, t.ORDERS, t.ORDER_PRODUCTS_PRIOR, t.PRODUCTS, t.AISLES)
 )
 TABLES = (OPEN_PAIRS, ORDERS, PRIOR, PRODUCTS, AISLES)
 LAST_ORDERS = 3
