@@ -159,6 +159,7 @@ class Artefacts:
     def unpacked(self, artefact: Artefact) -> Iterator[Path]:
         """See SageMaker."""
         with tempfile.TemporaryDirectory(prefix="artefact-") as folder:
+            found = 0
             for archive, name in FOLDERS.items():
                 (Path(folder) / name).mkdir()
                 try:
@@ -167,6 +168,11 @@ class Artefacts:
                     continue  # not every artefact has all three
                 with tarfile.open(fileobj=io.BytesIO(content)) as packed:
                     packed.extractall(Path(folder) / name, filter="data")
+                found += 1
+            if not found:
+                raise ArtefactNotFound(
+                    f"{artefact.location} is gone: the artefact was replaced longer ago than the retention."
+                )
             yield Path(folder)
 
     def sweep(self, system: str) -> Iterator[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from instacart_pipeline.lake.artefacts import SOURCE, Artefact
 from instacart_pipeline.lake.contracts import TableContract
+from instacart_pipeline.lake.errors import ArtefactNotFound, JobFailed
 from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.resources.aws.artefacts import Artefacts, Produced, as_inputs
 from instacart_pipeline.resources.aws.attempts import Attempt
@@ -42,13 +43,24 @@ def process_table(workshop: Workshop, job: ProcessingJob, target: TableContract,
     inputs = _inputs(workshop, job, dt)
 
     def write(attempt: Attempt, location: str) -> Ended:
-        return _run(workshop, job, dt, attempt, location, packed=False)
+        ended = _run(workshop, job, dt, attempt, location, packed=False)
+        if not any(found.key.endswith(".parquet") for found in workshop.lake.objects.listed(location)):
+            raise JobFailed(
+                f"{ended.id}: {job.script} ended well but wrote no Parquet file to SM_PROCESSING_DIR/output. {ended.link}"
+            )
+        return ended
 
     definition = json.dumps([_definition(workshop, job), [(column.name, column.type) for column in target.columns]])
     return workshop.lake.build(target, dt, definition, inputs, write, also=as_inputs(job.artefacts.values()))
 
 
 def _inputs(workshop: Workshop, job: ProcessingJob, dt: str) -> dict[str, Version]:
+    """The versions of the tables. Raises TableNotFound, and ArtefactNotFound if an artefact's files are gone."""
+    for artefact in job.artefacts.values():
+        if not any(workshop.lake.objects.listed(artefact.location, limit=1)):
+            raise ArtefactNotFound(
+                f"{job.name} reads {artefact.location}, which is gone: the artefact was replaced longer ago than the retention."
+            )
     return {table.qualified_name: workshop.lake.catalog.current(table, dt) for table in job.tables.values()}
 
 

@@ -19,7 +19,7 @@ from instacart_pipeline_tests.aws_double.jobs import most_alive_at_once
 from instacart_pipeline_tests.aws_double.wire import AwsError
 from instacart_pipeline_tests.platform import DT
 from instacart_pipeline_tests.resources.aws.site import ROLE, WORKGROUP, Site
-from instacart_pipeline_tests.resources.toy_model import CODE, METRICS, ROWS, SCORES
+from instacart_pipeline_tests.resources.toy_model import CODE, DOUBLED, METRICS, ROWS, SCORES
 
 IMAGE = "492215442770.dkr.ecr.eu-central-1.amazonaws.com/sagemaker-xgboost:3.2-0"
 
@@ -192,6 +192,23 @@ def test_a_processing_script_s_last_words_are_in_the_error(sagemaker: AwsSageMak
     assert "The end of its log:" in str(failed.value)
     assert site.keys("models/") == []
     assert site.left_behind() == []
+
+
+def test_a_processing_that_writes_no_table_publishes_none(sagemaker: AwsSageMaker, site: Site) -> None:
+    job = ProcessingJob("toy", "doubled", CODE, "double.py", {"rows": ROWS})
+    with pytest.raises(JobFailed, match="ended well but wrote no Parquet file"):
+        sagemaker.process_table(job, DOUBLED, DT)
+    assert site.unpublished(DOUBLED) == []
+
+
+def test_an_artefact_whose_files_are_gone_is_named(sagemaker: AwsSageMaker, site: Site) -> None:
+    gone = replace(sagemaker.train(training(), DT), location="s3://lake/models/toy/model/dt=2026-11-20/v=gone")
+    before = len(site.aws.jobs())
+    with pytest.raises(ArtefactNotFound, match="v=gone is gone"), sagemaker.unpacked(gone):
+        pass
+    with pytest.raises(ArtefactNotFound, match=r"report reads .*v=gone, which is gone"):
+        sagemaker.process(ProcessingJob("toy", "report", CODE, "double.py", {"rows": ROWS}, {"model": gone}), DT)
+    assert len(site.aws.jobs()) == before
 
 
 def test_without_image_or_role_nothing_is_started(site: Site) -> None:
