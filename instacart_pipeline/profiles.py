@@ -15,10 +15,13 @@ from instacart_pipeline.resources.athena import Athena
 from instacart_pipeline.resources.catalog import Catalog
 from instacart_pipeline.resources.crawler import Crawler
 from instacart_pipeline.resources.databrew import DataBrew
+from instacart_pipeline.resources.endpoints import Endpoints
 from instacart_pipeline.resources.findings import Finding
 from instacart_pipeline.resources.glue import Glue
 from instacart_pipeline.resources.intake import Intake
 from instacart_pipeline.resources.leftovers import Leftovers
+from instacart_pipeline.resources.model_registry import ModelRegistry
+from instacart_pipeline.resources.sagemaker import SageMaker
 from instacart_pipeline.resources.storage import Storage
 from instacart_pipeline.resources.uploads import UploadNotices
 from instacart_pipeline.settings import Settings
@@ -46,6 +49,9 @@ class Resources:
     athena: Athena
     databrew: DataBrew
     glue: Glue
+    sagemaker: SageMaker
+    model_registry: ModelRegistry
+    endpoints: Endpoints
 
     def by_name(self) -> dict[str, object]:
         """The resources as Dagster's definitions take them."""
@@ -81,14 +87,19 @@ def _local(settings: Settings) -> Resources:
     from instacart_pipeline.resources.local.athena import LocalAthena  # noqa: PLC0415
     from instacart_pipeline.resources.local.crawler import LocalCrawler  # noqa: PLC0415
     from instacart_pipeline.resources.local.databrew import LocalDataBrew  # noqa: PLC0415
+    from instacart_pipeline.resources.local.endpoints import LocalEndpoints  # noqa: PLC0415
     from instacart_pipeline.resources.local.glue import LocalGlue  # noqa: PLC0415
     from instacart_pipeline.resources.local.intake import LocalIntake  # noqa: PLC0415
     from instacart_pipeline.resources.local.leftovers import NoLeftovers  # noqa: PLC0415
+    from instacart_pipeline.resources.local.model_registry import SqliteModelRegistry  # noqa: PLC0415
+    from instacart_pipeline.resources.local.sagemaker import LocalSageMaker  # noqa: PLC0415
     from instacart_pipeline.resources.local.storage import LocalStorage  # noqa: PLC0415
     from instacart_pipeline.resources.local.uploads import NoUploadNotices  # noqa: PLC0415
 
     home = str(settings.home)
     lake = local_lake(settings)
+    registry = SqliteModelRegistry(path=f"{home}/model_registry.sqlite")
+    endpoints = LocalEndpoints(home=home, url=settings.model_url)
     return Resources(
         catalog=lake.catalog,
         storage=LocalStorage(home=home),
@@ -100,6 +111,9 @@ def _local(settings: Settings) -> Resources:
         athena=LocalAthena(lake=lake),
         databrew=LocalDataBrew(lake=lake),
         glue=LocalGlue(lake=lake, engine=settings.glue_engine),
+        sagemaker=LocalSageMaker(lake=lake, registry=registry, endpoints=endpoints),
+        model_registry=registry,
+        endpoints=endpoints,
     )
 
 
@@ -142,9 +156,12 @@ def _aws(settings: Settings) -> Resources:
     from instacart_pipeline.resources.aws.athena import AwsAthena  # noqa: PLC0415
     from instacart_pipeline.resources.aws.crawler import GlueCrawler  # noqa: PLC0415
     from instacart_pipeline.resources.aws.databrew import AwsDataBrew  # noqa: PLC0415
+    from instacart_pipeline.resources.aws.endpoints import AwsEndpoints  # noqa: PLC0415
     from instacart_pipeline.resources.aws.glue import AwsGlue  # noqa: PLC0415
     from instacart_pipeline.resources.aws.intake import AwsIntake  # noqa: PLC0415
     from instacart_pipeline.resources.aws.leftovers import AwsLeftovers  # noqa: PLC0415
+    from instacart_pipeline.resources.aws.model_registry import AwsModelRegistry  # noqa: PLC0415
+    from instacart_pipeline.resources.aws.sagemaker import AwsSageMaker  # noqa: PLC0415
     from instacart_pipeline.resources.aws.storage import S3Storage  # noqa: PLC0415
     from instacart_pipeline.resources.aws.uploads import SqsUploadNotices  # noqa: PLC0415
 
@@ -163,6 +180,17 @@ def _aws(settings: Settings) -> Resources:
         athena=AwsAthena(lake=lake, reuse_minutes=settings.athena_reuse_minutes),
         databrew=AwsDataBrew(lake=lake, role=settings.service_role, nodes=settings.databrew_nodes),
         glue=AwsGlue(lake=lake, worker_type=settings.glue_worker, workers=settings.glue_workers),
+        sagemaker=AwsSageMaker(
+            lake=lake,
+            image=settings.model_image,
+            role=settings.service_role,
+            training_instance=settings.training_instance,
+            transform_instance=settings.transform_instance,
+        ),
+        model_registry=AwsModelRegistry(lake=lake, image=settings.model_image),
+        endpoints=AwsEndpoints(
+            lake=lake, image=settings.model_image, role=settings.service_role, instance=settings.endpoint_instance
+        ),
     )
 
 

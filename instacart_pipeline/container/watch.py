@@ -110,7 +110,7 @@ def _try(canary: dict[str, Any], loaded: Loaded) -> None:
         data = loaded.input_fn(base64.b64decode(canary["body"]), canary["content_type"])
         answer, _ = loaded.output_fn(loaded.predict_fn(data, loaded.model), "text/csv")
     except Exception as error:  # whatever a model's code may raise
-        raise ModelUnloadable(f"The model {loaded.name} fails at its canary: {one_line(error)}") from error
+        raise ModelUnloadable(f"it fails at its canary: {one_line(error)}") from error
     lines = len(answer.splitlines())
     if lines != canary["lines"]:
-        raise ModelUnloadable(f"The model {loaded.name} answers its canary with {lines} lines, not {canary['lines']}.")
+        raise ModelUnloadable(f"it answers its canary with {lines} lines, not {canary['lines']}")

@@ -9,7 +9,7 @@ while a folder is made and locked, and while litter is looked for: nobody meets 
 
 import fcntl
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -63,11 +63,17 @@ class LocalLake(ConfigurableResource[Any]):
         self.sweep(table, dt)
         name = new_version()
         path = Path(self.zones.version(table, dt, name))
+        with self.written(path, lambda: self._is_known(table, dt, path)):
+            yield VersionFolder(name, path)
+
+    @contextmanager
+    def written(self, path: Path, is_known: Callable[[], bool]) -> Iterator[None]:
+        """A new folder, locked by this process for the length of the block, and removed at its end unless it is known then."""
         with self._locked(path):
             try:
-                yield VersionFolder(name, path)
+                yield
             finally:
-                if self._is_known(table, dt, path):
+                if is_known():
                     (path / _LOCK).unlink(missing_ok=True)
                 else:
                     # What can't be removed now, or is being removed by a sweeper already, is litter from here on.
@@ -82,7 +88,7 @@ class LocalLake(ConfigurableResource[Any]):
         day = Path(self.zones.partition(table, dt))
         # The lock is asked for first: a writer publishes before it lets go, so that whoever gets the lock afterwards
         # finds the version in the catalog.
-        return [path for path in self._unlocked(day, "v=*") if not self._is_known(table, dt, path)]
+        return [path for path in self.unwritten(day, "v=*") if not self._is_known(table, dt, path)]
 
     def sweep(self, table: TableContract, dt: str) -> list[Path]:
         """Remove leftovers of a day of a table, and its earlier versions past their retention. Returns what was removed."""
@@ -111,7 +117,7 @@ class LocalLake(ConfigurableResource[Any]):
         """A folder for what an engine spills, removed at the end; those of killed processes are removed on the way."""
         root = Path(self.home) / "scratch"
         root.mkdir(parents=True, exist_ok=True)
-        for stale in self._unlocked(root, "s=*"):
+        for stale in self.unwritten(root, "s=*"):
             shutil.rmtree(stale, ignore_errors=True)
         path = root / f"s={new_version()}"
         with self._locked(path):
@@ -143,7 +149,7 @@ class LocalLake(ConfigurableResource[Any]):
         with lock:
             yield
 
-    def _unlocked(self, folder: Path, pattern: str) -> list[Path]:
+    def unwritten(self, folder: Path, pattern: str) -> list[Path]:
         """The folders in `folder` that no living process writes."""
         with self._nobody_looking():
             return [path for path in sorted(folder.glob(pattern)) if _is_unlocked(path)]
