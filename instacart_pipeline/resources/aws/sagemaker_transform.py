@@ -5,14 +5,13 @@ line, Athena writes what is left of a line, the ids and the answer, as the targe
 """
 
 import json
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from instacart_pipeline.lake.artefacts import MODEL
 from instacart_pipeline.lake.contracts import PARTITION, TableContract
-from instacart_pipeline.lake.errors import JobFailed
+from instacart_pipeline.lake.errors import ArtefactNotFound, JobFailed
 from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.resources.aws.artefacts import as_inputs
 from instacart_pipeline.resources.aws.athena import athena_type
@@ -39,6 +38,10 @@ def transform(workshop: Workshop, job: TransformJob, target: TableContract, dt: 
     """See SageMaker.transform. Ids and features must be numbers, which no line of CSV needs to quote; else JobFailed."""
     workshop.hold_set()
     _hold_columns(job, target)
+    if not any(found.key.endswith(f"/{MODEL}") for found in workshop.lake.objects.listed(job.model.location)):
+        raise ArtefactNotFound(
+            f"{job.name} asks the model {job.model.location}, which holds no {MODEL}: it was removed, or isn't a trained model."
+        )
     source = workshop.lake.catalog.current(job.source, dt)
 
     def write(attempt: Attempt, location: str) -> Ended:
@@ -158,14 +161,16 @@ class _Transform:
 def _hold_columns(job: TransformJob, target: TableContract) -> None:
     """Raise JobFailed, before anything starts, if the columns don't fit each other."""
     types = {column.name: str(column.type) for column in job.source.columns}
-    unfit = [name for name in (*job.ids, *job.features) if types.get(name) not in _NUMBERS]
-    problems: Sequence[str] = [
-        *(f"{job.source.qualified_name}.{name} is {types.get(name, 'not there')}, and no number" for name in unfit),
-        *(
-            f"{target.qualified_name}.{column.name} is neither an id nor the score"
-            for column in target.columns
-            if column.name not in (*job.ids, job.score)
-        ),
-    ]
-    if problems:
-        raise JobFailed(f"The transform {job.name} can't be run: {'; '.join(problems)}.")
+    lacking = [name for name in (*job.ids, *job.features) if name not in types]
+    if lacking:
+        raise JobFailed(f"{job.name} needs the columns {', '.join(lacking)}, which {job.source.qualified_name} lacks.")
+    texts = [name for name in (*job.ids, *job.features) if types[name] not in _NUMBERS]
+    if texts:
+        raise JobFailed(
+            f"{job.name}: {', '.join(texts)} of {job.source.qualified_name} are no numbers; a model takes only those."
+        )
+    given = sorted((*job.ids, job.score))
+    if given != sorted(target.column_names):
+        raise JobFailed(
+            f"{job.name} makes the columns {', '.join(given)}; {target.qualified_name} has {', '.join(target.column_names)}."
+        )

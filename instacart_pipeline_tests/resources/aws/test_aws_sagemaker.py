@@ -144,9 +144,16 @@ def test_columns_that_are_no_numbers_are_refused_before_anything_starts(sagemake
     named = replace(ROWS, columns=(*ROWS.columns, Column("name", "string")))
     model = sagemaker.train(training(), DT)
     before = len(site.aws.jobs())
-    job = TransformJob("scores", model, named, ("id",), ("y", "name", "nowhere"), "score")
-    with pytest.raises(JobFailed, match=r"rows.name is string, and no number; toy_features.rows.nowhere is not there"):
-        sagemaker.transform(job, SCORES, DT)
+    for features, target, said in (
+        (("y", "name"), SCORES, r"name of toy_features.rows are no numbers"),
+        (("y", "nowhere"), SCORES, r"needs the columns nowhere, which toy_features.rows lacks"),
+        (("y", "x"), DOUBLED, r"makes the columns id, score; toy_sandbox.doubled has id, y"),
+    ):
+        with pytest.raises(JobFailed, match=said):
+            sagemaker.transform(TransformJob("scores", model, named, ("id",), features, "score"), target, DT)
+    empty = replace(model, location=f"{model.location}-gone")
+    with pytest.raises(ArtefactNotFound, match=r"holds no model.tar.gz"):
+        sagemaker.transform(TransformJob("scores", empty, ROWS, ("id",), ("y", "x"), "score"), SCORES, DT)
     assert len(site.aws.jobs()) == before
 
 
