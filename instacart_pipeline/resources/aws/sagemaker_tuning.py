@@ -1,7 +1,7 @@
 """Tuning jobs: what the request is made of, and what is read of the trials."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from instacart_pipeline.lake.artefacts import SOURCE, Artefact, Trial
@@ -9,6 +9,7 @@ from instacart_pipeline.lake.errors import JobFailed
 from instacart_pipeline.resources.aws import prices
 from instacart_pipeline.resources.aws.artefacts import Artefacts, Produced
 from instacart_pipeline.resources.aws.attempts import Attempt
+from instacart_pipeline.resources.aws.job_service import Ended
 from instacart_pipeline.resources.aws.sagemaker_jobs import TrainingJobs, TuningJobs, Workshop
 from instacart_pipeline.resources.aws.sagemaker_training import (
     channels_of,
@@ -48,7 +49,7 @@ def tune(workshop: Workshop, artefacts: Artefacts, job: TuningJob, dt: str) -> A
             }
 
         try:
-            ended = workshop.run(TuningJobs, attempt, _JOB, prepare)
+            ended = _searched(workshop, attempt, job, prepare)
             trials = list(_trials(workshop, job, ended.id))
             best = TuningJobs(workshop.lake.session, "").describe(ended.id).get("BestTrainingJob")
             if not best:
@@ -66,6 +67,21 @@ def tune(workshop: Workshop, artefacts: Artefacts, job: TuningJob, dt: str) -> A
     what = [job.name, definition_of(training), ranges, job.objective, job.maximize, job.trials, job.at_once]
     definition = json.dumps([*what, workshop.image, workshop.training_instance])
     return artefacts.build(training.system, job.name, dt, training.code, definition, versions, {}, write)
+
+
+def _searched(
+    workshop: Workshop, attempt: Attempt, job: TuningJob, prepare: Callable[[str, str], dict[str, Any]]
+) -> Ended:
+    """Run the tuning. One that fails says no more than that all its trials did: what the last of them said is added."""
+    try:
+        return workshop.run(TuningJobs, attempt, _JOB, prepare)
+    except JobFailed as error:
+        entry = attempt.jobs.get(_JOB)
+        if type(error) is not JobFailed or entry is None or not entry.id:
+            raise
+        reasons = [each["FailureReason"] for each in _summaries(workshop, entry.id) if each.get("FailureReason")]
+        told = f" The last that failed: {reasons[-1]}" if reasons else ""
+        raise JobFailed(f"{job.name}: no trial reported {job.objective}.{told}\n{error}") from error
 
 
 def _config(job: TuningJob) -> dict[str, Any]:
@@ -96,17 +112,7 @@ def _text(value: float, kind: str) -> str:
 
 
 def _trials(workshop: Workshop, job: TuningJob, name: str) -> Iterator[Trial]:
-    """The trainings of a tuning, in the order of their start."""
-    pages = workshop.lake.session.pages(
-        "sagemaker",
-        "list_training_jobs_for_hyper_parameter_tuning_job",
-        HyperParameterTuningJobName=name,
-        SortBy="CreationTime",
-        SortOrder="Ascending",
-        PaginationConfig={"PageSize": _PAGE},
-    )
-    summaries = [each for page in pages for each in page["TrainingJobSummaries"]]
-    for number, each in enumerate(summaries, 1):
+    for number, each in enumerate(_summaries(workshop, name), 1):
         start, end = each.get("TrainingStartTime"), each.get("TrainingEndTime")
         objective = (each.get("FinalHyperParameterTuningJobObjectiveMetric") or {}).get("Value")
         yield Trial(
@@ -116,6 +122,19 @@ def _trials(workshop: Workshop, job: TuningJob, name: str) -> Iterator[Trial]:
             objective=None if objective is None else float(objective),
             seconds=(end - start).total_seconds() if start and end else 0.0,
         )
+
+
+def _summaries(workshop: Workshop, name: str) -> list[dict[str, Any]]:
+    """The trainings of a tuning, in the order of their start."""
+    pages = workshop.lake.session.pages(
+        "sagemaker",
+        "list_training_jobs_for_hyper_parameter_tuning_job",
+        HyperParameterTuningJobName=name,
+        SortBy="CreationTime",
+        SortOrder="Ascending",
+        PaginationConfig={"PageSize": _PAGE},
+    )
+    return [each for page in pages for each in page["TrainingJobSummaries"]]
 
 
 def _tuned(job: TuningJob, summary: Mapping[str, Any]) -> dict[str, str | int | float]:
