@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Literal
@@ -22,6 +22,8 @@ PROJECT = Path(__file__).resolve().parents[1]
 Profile = Literal["local", "aws"]
 GlueEngine = Literal["duckdb", "spark"]
 
+_SECRET = ("api_keys",)
+"""Settings whose values are never shown."""
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(MB|GB)", re.IGNORECASE)
 
 
@@ -32,7 +34,7 @@ class Settings:
     home: Path = PROJECT / ".instacart"
     """Everything the project keeps on this machine lies below this folder."""
     profile: Profile = "local"
-    """Where the assets run. `local`: embedded engines on this machine; `aws`: S3, Glue, Athena and DataBrew."""
+    """Where the assets run. `local`: embedded engines on this machine; `aws`: S3, Glue, Athena, DataBrew and SageMaker."""
     memory: str = "2GB"
     """Most memory a run may take, the Dagster process included: "2GB", "800MB"; at least 700MB."""
     threads: int = 0
@@ -61,6 +63,10 @@ class Settings:
     """How long an upload must have stood unchanged before the sensor takes it for complete."""
     dagster_url: str = "http://127.0.0.1:3000"
     """Address of the Dagster UI, for the links in alerts."""
+    model_url: str = "http://127.0.0.1:8080"
+    """Address of the model's server on this machine, which `instacart-pipeline serve` starts."""
+    api_keys: tuple[str, ...] = field(default=(), repr=False)
+    """Keys that open the API, separated by commas, each of 16 characters or more; needed to serve beyond this machine."""
 
     # Of the profile aws alone. None is needed to load the definitions.
     lake: str = ""
@@ -124,6 +130,8 @@ class Settings:
             "timezone": _timezone,
             "settle_seconds": _whole(0),
             "dagster_url": _url,
+            "model_url": _url,
+            "api_keys": _keys,
             "lake": _s3_uri,
             "aws_region": str,
             "aws_profile": str,
@@ -154,7 +162,8 @@ class Settings:
             try:
                 values[name] = read(text)
             except ValueError as error:
-                problems.append(f"INSTACART_{name.upper()}={text!r}: {error}")
+                shown = "..." if name in _SECRET else repr(text)
+                problems.append(f"INSTACART_{name.upper()}={shown}: {error}")
         known = {f"INSTACART_{name.upper()}" for name in readers}
         problems += [
             f"{name} is no setting of this project; there are {', '.join(sorted(known))}"
@@ -213,6 +222,13 @@ def _seconds(text: str) -> float:
     return value
 
 
+def _keys(text: str) -> tuple[str, ...]:
+    keys = tuple(key.strip() for key in text.split(",") if key.strip())
+    if not all(re.fullmatch(r"[!-~]{16,}", key) for key in keys):
+        raise ValueError("write keys of 16 printable ASCII characters or more, separated by commas")
+    return keys
+
+
 def _url(text: str) -> str:
     if not re.fullmatch(r"https?://[^\s/]+(/\S*)?", text):
         raise ValueError("write an address as https://host/path")
@@ -227,7 +243,7 @@ def _arn(text: str) -> str:
 
 def _image(text: str) -> str:
     if not re.fullmatch(r"[\w.-]+(:\d+)?/[\w./-]+([:@][\w.:-]+)?", text):
-        raise ValueError("write an image as 123456789012.dkr.ecr.eu-central-1.amazonaws.com/sagemaker-xgboost:3.0-5")
+        raise ValueError("write an image as 123456789012.dkr.ecr.eu-central-1.amazonaws.com/sagemaker-xgboost:3.2-0")
     return text
 
 

@@ -23,6 +23,7 @@ WRONG = {
     "INSTACART_TIMEZONE": "Mars/Olympus",
     "INSTACART_SETTLE_SECONDS": "1.5",
     "INSTACART_DAGSTER_URL": "localhost:3000",
+    "INSTACART_MODEL_URL": "127.0.0.1:8080",
     "INSTACART_LAKE": "s3://Acme lake",
     "INSTACART_AWS_ROLE": "admin",
     "INSTACART_AWS_ENDPOINT": "ftp://aws",
@@ -96,7 +97,7 @@ def test_every_variable_of_aws_is_read() -> None:
         "glue_worker": "G.2X",
         "glue_workers": 4,
         "databrew_nodes": 5,
-        "model_image": "492215442770.dkr.ecr.eu-central-1.amazonaws.com/sagemaker-xgboost:3.0-5",
+        "model_image": "492215442770.dkr.ecr.eu-central-1.amazonaws.com/sagemaker-xgboost:3.2-0",
         "training_instance": "ml.c5.4xlarge",
         "transform_instance": "ml.m5.large",
         "endpoint_instance": "ml.m7i.large",
@@ -108,6 +109,17 @@ def test_every_variable_of_aws_is_read() -> None:
     settings = Settings.from_env({f"INSTACART_{name.upper()}": str(value) for name, value in given.items()})
     assert {name: getattr(settings, name) for name in given} == given
     assert settings.steps_at_once == 5
+
+
+def test_api_keys_are_read_and_never_shown() -> None:
+    first, second = "a-key-of-sixteen-", "another-key-of-20-or-more"
+    settings = Settings.from_env({"INSTACART_API_KEYS": f" {first}, {second},"})
+    assert settings.api_keys == (first, second)
+    assert first not in repr(settings)
+    with pytest.raises(SettingsInvalid) as told:
+        Settings.from_env({"INSTACART_API_KEYS": f"{first},too-short"})
+    assert str(told.value).splitlines()[1].startswith("  INSTACART_API_KEYS=...: write keys of 16 ")
+    assert "too-short" not in str(told.value)
 
 
 @pytest.mark.parametrize(

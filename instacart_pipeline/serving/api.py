@@ -140,7 +140,7 @@ def _look_after(service: Service, stop: threading.Event, every: float) -> None:
 
 def _look_for_versions(service: Service, stop: threading.Event, every: float) -> None:
     while not stop.wait(every):
-        with suppress(PipelineError):  # /health says so, and requests do
+        with suppress(Exception):  # /health says so, and requests do; who looks must go on looking
             service.model.look()
 
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _MAKING = ".making-"
+_TRY_AGAIN_SECONDS = 15.0
 
 
 class NoDay(PipelineError):
@@ -46,6 +47,7 @@ class Days:
         self.catalog, self.files, self.home = catalog, files, home
         self.trouble = ""
         self._store: Store | None = None
+        self._not_before = 0.0
         self._looking = threading.Lock()
 
     @property
@@ -83,13 +85,17 @@ class Days:
             self.try_to_look()
 
     def try_to_look(self) -> None:
-        """Look once, in the same way."""
+        """Look once, in the same way. What a build failed of is not built again at every look."""
+        if time.monotonic() < self._not_before:
+            return
         try:
             self.look()
-        except (PipelineError, OSError) as error:
-            if str(error) != self.trouble:
-                _log.warning("The newest day can't be served: %s", error)
-            self.trouble = str(error)
+        except Exception as error:  # noqa: BLE001  # whatever a file may hold: who looks must go on looking
+            told = str(error) if isinstance(error, PipelineError) else f"{type(error).__name__}: {error}"
+            if told != self.trouble:
+                _log.warning("The newest day can't be served: %s", told)
+            self.trouble = told
+            self._not_before = time.monotonic() + _TRY_AGAIN_SECONDS
 
     def _newest(self) -> tuple[str, Mapping[str, Version]] | None:
         """The newest day that all tables have, of one upload, with the version of each table."""

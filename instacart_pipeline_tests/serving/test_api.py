@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -153,10 +154,8 @@ def test_a_body_is_limited_whether_it_tells_its_length_or_not(client: httpx.Clie
     too_many = row * (MAX_BODY // len(row) + 1)
     refused(client.post("/invocations", content=too_many, headers=CSV), 413, "too_large")
     untold = (too_many[at : at + 65536] for at in range(0, len(too_many), 65536))
-    try:
+    with suppress(httpx.TransportError):  # the server may hang up while the body is still being sent
         refused(client.post("/invocations", content=untold, headers=CSV), 413, "too_large")
-    except httpx.TransportError:
-        pass  # the server hung up while the body was still being sent
     most = row * (MAX_BODY // len(row))
     assert client.post("/invocations", content=most, headers=CSV).text.count("\n") == MAX_BODY // len(row)
 
