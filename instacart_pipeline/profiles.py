@@ -23,6 +23,7 @@ from instacart_pipeline.resources.leftovers import Leftovers
 from instacart_pipeline.resources.model_registry import ModelRegistry
 from instacart_pipeline.resources.sagemaker import SageMaker
 from instacart_pipeline.resources.storage import Storage
+from instacart_pipeline.resources.table_files import TableFiles
 from instacart_pipeline.resources.uploads import UploadNotices
 from instacart_pipeline.settings import Settings
 
@@ -52,6 +53,7 @@ class Resources:
     sagemaker: SageMaker
     model_registry: ModelRegistry
     endpoints: Endpoints
+    table_files: TableFiles
 
     def by_name(self) -> dict[str, object]:
         """The resources as Dagster's definitions take them."""
@@ -94,6 +96,7 @@ def _local(settings: Settings) -> Resources:
     from instacart_pipeline.resources.local.model_registry import SqliteModelRegistry  # noqa: PLC0415
     from instacart_pipeline.resources.local.sagemaker import LocalSageMaker  # noqa: PLC0415
     from instacart_pipeline.resources.local.storage import LocalStorage  # noqa: PLC0415
+    from instacart_pipeline.resources.local.table_files import LocalTableFiles  # noqa: PLC0415
     from instacart_pipeline.resources.local.uploads import NoUploadNotices  # noqa: PLC0415
 
     home = str(settings.home)
@@ -114,6 +117,7 @@ def _local(settings: Settings) -> Resources:
         sagemaker=LocalSageMaker(lake=lake, registry=registry, endpoints=endpoints),
         model_registry=registry,
         endpoints=endpoints,
+        table_files=LocalTableFiles(),
     )
 
 
@@ -163,6 +167,7 @@ def _aws(settings: Settings) -> Resources:
     from instacart_pipeline.resources.aws.model_registry import AwsModelRegistry  # noqa: PLC0415
     from instacart_pipeline.resources.aws.sagemaker import AwsSageMaker  # noqa: PLC0415
     from instacart_pipeline.resources.aws.storage import S3Storage  # noqa: PLC0415
+    from instacart_pipeline.resources.aws.table_files import S3TableFiles  # noqa: PLC0415
     from instacart_pipeline.resources.aws.uploads import SqsUploadNotices  # noqa: PLC0415
 
     lake = aws_lake(settings)
@@ -191,6 +196,7 @@ def _aws(settings: Settings) -> Resources:
         endpoints=AwsEndpoints(
             lake=lake, image=settings.model_image, role=settings.service_role, instance=settings.endpoint_instance
         ),
+        table_files=S3TableFiles(session=lake.session),
     )
 
 

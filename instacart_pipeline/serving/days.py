@@ -64,18 +64,17 @@ class Days:
     def look(self) -> bool:
         """Take over the newest day, if that is another than the current one; whether it is. Raises what keeps it from that."""
         with self._looking:
-            newest = self._newest()
+            newest, mixed = self._newest()
+            self.trouble = mixed
             if newest is None:
                 return False
             dt, versions = newest
             names = {table: version.name for table, version in versions.items()}
             if self._store is not None and (self._store.dt, self._store.versions) == (dt, names):
                 self._sweep()
-                self.trouble = ""
                 return False
             started = time.perf_counter()
             self._store = self._opened(dt, versions, names)
-            self.trouble = ""
             _log.info("Serving the day %s, ready in %.1f s", dt, time.perf_counter() - started)
             return True
 
@@ -97,8 +96,9 @@ class Days:
             self.trouble = told
             self._not_before = time.monotonic() + _TRY_AGAIN_SECONDS
 
-    def _newest(self) -> tuple[str, Mapping[str, Version]] | None:
-        """The newest day that all tables have, of one upload, with the version of each table."""
+    def _newest(self) -> tuple[tuple[str, Mapping[str, Version]] | None, str]:
+        """The newest day that all tables have, of one upload, with the version of each table; and why a newer one has to wait."""
+        waits = ""
         database, name = building.OPEN_PAIRS.split(".")
         for found in reversed(self.catalog.partitions(database, name)):
             versions = {building.OPEN_PAIRS: found.version}
@@ -110,13 +110,13 @@ class Days:
             try:
                 lineage_of(versions)
             except MixedUploads as error:
-                # The day is being built again; until that is through, the version being served is the whole one.
-                self.trouble = str(error)
+                waits = waits or str(error)
+                # The day is being built again; until that is through, the version of it being served is the whole one.
                 if self._store is not None and self._store.dt == found.dt:
-                    return None
+                    break
                 continue
-            return found.dt, versions
-        return None
+            return (found.dt, versions), waits
+        return None, waits
 
     def _opened(self, dt: str, versions: Mapping[str, Version], names: Mapping[str, str]) -> Store:
         told = json.dumps([building.FORMAT, dt, sorted(names.items())])

@@ -11,8 +11,6 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from instacart_pipeline.lake.errors import PipelineError
-from instacart_pipeline.resources.endpoints import EndpointNotFound, EndpointUnavailable
-from instacart_pipeline.serving.days import NoDay
 
 if TYPE_CHECKING:
     from fastapi import FastAPI, Request
@@ -70,8 +68,7 @@ def tell_errors(app: FastAPI) -> None:
         return answer(500, "internal", "The server failed; its log says why. Try again, or tell whoever runs it.")
 
     app.add_exception_handler(Refused, refused)
-    for kind in (NoDay, EndpointNotFound, EndpointUnavailable):
-        app.add_exception_handler(kind, unavailable)
+    app.add_exception_handler(PipelineError, unavailable)  # what the caller is at fault of is Refused
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(Exception, ours)

@@ -121,7 +121,7 @@ def test_a_new_version_takes_over_without_a_request_lost(home: Path, workers: in
             features = OTHER_ORDER if number % 2 == 0 else shop.FEATURES
             shop.deploy(endpoints, shop.version_of(home, number, features=features, shift=number / 100))
             expected = (number, DT, round(0.92 + number / 100, 3))
-            shop.until(lambda expected=expected: hammering.saw(expected))  # type: ignore[misc]
+            shop.until(lambda expected=expected: hammering.saw(expected))
     assert hammering.failures == []
     assert set(hammering.answers) == {
         (number, DT, round(0.92 + (number > 1) * number / 100, 3)) for number in range(1, 6)
