@@ -3,12 +3,15 @@
 Belongs here: how such a change is looked at, and when it has failed. Doesn't: which configuration, and the canary (endpoints.py).
 """
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from instacart_pipeline.resources.aws.attempts import Work
 from instacart_pipeline.resources.aws.errors import AwsNotFound
 from instacart_pipeline.resources.aws.job_service import JobService, Look, State
+from instacart_pipeline.resources.aws.logs import log_tail
 
+_STREAMS = 2
 _AT_WORK = ("Creating", "Updating", "SystemUpdating", "RollingBack")
 
 
@@ -37,10 +40,11 @@ class EndpointUpdates(JobService):
             found = self.session.call("sagemaker", "describe_endpoint", once=True, EndpointName=name)
         except AwsNotFound:
             return Look("Deleted", "The endpoint was deleted.")
-        state = found["EndpointStatus"]
+        state, reason = found["EndpointStatus"], found.get("FailureReason") or ""
         if state == "InService" and found.get("EndpointConfigName") != config:
             state = "RolledBack"
-        return Look(state, found.get("FailureReason") or "")
+            reason = reason or f"it stands on {found.get('EndpointConfigName')} instead"
+        return Look(state, reason)
 
     def stop(self, job: str) -> None:
         """See JobService. There is nothing that stops it; it ends by itself."""
@@ -49,6 +53,22 @@ class EndpointUpdates(JobService):
         """See JobService."""
         region, (name, _) = self.session.region_name, job.split("/")
         return f"https://{region}.console.aws.amazon.com/sagemaker/home?region={region}#/endpoints/{name}"
+
+    def log_tail(self, job: str) -> Sequence[str]:
+        """See JobService. The newest streams are those of the instances that came up last."""
+        group = f"/aws/sagemaker/Endpoints/{job.split('/', maxsplit=1)[0]}"
+        try:
+            found = self.session.call(
+                "logs",
+                "describe_log_streams",
+                logGroupName=group,
+                orderBy="LastEventTime",
+                descending=True,
+                limit=_STREAMS,
+            )
+        except AwsNotFound:
+            return ()
+        return log_tail(self.session, [(group, str(stream["logStreamName"])) for stream in found["logStreams"]])
 
     def left(self, work: Work, token: str) -> str | None:
         """See JobService. One that nobody noted ends by itself as well."""

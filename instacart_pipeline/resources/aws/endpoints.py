@@ -23,7 +23,7 @@ from instacart_pipeline.lake.errors import JobFailed, PipelineError, SettingsInv
 from instacart_pipeline.resources.aws.attempts import Attempt, Work
 from instacart_pipeline.resources.aws.endpoint_updates import EndpointUpdates, at_work
 from instacart_pipeline.resources.aws.errors import AwsConflict, AwsNotFound, AwsThrottled, AwsUnavailable
-from instacart_pipeline.resources.aws.job_service import Ended
+from instacart_pipeline.resources.aws.job_service import DeadlinePassed, Ended
 from instacart_pipeline.resources.aws.lake import AwsLake
 from instacart_pipeline.resources.aws.model_registry import serving_environment
 from instacart_pipeline.resources.endpoints import (
@@ -41,6 +41,9 @@ _ANSWERED = "answered"
 _RECORDS = "_endpoints"
 """The prefix of the models zone with the version that each configuration was made of."""
 _VARIANT = "only"
+_OVERTAKEN = 3
+"""How often a change is tried that another deployment came in the way of."""
+_ELSEWHERE = ("InService", "Updating", "SystemUpdating")
 _OK, _NO_CONTENT, _TOO_LARGE = 200, 204, 413
 
 
@@ -97,7 +100,7 @@ class AwsEndpoints(Endpoints):
             ended = None
         else:
             self._make(version, config)
-            ended = self._changed(attempt, "deploy", name, config, found, version, before)
+            ended = self._changed(attempt, name, config, found, version, before)
         problem = self._problem(name, canary)
         if problem:
             self._take_back(attempt, name, config, before)
@@ -110,22 +113,31 @@ class AwsEndpoints(Endpoints):
     def _changed(
         self,
         attempt: Attempt,
-        job: str,
         name: str,
         config: str,
         found: dict[str, Any] | None,
         version: ModelVersion,
         before: str,
     ) -> Ended:
-        """Bring the endpoint to a configuration. Raises DeploymentFailed if SageMaker can't; then it stands as it did."""
-        try:
-            return self._run(attempt, job, name, config, found)
-        except JobFailed as error:
-            if (self._described(name) or {}).get("EndpointStatus") == "Failed":
-                self._delete(name)  # all that can be done with it
-                if before:
-                    self._run(attempt, "make again", name, before, None)
-            raise self._failed(name, version, before, str(error)) from error
+        """Bring the endpoint to a configuration. Raises DeploymentFailed if SageMaker can't; then it stands as it did.
+
+        Whoever deploys at the same time may come first: then it is tried again.
+        """
+        for number in range(_OVERTAKEN):
+            try:
+                return self._run(attempt, f"deploy {number}", name, config, found)
+            except JobFailed as error:  # noqa: PERF203  # one change at a time, each of minutes
+                now = self._described(name) or {}
+                overtaken = now.get("EndpointStatus") in _ELSEWHERE and not now.get("FailureReason")
+                if overtaken and not isinstance(error, DeadlinePassed) and number < _OVERTAKEN - 1:
+                    found = self._settled(name)
+                    continue
+                if now.get("EndpointStatus") == "Failed":
+                    self._delete(name)  # all that can be done with it
+                    if before:
+                        self._run(attempt, "make again", name, before, None)
+                raise self._failed(name, version, before, str(error)) from error
+        raise AssertionError("the last try returns or raises")
 
     def _run(self, attempt: Attempt, job: str, name: str, config: str, found: dict[str, Any] | None) -> Ended:
         session = self.lake.session
@@ -185,15 +197,14 @@ class AwsEndpoints(Endpoints):
             "ModelDataUrl": f"{artefact.location}/{MODEL}",
             "Environment": serving_environment(artefact),
         }
+        model: dict[str, Any] = {
+            "ModelName": config,
+            "PrimaryContainer": container,
+            "ExecutionRoleArn": self.role,
+            "Tags": _tags(),
+        }
         with suppress(AwsConflict):
-            call(
-                "sagemaker",
-                "create_model",
-                ModelName=config,
-                PrimaryContainer=container,
-                ExecutionRoleArn=self.role,
-                Tags=_tags(),
-            )
+            call("sagemaker", "create_model", **model)
         variant = {
             "VariantName": _VARIANT,
             "ModelName": config,

@@ -113,6 +113,7 @@ _TOO_MANY_QUERIES = "CONCURRENT_QUERY_LIMIT_EXCEEDED"
 _SAGEMAKER_WORDS: tuple[tuple[str, type[AwsError]], ...] = (
     (r"(?i)not found|could not find|does not exist", AwsNotFound),
     (r"(?i)already exist|must be unique within", AwsConflict),
+    (r"(?i)cannot (update|delete) in-progress endpoint", AwsBusy),
 )
 """SageMaker says most things by a ValidationException, whose text alone tells what is the matter."""
 _NO_CREDENTIALS = (
