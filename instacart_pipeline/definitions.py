@@ -23,7 +23,9 @@ from instacart_pipeline.orchestration.failure import build_failure_sensors
 from instacart_pipeline.profiles import build_resources
 from instacart_pipeline.reorder import automation, checks
 from instacart_pipeline.reorder.assets import build_assets
+from instacart_pipeline.reorder.model_assets import build_model_assets
 from instacart_pipeline.reorder.partitions import daily
+from instacart_pipeline.reorder.rhythm_assets import build_rhythm_assets, build_rhythm_checks
 from instacart_pipeline.settings import Settings
 
 
@@ -31,10 +33,17 @@ def build_defs(settings: Settings, overrides: Mapping[str, object] | None = None
     """The definitions under `settings`; `overrides` replaces resources by name. Opens nothing and starts nothing."""
     days = daily(settings.first_day, settings.timezone)
     automated = automation.build_automation(days, settings)
-    assets = build_assets(days, result_files=settings.result_files)
+    assets = [
+        *build_assets(days, result_files=settings.result_files),
+        *build_rhythm_assets(days, training_pairs=settings.training_pairs, result_files=settings.result_files),
+        *build_model_assets(days),
+    ]
     return Definitions(
         assets=map_asset_specs(lambda spec: _with_freshness(spec, settings), assets),
-        asset_checks=checks.build_checks(days, tolerance=settings.row_count_tolerance),
+        asset_checks=[
+            *checks.build_checks(days, tolerance=settings.row_count_tolerance),
+            *build_rhythm_checks(days),
+        ],
         jobs=automated.jobs,
         schedules=automated.schedules,
         sensors=[*automated.sensors, *build_failure_sensors(settings)],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from instacart_pipeline.lake.contracts import PARTITION, Column, TableContract, rejects_of
+from instacart_pipeline.reorder.model_tables import MODEL_TABLES
 from instacart_pipeline.reorder.tables import ADMITTED, DERIVED, STAGED
 
 
@@ -47,6 +48,7 @@ def reorder_dictionary() -> str:
             ("Curated: the same rows, typed and held to their contracts", admitted),
             ("Rejects: one such table beside each curated one", [rejects_of(admitted[0])]),
             ("Derived tables", DERIVED),
+            ("Tables of the model", MODEL_TABLES),
         ]
     )
 

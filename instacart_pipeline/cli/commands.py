@@ -110,6 +110,34 @@ def run_reorder(dt: Day, as_json: Json = False) -> None:
         raise typer.Exit(1)
 
 
+@run_app.command("reorder-model")
+def run_reorder_model(dt: Day, as_json: Json = False) -> None:
+    """Train the day's model, hold it against the champion, bring it behind the endpoint, predict the open baskets.
+
+    Needs the day's result table. Ends with the model's figures; with 1 if anything failed.
+    """
+    from instacart_pipeline.cli.modelling import evaluation_of  # noqa: PLC0415
+    from instacart_pipeline.cli.running import run_job  # noqa: PLC0415
+    from instacart_pipeline.reorder.automation import MODEL_JOB  # noqa: PLC0415
+
+    report = run_job(MODEL_JOB, dt, quiet=as_json)
+    output.run_report(report, as_json=as_json, evaluation=evaluation_of(dt))
+    if not report.success:
+        raise typer.Exit(1)
+
+
+@run_app.command("reorder-baskets")
+def run_reorder_baskets(dt: Day, as_json: Json = False) -> None:
+    """Predict the day's open baskets by the model in use, when no new one took its place. Ends with 1 if anything failed."""
+    from instacart_pipeline.cli.running import run_job  # noqa: PLC0415
+    from instacart_pipeline.reorder.automation import BASKETS_JOB  # noqa: PLC0415
+
+    report = run_job(BASKETS_JOB, dt, quiet=as_json)
+    output.run_report(report, as_json=as_json)
+    if not report.success:
+        raise typer.Exit(1)
+
+
 @app.command()
 def sql(
     statement: Annotated[
@@ -158,12 +186,13 @@ def sweep() -> None:
     """Remove what killed runs left behind, and replaced versions older than INSTACART_RETENTION_DAYS. Runs do so as they go."""
     from instacart_pipeline.lake.contracts import rejects_of  # noqa: PLC0415
     from instacart_pipeline.profiles import build_lake  # noqa: PLC0415
+    from instacart_pipeline.reorder.model_tables import MODEL_TABLES  # noqa: PLC0415
     from instacart_pipeline.reorder.tables import ADMITTED, DERIVED  # noqa: PLC0415
     from instacart_pipeline.settings import Settings  # noqa: PLC0415
 
     admitted = tuple(ADMITTED.values())
     removed = build_lake(Settings.from_env()).sweep_all(
-        (*admitted, *(rejects_of(table) for table in admitted), *DERIVED)
+        (*admitted, *(rejects_of(table) for table in admitted), *DERIVED, *MODEL_TABLES)
     )
     output.note(f"Removed {len(removed)} version folders." if removed else "Nothing to remove.")
 

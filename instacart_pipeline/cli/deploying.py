@@ -74,6 +74,7 @@ def deploy(settings: Settings, *, apply: bool, as_json: bool) -> bool:
 def _reorder() -> System:
     from instacart_pipeline.lake.recipes import Recipe  # noqa: PLC0415
     from instacart_pipeline.reorder import tables as t  # noqa: PLC0415
+    from instacart_pipeline.reorder.model_tables import MODEL_TABLES  # noqa: PLC0415
     from instacart_pipeline.resources.aws.deploy import System  # noqa: PLC0415
 
     home = Path(t.__file__).parent
@@ -81,7 +82,7 @@ def _reorder() -> System:
     return System(
         name=t.SYSTEM,
         staged=t.STAGED,
-        databases=sorted({table.database for table in t.TABLES}),
+        databases=sorted({table.database for table in (*t.TABLES, *MODEL_TABLES)}),
         definitions={path.relative_to(home.parent).as_posix(): path.read_bytes() for path in files},
         recipes=[Recipe.load(path) for path in files if path.suffix == ".json"],
     )

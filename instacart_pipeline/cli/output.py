@@ -3,7 +3,7 @@
 import csv
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from decimal import Decimal
@@ -81,10 +81,11 @@ def run_progress(job: str, steps: int, *, quiet: bool) -> "Iterator[Callable[[Ev
         yield show
 
 
-def run_report(report: "RunReport", *, as_json: bool) -> None:
-    """Print what came of a run."""
+def run_report(report: "RunReport", *, as_json: bool, evaluation: Mapping[str, Any] | None = None) -> None:
+    """Print what came of a run, and how good the model is that it made, if it made one."""
     if as_json:
-        print(json.dumps(asdict(report), indent=2))  # noqa: T201
+        told = asdict(report) if evaluation is None else {**asdict(report), "evaluation": evaluation}
+        print(json.dumps(told, indent=2))  # noqa: T201
         return
     rows = [
         (
@@ -99,6 +100,8 @@ def run_report(report: "RunReport", *, as_json: bool) -> None:
     ]
     headers = ("asset", "rows", "rejects", "duplicates", "seconds", "location")
     table(f"{report.job} {report.dt}, below {report.home}", headers, rows, right=(1, 2, 3, 4))
+    if evaluation:
+        model_figures(evaluation)
     for asset, check, text in report.failed_checks:
         _err.print(f"[yellow]check failed[/] {asset} {check}: {escape(text)}", highlight=False, soft_wrap=True)
     for step, text in report.errors:
@@ -109,6 +112,19 @@ def run_report(report: "RunReport", *, as_json: bool) -> None:
     _err.print(
         f"Run {report.run_id} {state} in {report.seconds:.1f} s; {report.checks_passed} checks passed.", highlight=False
     )
+
+
+def model_figures(evaluation: Mapping[str, Any]) -> None:
+    """Print how good a model is, beside what it is held against."""
+    rows = []
+    for name, told in evaluation["candidates"].items():
+        f1, ahead = told["f1"], told["ahead"]
+        rest = [f"{told[figure]:.4f}" if figure in told else "" for figure in ("auc", "pr_auc", "log_loss")]
+        lead = "" if name == "model" else f"{ahead['mean']:+.4f} ({ahead['low']:+.4f} to {ahead['high']:+.4f})"
+        rows.append((name, f"{f1['mean']:.4f}", f"{f1['low']:.4f} to {f1['high']:.4f}", lead, *rest))
+    headers = ("", "mean F1", "95 % interval", "model ahead by", "AUC", "PR-AUC", "log-loss")
+    title = f"Held-out users: {evaluation['orders']:,} orders, {evaluation['pairs']:,} pairs"
+    table(title, headers, rows, right=(1, 4, 5, 6))
 
 
 def findings(profile: str, found: "Sequence[Finding]", *, as_json: bool) -> None:

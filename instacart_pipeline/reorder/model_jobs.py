@@ -85,7 +85,7 @@ def transforming(champion: ModelVersion) -> TransformJob:
 
 def deciding(champion: ModelVersion) -> ProcessingJob:
     """The baskets of the open orders, from the champion's probabilities."""
-    tables, arguments = {"probabilities": m.BASKET_PROBABILITIES}, {"--spread": str(champion.card["spread"])}
+    tables, arguments = {"probabilities": m.BASKET_PROBABILITIES}, {"spread": str(champion.card["spread"])}
     return ProcessingJob(SYSTEM, "baskets", model_code(), "decide_baskets.py", tables, arguments=arguments)
 
 

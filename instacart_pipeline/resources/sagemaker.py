@@ -67,7 +67,7 @@ class TuningJob:
 
 @dataclass(frozen=True)
 class ProcessingJob:
-    """A script over tables and artefacts: `python <script> <arguments>` in the code folder.
+    """A script over tables and artefacts: `python <script> --<argument> <value> ...` in the code folder.
 
     It finds the files of each input in SM_PROCESSING_DIR/input/<name>: a table's Parquet files, an artefact's archives unpacked as the
     folders model/, output/ and code/. What it writes to SM_PROCESSING_DIR/output is the result.

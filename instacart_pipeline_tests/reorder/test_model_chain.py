@@ -58,6 +58,12 @@ class HastyTraining(LocalSageMaker):
         return super().train(job, dt)
 
 
+def hasty(shop: Platform) -> HastyTraining:
+    own = shop.resources.sagemaker
+    assert isinstance(own, LocalSageMaker)
+    return HastyTraining(lake=own.lake, registry=own.registry, endpoints=own.endpoints)
+
+
 def test_a_result_table_becomes_a_model_an_endpoint_and_baskets(shop: Platform, first: Run) -> None:
     assert first.success, first.errors
     assert first.failed_checks == set()
@@ -95,7 +101,7 @@ def test_every_open_order_has_the_basket_that_its_probabilities_decide(shop: Pla
 def test_a_worse_model_is_not_promoted_and_baskets_come_from_the_one_in_use(shop: Platform, first: Run) -> None:
     assert first.success
     before = shop.rows(m.PREDICTED_BASKETS)
-    run = shop.run(job=MODEL_JOB, overrides={"sagemaker": HastyTraining(lake=shop.lake)})
+    run = shop.run(job=MODEL_JOB, overrides={"sagemaker": hasty(shop)})
     assert (jobs.EVALUATION, "not_worse_than_the_champion") in run.failed_checks
     assert not run.success
     assert "champion" not in run.materialized

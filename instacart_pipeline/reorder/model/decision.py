@@ -30,8 +30,8 @@ _NODES = 5
 LOGISTIC_NORMAL = 0.346
 """Of the approximation of a logistic-normal mean: (16 sqrt(3) / (15 pi))^2, D. MacKay, "The evidence framework", 1992."""
 _EDGE = 1e-9
-_ORDERS_AT_ONCE = 512
-"""Orders that are decided together; those of 100 candidates take some 60 MB."""
+_CELLS_AT_ONCE = 5_000_000
+"""Numbers, of 8 bytes each, in the largest table of orders that are decided together: one of n candidates has (n + 1)^2."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,13 @@ def decide(probabilities: NDArray[np.float64], counts: NDArray[np.int64], spread
     products = np.zeros(len(counts), np.int64)
     none = np.zeros(len(counts), np.bool_)
     expected = np.zeros(len(counts))
-    # Orders of like size together: a batch is as wide as its largest order.
-    by_size = np.argsort(counts, kind="stable")
-    for first in range(0, len(counts), _ORDERS_AT_ONCE):
-        batch = by_size[first : first + _ORDERS_AT_ONCE]
-        width = int(counts[batch].max())
+    # Orders of like size together, the largest first: a batch is as wide as its largest order.
+    by_size = np.argsort(-counts, kind="stable")
+    first = 0
+    while first < len(counts):
+        width = int(counts[by_size[first]])
+        batch = by_size[first : first + max(1, _CELLS_AT_ONCE // (width + 1) ** 2)]
+        first += len(batch)
         column = np.arange(width)
         there = column < counts[batch, None]
         padded = np.where(there, probabilities[np.where(there, starts[batch, None] + column, 0)] if width else 0.0, 0.0)

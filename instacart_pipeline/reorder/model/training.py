@@ -50,7 +50,7 @@ class Options:
 
     parameters: Parameters
     rounds: int = 1500
-    patience: int = 50
+    patience: int = 30
     sample: Sample = "none"
     folds: int = 0
     refit: bool = True

@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("--colsample_bytree", type=float, default=0.2)
     parser.add_argument("--rounds", type=int, default=1500, help="most rounds of boosting")
     parser.add_argument(
-        "--patience", type=int, default=50, help="rounds without a better score after which a fold ends"
+        "--patience", type=int, default=30, help="rounds without a better score after which a fold ends"
     )
     parser.add_argument(
         "--sample", type=int, default=0, choices=(0, 1, 2), help="1: a tenth of the users; 2: if that is enough"
