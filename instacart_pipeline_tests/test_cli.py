@@ -29,6 +29,8 @@ COMMANDS = (
     "sweep",
     "deploy",
     "up",
+    "serve",
+    "predict",
 )
 
 

@@ -238,6 +238,46 @@ def up(
     serve_dagster(host, port)
 
 
+@app.command()
+def serve(
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; any but this machine's own needs API keys.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8000,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes of the API, and of the model's server.")] = 1,
+    model_port: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=65535, help="Port of the model's server. Default: INSTACART_MODEL_URL's.", show_default=False
+        ),
+    ] = None,
+    access_log: Annotated[bool, typer.Option("--access-log", help="Log a line a request.")] = False,
+) -> None:
+    """Serve predictions and the page to try them on, with the model's server beside them, until you press Ctrl-C."""
+    from instacart_pipeline.cli.serving import serve as serve_all  # noqa: PLC0415
+    from instacart_pipeline.settings import Settings  # noqa: PLC0415
+
+    serve_all(Settings.from_env(), host, port, workers=workers, model_port=model_port, access_log=access_log)
+
+
+@app.command()
+def predict(
+    user: Annotated[int, typer.Argument(min=1, help="A user with an open order.", show_default=False)],
+    limit: Annotated[int, typer.Option(min=0, help="How many of the products that aren't predicted to list.")] = 10,
+    as_json: Json = False,
+) -> None:
+    """Predict a user's basket by the deployed model. Needs no server."""
+    from instacart_pipeline.cli.serving import predict as predict_basket  # noqa: PLC0415
+    from instacart_pipeline.cli.serving import show_basket  # noqa: PLC0415
+    from instacart_pipeline.settings import Settings  # noqa: PLC0415
+
+    told = predict_basket(Settings.from_env(), user, limit)
+    if as_json:
+        print(told.model_dump_json(indent=2))  # noqa: T201
+    else:
+        show_basket(told)
+
+
 def main() -> None:
     """Run the command line. An error of ours is printed as its text alone, and ends with 1."""
     try:

@@ -26,9 +26,9 @@ from instacart_pipeline.serving.asking import Model
 from instacart_pipeline.serving.days import Days
 from instacart_pipeline.serving.errors import RETRY, tell_errors
 from instacart_pipeline.serving.guard import Guard, Keys
+from instacart_pipeline.serving.names import ENDPOINT
 from instacart_pipeline.serving.service import Served, Service, model_name
 
-ENDPOINT = "reorder"
 _STATIC = Path(__file__).parent / "static"
 _header = APIKeyHeader(name="X-API-Key", auto_error=False)
 _bearer = HTTPBearer(auto_error=False)

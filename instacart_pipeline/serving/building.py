@@ -177,7 +177,7 @@ def _batches(folder: Path, columns: Sequence[str]) -> Iterator[Any]:
     from pyarrow import parquet  # noqa: PLC0415  # as above
 
     for path in _files(folder):
-        with parquet.ParquetFile(path) as file:
+        with parquet.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as file:
             yield from file.iter_batches(_ROWS_AT_ONCE, columns=list(columns))
 
 

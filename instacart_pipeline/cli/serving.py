@@ -1,0 +1,303 @@
+"""The commands serve and predict: the model's server and the API as child processes, and one user's basket on the terminal.
+
+Belongs here: starting, watching and ending these processes, and what is refused before. Doesn't: the API itself (serving/), the model's
+server (container/).
+"""
+
+from __future__ import annotations
+
+import http.client
+import ipaddress
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
+from types import FrameType
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from instacart_pipeline.cli import output
+from instacart_pipeline.lake.errors import PipelineError, SettingsInvalid
+from instacart_pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from instacart_pipeline.serving.answers import Basket
+
+_BACKLOG = 2048
+_END_SECONDS = 10.0
+"""How long processes may take to end before they are killed."""
+_START_SECONDS = 300.0
+_RESTART_SECONDS = 1.0
+_ENDPOINT_MISSING = (
+    "Train a model and bring it behind the endpoint with `instacart-pipeline run reorder-model --dt DAY`."
+)
+
+
+class PortTaken(PipelineError):
+    """Another program listens where a server should."""
+
+
+class NothingDeployed(PipelineError):
+    """There is no model to answer with yet."""
+
+
+class ServerEnded(PipelineError):
+    """A server ended while it was starting."""
+
+
+def serve(settings: Settings, host: str, port: int, *, workers: int, model_port: int | None, access_log: bool) -> None:
+    """Serve until Ctrl-C or SIGTERM. Raises what keeps it from starting."""
+    _hold_keys(settings, host)
+    local = settings.profile == "local"
+    if local and model_port:
+        settings = replace(settings, model_url=f"http://127.0.0.1:{model_port}")
+    with ExitStack() as stack:
+        stopping = stack.enter_context(_stopped_by_signals())
+        listening = stack.enter_context(_listen(host, port, "--port"))
+        _hold_deployed(settings)
+        children = stack.enter_context(_Children(stopping))
+        if local:
+            children.start("model server", _model_server(settings, workers))
+            _await(settings.model_url, "/ping", "model server", children, stopping)
+        worker = [*_python("instacart_pipeline.cli.api_worker"), "--fd", str(listening.fileno())]
+        for _ in range(workers):
+            command = [*worker, "--access-log"] if access_log else worker
+            children.start("API", command, _environment(settings), (listening.fileno(),))
+        address = _url(host, listening.getsockname()[1])
+        _await(address, "/health", "API", children, stopping)
+        if not stopping.is_set():
+            locked = "; it asks for one of INSTACART_API_KEYS" if settings.api_keys else ""
+            output.note(f"The page: {address}/{locked}\nThe API:  {address}/openapi.json\nCtrl-C ends it.")
+        while not stopping.wait(0.2):
+            children.restart_the_dead()
+    output.note("Stopped.")
+
+
+def predict(settings: Settings, user: int, limit: int) -> Basket:
+    """A user's predicted basket, by the deployed model, which is asked in a server of its own."""
+    from instacart_pipeline.container.child_server import serving  # noqa: PLC0415  # as the command line says
+    from instacart_pipeline.container.unpacking import scratch  # noqa: PLC0415
+    from instacart_pipeline.profiles import build_resources  # noqa: PLC0415
+    from instacart_pipeline.serving.api import service_of  # noqa: PLC0415
+    from instacart_pipeline.serving.baskets import predicted_basket  # noqa: PLC0415
+
+    _hold_deployed(settings)
+    with ExitStack() as stack:
+        if settings.profile == "local":
+            folder = stack.enter_context(scratch(settings.home / "scratch"))
+            arguments = ["--watch", _pointer(settings), "--scratch", str(folder)]
+            host, port = stack.enter_context(serving(arguments, folder / "server.log"))
+            settings = replace(settings, model_url=f"http://{host}:{port}")
+        found = build_resources(settings)
+        service = service_of(found.catalog, found.table_files, found.endpoints, settings.home)
+        service.days.look()
+        return predicted_basket(service, user, limit)
+
+
+def show_basket(told: Basket) -> None:
+    """Print a basket as a table."""
+    rows = [
+        (f"{one.probability:.1%}", "yes" if one.in_basket else "", one.product_name, one.aisle)
+        for one in (*told.basket, *told.others)
+    ]
+    title = f"Order no. {told.order.order_number} of user {told.user_id}, by {told.model.name} {told.model.version} on {told.day}"
+    output.table(title, ("probability", "predicted", "product", "aisle"), rows, right=(0,))
+    none = ' "None", that nothing is bought again, is part of the prediction.' if told.none_predicted else ""
+    output.note(
+        f"{len(told.basket)} of {told.candidates:,} products bought before are predicted; expected F1 {told.expected_f1:.2f}.{none}"
+    )
+
+
+def _hold_keys(settings: Settings, host: str) -> None:
+    if settings.api_keys or _is_loopback(host):
+        return
+    raise SettingsInvalid(
+        f"At {host} others than this machine could reach the API, and no key protects it. Set INSTACART_API_KEYS to one or more "
+        f"keys of 16 characters or more, separated by commas; or serve this machine alone with --host 127.0.0.1."
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    with suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost"
+
+
+def _hold_deployed(settings: Settings) -> None:
+    from instacart_pipeline.profiles import build_resources  # noqa: PLC0415  # brings Dagster
+    from instacart_pipeline.resources.endpoints import EndpointNotFound  # noqa: PLC0415
+    from instacart_pipeline.serving.names import ENDPOINT  # noqa: PLC0415
+
+    try:
+        build_resources(settings).endpoints.deployed(ENDPOINT)
+    except EndpointNotFound as error:
+        raise NothingDeployed(f"There is no model to answer with. {_ENDPOINT_MISSING}\n({error})") from None
+
+
+def _pointer(settings: Settings) -> str:
+    from instacart_pipeline.resources.local.endpoints import LocalEndpoints  # noqa: PLC0415  # brings Dagster
+    from instacart_pipeline.serving.names import ENDPOINT  # noqa: PLC0415
+
+    return str(LocalEndpoints(home=str(settings.home)).pointer(ENDPOINT))
+
+
+def _model_server(settings: Settings, workers: int) -> list[str]:
+    place = urlsplit(settings.model_url)
+    port = place.port or 80
+    if not _is_loopback(place.hostname or ""):
+        raise SettingsInvalid(
+            f"INSTACART_MODEL_URL is {settings.model_url}, where this machine can't start the model's server. Choose http://127.0.0.1:PORT."
+        )
+    with _listen("127.0.0.1", port, "--model-port"):
+        pass  # or its refusal would come from a child, in other words
+    arguments = ["--watch", _pointer(settings), "--port", str(port), "--workers", str(workers), "--end-with-stdin"]
+    return [*_python("instacart_pipeline.container.server"), *arguments, "--scratch", str(settings.home / "scratch")]
+
+
+def _python(module: str) -> list[str]:
+    return [sys.executable, "-m", module]
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    return {**os.environ, "INSTACART_HOME": str(settings.home), "INSTACART_MODEL_URL": settings.model_url}
+
+
+def _listen(host: str, port: int, option: str) -> socket.socket:
+    """A listening socket, which all processes of the API take connections from. Raises PortTaken, SettingsInvalid."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        made = socket.socket(family, kind)
+    except OSError as error:
+        raise SettingsInvalid(f"{host} is no address of this machine ({error}). Choose another --host.") from error
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind(address)
+        made.listen(_BACKLOG)
+    except OSError as error:
+        made.close()
+        raise PortTaken(
+            f"{host}:{port} can't be had: {error.strerror}. Stop what listens there, or choose another port with {option}."
+        ) from error
+    return made
+
+
+def _url(host: str, port: int) -> str:
+    shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # where it can be reached from here
+    return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[threading.Event]:
+    """An event that SIGINT and SIGTERM set."""
+    stopping = threading.Event()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        stopping.set()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stopping
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Child:
+    """A process that is started again when it ends, and that ends when its standard input does."""
+
+    def __init__(
+        self, name: str, command: Sequence[str], environment: dict[str, str] | None, inherited: Sequence[int]
+    ) -> None:
+        self.name, self._command, self._environment, self._inherited = name, command, environment, inherited
+        self.process = self.start()
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """Start it. A session of its own keeps the terminal's Ctrl-C for the parent, which ends all in order."""
+        self.started = time.monotonic()
+        return subprocess.Popen(  # noqa: S603  # our own modules
+            self._command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            env=self._environment,
+            pass_fds=self._inherited,
+            start_new_session=True,
+        )
+
+
+class _Children:
+    """The processes of a server; they are ended, the last one first, at the end of the block."""
+
+    def __init__(self, stopping: threading.Event) -> None:
+        self._stopping = stopping
+        self._running: list[_Child] = []
+
+    def __enter__(self) -> _Children:
+        return self
+
+    def start(
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: dict[str, str] | None = None,
+        inherited: Sequence[int] = (),
+    ) -> None:
+        """Start one more."""
+        self._running.append(_Child(name, command, environment, inherited))
+
+    def hold_alive(self) -> None:
+        """Raise ServerEnded if one has ended."""
+        for child in self._running:
+            if (code := child.process.poll()) is not None and not self._stopping.is_set():
+                raise ServerEnded(f"The {child.name} ended with code {code} while it was starting. It said above why.")
+
+    def restart_the_dead(self) -> None:
+        """Start those again that ended; one that ends at once is left dead for a second each time."""
+        for child in self._running:
+            code = child.process.poll()
+            if code is not None and time.monotonic() - child.started > _RESTART_SECONDS:
+                output.note(f"The {child.name} ended with code {code} and is started again.")
+                child.process = child.start()
+
+    def __exit__(self, *_: object) -> None:
+        deadline = time.monotonic() + _END_SECONDS
+        for name in dict.fromkeys(child.name for child in reversed(self._running)):
+            ending = [child.process for child in self._running if child.name == name]
+            for process in ending:
+                process.terminate()
+            for process in ending:
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(max(0.1, deadline - time.monotonic()))
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)  # with whatever it started
+                process.wait()
+                if process.stdin:
+                    process.stdin.close()
+
+
+def _await(url: str, path: str, name: str, children: _Children, stopping: threading.Event) -> None:
+    """Wait until a server answers, well or badly. Raises ServerEnded if one ended before."""
+    place = urlsplit(url)
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline and not stopping.is_set():
+        connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=1.0)
+        try:
+            connection.request("GET", path)
+            connection.getresponse().read()
+        except (OSError, http.client.HTTPException):
+            children.hold_alive()
+            time.sleep(0.1)
+        else:
+            return
+        finally:
+            connection.close()
+    if not stopping.is_set():
+        raise ServerEnded(
+            f"The {name} does not answer at {url} after {_START_SECONDS:.0f} s. Its log above may say why."
+        )
