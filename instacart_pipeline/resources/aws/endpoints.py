@@ -26,6 +26,7 @@ from instacart_pipeline.resources.aws.errors import AwsConflict, AwsNotFound, Aw
 from instacart_pipeline.resources.aws.job_service import DeadlinePassed, Ended
 from instacart_pipeline.resources.aws.lake import AwsLake
 from instacart_pipeline.resources.aws.model_registry import serving_environment
+from instacart_pipeline.resources.aws.sagemaker_jobs import OUR_TAGS
 from instacart_pipeline.resources.endpoints import (
     Canary,
     Deployed,
@@ -147,7 +148,7 @@ class AwsEndpoints(Endpoints):
             given: dict[str, Any] = {"EndpointName": name, "EndpointConfigName": config}
             if found is None:
                 with suppress(AwsConflict):  # by a call whose answer was lost
-                    session.call("sagemaker", "create_endpoint", once=True, **given, Tags=_tags())
+                    session.call("sagemaker", "create_endpoint", once=True, **given, Tags=OUR_TAGS)
             elif not self._is_on(name, config):
                 session.call("sagemaker", "update_endpoint", once=True, **given, RetainDeploymentConfig=False)
             return f"{name}/{config}"
@@ -201,7 +202,7 @@ class AwsEndpoints(Endpoints):
             "ModelName": config,
             "PrimaryContainer": container,
             "ExecutionRoleArn": self.role,
-            "Tags": _tags(),
+            "Tags": OUR_TAGS,
         }
         with suppress(AwsConflict):
             call("sagemaker", "create_model", **model)
@@ -218,7 +219,7 @@ class AwsEndpoints(Endpoints):
                 "create_endpoint_config",
                 EndpointConfigName=config,
                 ProductionVariants=[variant],
-                Tags=_tags(),
+                Tags=OUR_TAGS,
             )
 
     def _settled(self, name: str) -> dict[str, Any] | None:
@@ -294,7 +295,3 @@ def _asked(client: Any, given: dict[str, Any]) -> Reply:
     body = told["Body"].read()
     status = _OK if body or given["Body"] else _NO_CONTENT
     return Reply(status, body, told.get("ContentType", ""), told.get("CustomAttributes", ""))
-
-
-def _tags() -> list[dict[str, str]]:
-    return [{"Key": "created_by", "Value": "instacart_pipeline"}]

@@ -25,6 +25,8 @@ from instacart_pipeline.resources.aws.logs import log_tail, streams_of
 from instacart_pipeline.resources.aws.objects import Objects
 from instacart_pipeline.resources.aws.session import AwsSession
 
+OUR_TAGS = [{"Key": "created_by", "Value": "instacart_pipeline"}]
+"""The tags of everything that is made in SageMaker."""
 _TOKEN_DIGITS = 16
 _OVER = ("stopping", "succeeded", "failed", "timed out", "stopped")
 _NO_ROOM = re.compile(r"service limit '(.+?)' is (\d+) Instances?.*request delta of (\d+) Instances?")
@@ -227,7 +229,6 @@ class Workshop:
         """
         self.hold_set()
         session, service = self.lake.session, kind(self.lake.session, self.lake.zones.zone("work"))
-        tags = [{"Key": "created_by", "Value": "instacart_pipeline"}]
 
         def start(token: str) -> str:
             name = service.name_of(attempt.work, token)
@@ -237,7 +238,7 @@ class Workshop:
                     "sagemaker",
                     f"create_{service.operation}",
                     once=True,
-                    Tags=tags,
+                    Tags=OUR_TAGS,
                     **{f"{kind.noun}Name": name},
                     **request,
                 )
