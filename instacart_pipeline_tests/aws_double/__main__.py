@@ -11,6 +11,7 @@ _SETTINGS = {
     "INSTACART_PROFILE": "aws",
     "INSTACART_LAKE": "s3://lake",
     "INSTACART_SERVICE_ROLE": "arn:aws:iam::123456789012:role/instacart-services",
+    "INSTACART_MODEL_IMAGE": f"492215442770.dkr.ecr.{REGION}.amazonaws.com/sagemaker-xgboost:3.2-0",
     "INSTACART_POLL_SECONDS": "0.2",
 }
 
