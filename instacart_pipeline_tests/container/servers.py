@@ -71,8 +71,8 @@ def server(*arguments: str | Path, log: Path, port: int = 0) -> Iterator[Server]
     command = [sys.executable, "-m", "instacart_pipeline.container.server", *map(str, arguments), "--port", str(port)]
     with log.open("wb") as errors:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, start_new_session=True)
+    assert process.stdout is not None
     try:
-        assert process.stdout
         line = process.stdout.readline().decode()
         made = Server(process, int(line.rsplit(":", 1)[1]), log)
         made.ping()
@@ -81,13 +81,12 @@ def server(*arguments: str | Path, log: Path, port: int = 0) -> Iterator[Server]
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        if process.stdout:
-            process.stdout.close()
+        process.stdout.close()
 
 
-def toy_folder(path: Path, mean: object = 10.0, **code: str) -> Path:
-    """A model's folder with model/ and code/; `code` replaces or adds files by their stem."""
-    files = {**{name: content.decode() for name, content in CODE.files.items()}, **_named(code)}
+def toy_folder(path: Path, mean: float | None = 10.0, code: Mapping[str, str] | None = None) -> Path:
+    """A model's folder with model/ and code/; without a mean it can't be loaded. `code` replaces or adds files."""
+    files = {**{name: content.decode() for name, content in CODE.files.items()}, **(code or {})}
     (path / "model").mkdir(parents=True)
     (path / "model" / "model.json").write_text(json.dumps({"mean": mean}) if mean is not None else "broken")
     for name, text in files.items():
@@ -96,9 +95,11 @@ def toy_folder(path: Path, mean: object = 10.0, **code: str) -> Path:
     return path
 
 
-def toy_version(root: Path, number: int, mean: object = 10.0, **code: str) -> ModelVersion:
+def toy_version(
+    root: Path, number: int, mean: float | None = 10.0, code: Mapping[str, str] | None = None
+) -> ModelVersion:
     """A version of the toy whose artefact lies below `root`."""
-    folder, location = toy_folder(root / f"made-{number}", mean, **code), root / f"v={number}"
+    folder, location = toy_folder(root / f"made-{number}", mean, code), root / f"v={number}"
     location.mkdir()
     pack(folder / "model", location / MODEL)
     pack(folder / "code", location / SOURCE)
@@ -134,7 +135,3 @@ def free_port() -> int:
     """A port that nobody listens at."""
     with socket.create_server(("127.0.0.1", 0)) as found:
         return int(found.getsockname()[1])
-
-
-def _named(code: Mapping[str, str]) -> dict[str, str]:
-    return {f"{name.replace('__', '/')}.py": text for name, text in code.items()}

@@ -34,7 +34,7 @@ _SLOW = (
 def toy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server of a toy that says what its features are."""
     folder = tmp_path_factory.mktemp("toy")
-    model = toy_folder(folder / "model", 10.0, inference=_DESCRIBED)
+    model = toy_folder(folder / "model", 10.0, {"inference.py": _DESCRIBED})
     with server(model, "--version", "toy/7", log=folder / "log") as made:
         yield made
 
@@ -179,19 +179,19 @@ def test_a_model_that_can_t_be_loaded_answers_500_and_says_why(tmp_path: Path) -
 
 
 def test_code_without_a_hook_is_named(tmp_path: Path) -> None:
-    model = toy_folder(tmp_path / "model", 1.0, inference="def model_fn(folder): return 1\n")
+    model = toy_folder(tmp_path / "model", 1.0, {"inference.py": "def model_fn(folder): return 1\n"})
     with server(model, log=tmp_path / "log") as lacking:
         assert b"lacks input_fn, predict_fn, output_fn" in lacking.invoke(b"1\n").body
 
 
 def test_another_module_may_hold_the_hooks(tmp_path: Path) -> None:
-    model = toy_folder(tmp_path / "model", 1.0, inference="raise ImportError\n", other=_DESCRIBED)
+    model = toy_folder(tmp_path / "model", 1.0, {"inference.py": "raise ImportError\n", "other.py": _DESCRIBED})
     with server(model, "--module", "other.py", log=tmp_path / "log") as made:
         assert made.invoke(b"1,2\n").body == b"2.0\n"
 
 
 def test_ping_is_answered_while_a_large_request_is_predicted(tmp_path: Path) -> None:
-    with server(toy_folder(tmp_path / "model", 10.0, inference=_SLOW), log=tmp_path / "log") as slow:
+    with server(toy_folder(tmp_path / "model", 10.0, {"inference.py": _SLOW}), log=tmp_path / "log") as slow:
         large = threading.Thread(target=slow.invoke, args=(b"1.5,2.5,3.5\n" * 10_000,))
         large.start()
         time.sleep(0.3)
@@ -203,7 +203,7 @@ def test_ping_is_answered_while_a_large_request_is_predicted(tmp_path: Path) -> 
 
 
 def test_sigterm_lets_requests_under_way_end_and_takes_no_new_ones(tmp_path: Path) -> None:
-    with server(toy_folder(tmp_path / "model", 10.0, inference=_SLOW), log=tmp_path / "log") as slow:
+    with server(toy_folder(tmp_path / "model", 10.0, {"inference.py": _SLOW}), log=tmp_path / "log") as slow:
         answers = []
         large = threading.Thread(target=lambda: answers.append(slow.invoke(b"1.5,2.5,3.5\n" * 10_000)))
         large.start()

@@ -199,7 +199,8 @@ def _batches(files: Sequence[Path], columns: Sequence[str]) -> Iterator[Any]:
     from pyarrow import parquet  # noqa: PLC0415
 
     for path in files:
-        with parquet.ParquetFile(path) as file:
+        # Buffered ahead, a file would come to lie in memory as a whole.
+        with parquet.ParquetFile(path, pre_buffer=False) as file:
             yield from file.iter_batches(_ROWS_A_REQUEST, columns=list(columns), use_threads=False)
 
 
