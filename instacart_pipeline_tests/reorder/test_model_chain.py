@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,6 @@ from typing import Any
 import dagster as dg
 import numpy as np
 import pytest
-from instacart_pipeline.resources.local.sagemaker import LocalSageMaker
 
 from instacart_pipeline.datagen.reorder import generate_reorder
 from instacart_pipeline.lake.artefacts import Artefact
@@ -19,12 +18,22 @@ from instacart_pipeline.reorder import model_tables as m
 from instacart_pipeline.reorder import tables as t
 from instacart_pipeline.reorder.automation import BASKETS_JOB, MODEL_JOB
 from instacart_pipeline.reorder.model.baskets import by_decision
+from instacart_pipeline.resources.local.sagemaker import LocalSageMaker
 from instacart_pipeline.resources.sagemaker import TrainingJob
 from instacart_pipeline_tests.platform import DT, Platform, Run
 
 pytestmark = pytest.mark.slow
 
 DAY_BEFORE = (date.fromisoformat(DT) - timedelta(days=1)).isoformat()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_trial_at_a_time() -> Iterator[None]:
+    """Trials side by side end in no set order, and a training could not be repeated."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jobs, "TRIALS", 2)
+        patch.setattr(jobs, "TRIALS_AT_ONCE", 1)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from instacart_pipeline.reorder.model.pairs import Pairs
 ORIGINAL_THRESHOLD = 0.21
 _RESAMPLES = 2000
 _BINS = 15
-TOLERANCE = 0.005
+TOLERANCE = 0.02
 """Mean F1 that a challenger may lie below the champion before it is worse, even where chance can't be ruled out."""
 
 Orders = tuple[NDArray[np.int64], NDArray[np.int64]]

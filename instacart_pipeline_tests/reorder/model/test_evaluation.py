@@ -81,7 +81,7 @@ def test_a_challenger_that_may_be_as_good_is_let_through_only_if_it_is_hardly_be
     noise = draws.normal(0, 0.3, 50)
     noise -= noise.mean()
     assert evaluation.verdict(champion + noise - 0.002, champion)["not_worse"] is True
-    assert evaluation.verdict(champion + noise - 0.02, champion)["not_worse"] is False
+    assert evaluation.verdict(champion + noise - 0.03, champion)["not_worse"] is False
 
 
 def test_the_interval_holds_the_mean_and_narrows_with_more_orders() -> None:
