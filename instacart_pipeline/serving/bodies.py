@@ -13,6 +13,8 @@ from instacart_pipeline.reorder.model.features import ORIGINAL
 from instacart_pipeline.serving.errors import Refused
 
 CSV, JSON = "text/csv", "application/json"
+LARGEST = 1e38
+"""No feature may lie further from nought: the model's numbers are of 32 bits."""
 _REMEDY = "Write a number, or leave the field empty if the value is missing."
 
 
@@ -135,7 +137,7 @@ def _hold_row(fields: Sequence[str], row: int, widths: Sequence[int]) -> None:
 
 
 def _fits(number: float) -> bool:
-    return abs(number) < 3.4e38  # the model's numbers are of 32 bits; false for NaN too
+    return abs(number) <= LARGEST  # false for NaN too
 
 
 def _text(body: bytes) -> str:

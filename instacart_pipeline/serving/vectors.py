@@ -11,14 +11,14 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from instacart_pipeline.reorder.model.features import ORIGINAL
 from instacart_pipeline.serving.answers import Failed, Predictions, Probability, Scores
-from instacart_pipeline.serving.bodies import CSV, JSON, csv_rows, json_row, media_type, wanted_type
+from instacart_pipeline.serving.bodies import CSV, JSON, LARGEST, csv_rows, json_row, media_type, wanted_type
 from instacart_pipeline.serving.errors import Refused
 from instacart_pipeline.serving.service import FAILURES, Served, Service
 
 LIKELY_ABOVE = 0.21
 """The original's threshold for its answer "likely to buy"."""
 _EXAMPLE = (3, 12.5, 75.0, 28, 0.4, 42, 4.3, 2, 7, 6, 1500, 0.35, 1.9, 0.47, 6.0, 0.43, 1, 0.5)
-_NUMBER = {"anyOf": [{"type": "number", "minimum": -3.3e38, "maximum": 3.3e38}, {"type": "null"}]}
+_NUMBER = {"anyOf": [{"type": "number", "minimum": -LARGEST, "maximum": LARGEST}, {"type": "null"}]}
 _FEATURES = {
     "type": "object",
     "additionalProperties": False,
@@ -44,8 +44,14 @@ _FEATURES = {
         }
     },
 }
+_FIELD = r"(-?[0-9]{1,12}(\.[0-9]{1,12})?)?"
+_ROW = rf"{_FIELD}(,{_FIELD}){{{len(ORIGINAL) - 1}}}"
 _CSV_BODY = {
-    "schema": {"type": "string"},
+    "schema": {
+        "type": "string",
+        "description": f"Rows of {len(ORIGINAL)} numbers, without a header: {', '.join(ORIGINAL)}. A missing value is an empty field.",
+        "pattern": rf"^{_ROW}(\n{_ROW})*\n?$",
+    },
     "example": ",".join(map(str, _EXAMPLE)),
 }
 _CSV_ANSWER = {"schema": {"type": "string", "description": "A probability a line."}, "example": "0.1234\n"}

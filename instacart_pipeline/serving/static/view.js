@@ -79,8 +79,8 @@ export function basket(told) {
   parts.push(facts);
   if (told.others.length) {
     const left = told.candidates - told.basket.length - told.others.length;
-    const more = element("details", "", element("summary", "", `Not predicted: the next ${told.others.length} by probability`), items(told.others, "rest"));
-    if (left <= 0) more.firstChild.textContent = `Not predicted: the other ${told.others.length} products`;
+    const which = left > 0 ? `the next ${told.others.length} by probability` : `the other ${count(told.others.length, "product", "products")}`;
+    const more = element("details", "", element("summary", "", `Not predicted: ${which}`), items(told.others, "rest"));
     more.open = !told.basket.length;
     parts.push(more);
   }

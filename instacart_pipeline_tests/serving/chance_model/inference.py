@@ -32,7 +32,10 @@ def predict_fn(data: Rows, model: dict[str, Any]) -> list[float]:
     if any(row[0] == -1 for row in data):
         raise RuntimeError("-1 can't be predicted")
     at = model["features"].index("chance")
-    return [min((row[0] or 0.0) / 10, 1.0) if len(row) == 18 else (row[at] or 0.0) + model["shift"] for row in data]
+    return [
+        min(max((row[0] or 0.0) / 10, 0.0), 1.0) if len(row) == 18 else (row[at] or 0.0) + model["shift"]
+        for row in data
+    ]
 
 
 def output_fn(prediction: list[float], accept: str) -> tuple[str, str]:

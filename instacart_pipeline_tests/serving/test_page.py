@@ -1,0 +1,315 @@
+"""The page in a real Chromium: what people see and do, by mouse, by keyboard alone, on a phone, and when things fail.
+
+Skipped, saying so, where there is no Chromium or no Playwright (the package, which drives it).
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from instacart_pipeline.resources.local.endpoints import LocalEndpoints
+from instacart_pipeline_tests.platform import Platform
+from instacart_pipeline_tests.serving import shop
+
+playwright = pytest.importorskip(
+    "playwright.sync_api", reason="the package playwright, which drives a browser, is not here"
+)
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page, Request, Route
+
+CHROMIUM = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+)
+ARGUMENTS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
+DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 375, "height": 812}
+KEY = "a-key-of-sixteen"
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed on this machine (apt-get install chromium)"),
+    pytest.mark.xdist_group("browser"),
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with playwright.sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS.split())
+        yield started
+        started.close()
+
+
+@contextmanager
+def opened(browser: Browser, url: str, viewport: dict[str, int], path: str = "/", **context: Any) -> Iterator[Page]:
+    """The page in a browser of its own; asks for nothing from elsewhere, and no script fails."""
+    elsewhere: list[str] = []
+    errors: list[str] = []
+
+    def asked(request: Request) -> None:
+        if not request.url.startswith((url, "data:")):
+            elsewhere.append(request.url)
+
+    profile: Any = {"viewport": viewport, **context}
+    own = browser.new_context(**profile)
+    page = own.new_page()
+    page.set_default_timeout(10_000)
+    page.on("request", asked)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda said: errors.append(said.text) if "Content Security Policy" in said.text else None)
+    page.goto(f"{url}{path}")
+    try:
+        yield page
+    finally:
+        own.close()
+    assert elsewhere == []
+    assert errors == []
+
+
+def focused(page: Page) -> str:
+    return str(page.evaluate("document.activeElement.id || document.activeElement.tagName"))
+
+
+def basket_of(page: Page) -> list[str]:
+    return [re.sub(r"\s+", " ", text) for text in page.locator("#basket-body > .items > li").all_inner_texts()]
+
+
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_customers_basket_is_two_clicks_away(
+    browser: Browser, url: str, viewport: dict[str, int], scheme: str
+) -> None:
+    with opened(browser, url, viewport, color_scheme=scheme) as page:
+        page.click("#customer")
+        page.click("#customer-list >> text=7")
+        page.wait_for_selector("#basket .items")
+        assert basket_of(page) == [
+            "Organic Bananas fresh things 92%",
+            "Whole Milk fresh things 81%",
+            "Sourdough Loaf fresh things 64%",
+        ]
+        widths = [bar.get_attribute("style") for bar in page.locator("#basket-body > .items .bar i").all()]
+        assert widths == ["width: 92%;", "width: 81%;", "width: 64%;"]
+        assert "Order no. 6, placed at 10:00, 7 days after the one before." in page.inner_text("#basket-body")
+        assert page.locator("#last li.again").first.inner_text().startswith("Sourdough Loaf")
+        assert page.evaluate("document.documentElement.scrollWidth") == viewport["width"]
+        assert page.inner_text("#status-text") == "Data of 20 November 2026 · model version 1"
+
+
+def test_all_of_it_works_by_keyboard_alone(browser: Browser, url: str) -> None:
+    with opened(browser, url, DESKTOP) as page:
+        page.wait_for_selector("#chips button")
+        keys = page.keyboard
+        keys.press("Tab")
+        assert page.evaluate("document.activeElement.className") == "skip"
+        keys.press("Enter")
+        keys.press("Tab") if focused(page) != "customer" else None
+        assert focused(page) == "customer"
+        outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+        assert outline == "solid", "the focus is to be seen"
+        keys.type("12")
+        page.wait_for_function("() => document.querySelectorAll('#customer-list [role=option]').length === 3")
+        keys.press("ArrowDown")
+        keys.press("ArrowDown")
+        keys.press("ArrowUp")
+        marked = page.get_attribute("#customer", "aria-activedescendant")
+        assert page.inner_text(f"#{marked} span") == "12"
+        keys.press("Escape")
+        assert page.get_attribute("#customer", "aria-expanded") == "false"
+        keys.press("ArrowDown")
+        page.wait_for_selector("#customer-list [aria-selected=true]")
+        keys.press("Enter")
+        page.wait_for_selector("#basket .items")
+        assert page.inner_text("#live") == "Predicted basket of customer 12: 1 product, or none at all."
+        keys.press("Tab")  # the list of what is not predicted
+        assert focused(page) == "SUMMARY"
+        keys.press("Enter")
+        assert page.locator("#basket details .items").inner_text().startswith("Earl Grey Tea")
+        keys.press("Tab")
+        assert focused(page) == "product"
+        keys.type("tea")
+        page.wait_for_selector("#product-list [role=option]")
+        keys.press("Enter")  # there is but one
+        page.wait_for_selector("#product-verdict .answer")
+        assert page.inner_text("#product-verdict") == "Unlikely to buy\nEarl Grey Tea · Probability 0.0000"
+        keys.press("Tab")
+        assert focused(page) == "vector"
+        keys.type(shop.ORIGINAL_ROW)
+        keys.press("Tab")
+        keys.press("Enter")
+        page.wait_for_selector("#vector-verdict .answer")
+        assert page.inner_text("#vector-verdict") == "Likely to buy\nProbability 0.3000"
+
+
+def test_a_number_that_is_typed_whole_needs_no_list(browser: Browser, url: str) -> None:
+    with opened(browser, url, PHONE) as page:
+        page.fill("#customer", "120")
+        page.press("#customer", "Enter")
+        page.wait_for_function("() => location.hash === '#customer=120'")
+        assert "the best prediction is “none”" in page.inner_text("#basket-body")
+        assert page.locator("#basket details").get_attribute("open") is not None
+        page.fill("#customer", "5")
+        page.wait_for_selector("#customer-list .none")
+        assert page.inner_text("#customer-list") == "No customer\u2019s number begins with 5."
+        page.keyboard.press("Enter")
+        assert page.evaluate("location.hash") == "#customer=120"
+
+
+def test_an_address_names_its_customer(browser: Browser, url: str) -> None:
+    with opened(browser, url, DESKTOP, "/#customer=7") as page:
+        page.wait_for_selector("#basket .items")
+        assert page.input_value("#customer") == "7"
+        page.evaluate("location.hash = '#customer=3'")
+        page.wait_for_selector("#basket .notice")
+        assert "User 3 has no open order" in page.inner_text("#basket .notice")
+        assert not page.is_visible("#last")
+        assert page.is_disabled("#product")
+
+
+def test_names_are_text_never_markup(browser: Browser, url: str) -> None:
+    with opened(browser, url, DESKTOP, "/#customer=7") as page:
+        page.wait_for_selector("#basket .items")
+        page.click("#basket summary")
+        assert "<b>Bold</b> & Spicy Salsa" in page.inner_text("#basket-body")
+        assert page.locator("main b").count() == 0
+
+
+def test_a_product_never_bought_is_said_plainly(browser: Browser, url: str) -> None:
+    with opened(browser, url, PHONE, "/#customer=7") as page:
+        page.wait_for_selector("#basket .items")
+        page.fill("#product", "noodles")
+        page.click("#product-list >> text=Never Bought Noodles")
+        page.wait_for_selector("#product-verdict .said")
+        assert page.inner_text("#product-verdict") == (
+            "User 7 has never bought Never Bought Noodles. The model speaks about products bought before."
+        )
+        page.fill("#product", "MILK")
+        page.wait_for_function("() => document.querySelector('#product-list small')?.textContent === 'bought before'")
+        page.press("#product", "Enter")
+        page.wait_for_selector("#product-verdict .likely")
+        assert page.inner_text("#product-verdict") == "Likely to buy\nWhole Milk · Probability 0.8100"
+
+
+def test_a_vector_that_cannot_be_read_is_told_beside_its_field(browser: Browser, url: str) -> None:
+    with opened(browser, url, PHONE) as page:
+        page.fill("#vector", shop.ORIGINAL_ROW.replace("75", "many"))
+        page.click("#vector-form button[type=submit]")
+        page.wait_for_selector("#vector-error:not(:empty)")
+        assert "Row 1, field 3 (user_period) is 'many'." in page.inner_text("#vector-error")
+        assert page.get_attribute("#vector", "aria-invalid") == "true"
+        assert focused(page) == "vector"
+        page.click("#vector-example")
+        page.wait_for_selector("#vector-verdict .answer")
+        assert page.inner_text("#vector-error") == ""
+        assert page.get_attribute("#vector", "aria-invalid") is None
+        page.fill("#vector", f"{shop.ORIGINAL_ROW}\n1{shop.ORIGINAL_ROW[1:]}")
+        page.click("#vector-form button[type=submit]")
+        page.wait_for_function("() => document.querySelectorAll('#vector-verdict .answer').length === 2")
+        assert page.inner_text("#vector-verdict").splitlines() == [
+            *("Likely to buy", "Row 1 · Probability 0.3000"),
+            *("Unlikely to buy", "Row 2 · Probability 0.1000"),
+        ]
+        assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+
+
+def test_a_server_that_is_away_is_told_and_tried_again(browser: Browser, url: str) -> None:
+    with opened(browser, url, DESKTOP) as page:
+        page.wait_for_selector("#chips button")
+        page.context.set_offline(True)
+        page.click("#chips button >> nth=0")
+        page.wait_for_selector("#basket .notice")
+        assert "The server can\u2019t be reached." in page.inner_text("#basket .notice")
+        page.context.set_offline(False)
+        page.click("text=Try again")
+        page.wait_for_selector("#basket .items")
+
+
+def test_a_slow_answer_is_waited_for_in_plain_sight(browser: Browser, url: str) -> None:
+    with opened(browser, url, DESKTOP) as page:
+        page.wait_for_selector("#chips button")
+
+        def later(route: Route) -> None:
+            page.wait_for_timeout(600)
+            route.continue_()
+
+        page.route("**/v1/users/7/basket*", later)
+        page.click("#chips button >> nth=0")
+        page.wait_for_selector("#basket[aria-busy=true] .skeleton")
+        page.wait_for_selector("#basket[aria-busy=false] .items")
+
+
+def test_a_locked_server_asks_for_its_key_and_keeps_it_in_the_tab(
+    browser: Browser, home: Path, endpoints: LocalEndpoints
+) -> None:
+    with (
+        shop.listening(shop.service(Platform(home), endpoints, [KEY])) as url,
+        opened(browser, url, PHONE, "/#customer=7") as page,
+    ):
+        page.wait_for_selector("#key-form:visible")
+        assert focused(page) == "key"
+        page.keyboard.type("a-wrong-key-of-sixteen")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#key-error:not(:empty)")
+        assert "This API key is not known." in page.inner_text("#key-error")
+        page.fill("#key", KEY)
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#basket .items")
+        assert not page.is_visible("#key-form")
+        page.reload()
+        page.wait_for_selector("#basket .items")
+        assert KEY not in page.content()
+        page.click("#forget")
+        page.wait_for_selector("#key-form:visible")
+
+
+def test_every_field_has_a_name_and_every_colour_can_be_read(browser: Browser, url: str) -> None:
+    """The basics of what accessibility checkers look at: names, one h1, unique ids, contrast of at least 4.5."""
+    for scheme in ("light", "dark"):
+        with opened(browser, url, DESKTOP, "/#customer=12", color_scheme=scheme) as page:
+            page.wait_for_selector("#basket .items")
+            page.click("#vector-example")
+            page.wait_for_selector("#vector-verdict .answer")
+            told = page.evaluate(_LOOK)
+            assert told["nameless"] == []
+            assert told["h1"] == 1
+            assert told["language"] == "en"
+            assert told["twice"] == []
+            assert told["pale"] == [], scheme
+            assert told["small"] == []
+
+
+_LOOK = """() => {
+  const seen = (element) => element.checkVisibility() && element.getBoundingClientRect().width > 1;
+  const name = (element) => element.getAttribute("aria-label") || element.labels?.[0]?.innerText || element.innerText || element.alt;
+  const parts = (colour) => colour.match(/[\\d.]+/g).map(Number);
+  const light = (rgb) => rgb.slice(0, 3).map((v) => v / 255).map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, v, at) => sum + v * [0.2126, 0.7152, 0.0722][at], 0);
+  const ground = (element) => {
+    for (let at = element; at; at = at.parentElement) {
+      const colour = parts(getComputedStyle(at).backgroundColor);
+      if (colour.length < 4 || colour[3] > 0) return colour;
+    }
+    return [255, 255, 255];
+  };
+  const pale = [];
+  for (const element of document.querySelectorAll("body *")) {
+    const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
+    if (!own || !seen(element)) continue;
+    const [a, b] = [light(parts(getComputedStyle(element).color)), light(ground(element))].sort((x, y) => y - x);
+    if ((a + 0.05) / (b + 0.05) < 4.5) pale.push(`${element.className || element.tagName}: ${element.textContent.slice(0, 30)}`);
+  }
+  const ids = [...document.querySelectorAll("[id]")].map((element) => element.id);
+  return {
+    nameless: [...document.querySelectorAll("input, textarea, button, a, [role=listbox]")].filter((e) => !name(e)).map((e) => e.outerHTML),
+    h1: document.querySelectorAll("h1").length,
+    language: document.documentElement.lang,
+    twice: ids.filter((id, at) => ids.indexOf(id) !== at),
+    small: [...document.querySelectorAll("button, summary, input")].filter((e) => seen(e) && e.getBoundingClientRect().height < 24).map((e) => e.outerHTML),
+    pale,
+  };
+}"""
