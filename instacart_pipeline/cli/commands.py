@@ -15,7 +15,7 @@ from instacart_pipeline.cli import output
 from instacart_pipeline.lake.errors import PipelineError
 
 app = typer.Typer(
-    help="A retail data platform on one machine: uploads become catalogued tables, features and results.\n\n"
+    help="A retail data platform: uploads become catalogued tables, features, a model, its endpoint and its page.\n\n"
     "Everything is kept below INSTACART_HOME (default: .instacart in the clone).",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

@@ -28,9 +28,10 @@ DAY_BEFORE = (date.fromisoformat(DT) - timedelta(days=1)).isoformat()
 
 
 @pytest.fixture(scope="module", autouse=True)
-def one_trial_at_a_time() -> Iterator[None]:
-    """Trials side by side end in no set order, and a training could not be repeated."""
+def short_trainings_that_can_be_repeated() -> Iterator[None]:
+    """Trials side by side end in no set order, so each training would come out a little different."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jobs, "DEFAULTS", {**jobs.DEFAULTS, "rounds": 60, "eta": 0.1})
         patch.setattr(jobs, "TRIALS", 2)
         patch.setattr(jobs, "TRIALS_AT_ONCE", 1)
         yield

@@ -30,14 +30,14 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.label)
 
-    def where(self, mask: Mask) -> Pairs:
-        """The pairs of a mask."""
+    def where(self, chosen: Mask | NDArray[np.int64]) -> Pairs:
+        """The pairs of a mask, or at these positions."""
         return Pairs(
-            self.order_id[mask],
-            self.user_bucket[mask],
-            self.orders_back[mask],
-            self.label[mask],
-            self.features[mask],
+            self.order_id[chosen],
+            self.user_bucket[chosen],
+            self.orders_back[chosen],
+            self.label[chosen],
+            self.features[chosen],
             self.names,
         )
 
@@ -63,39 +63,28 @@ class Pairs:
 def read_pairs(
     folder: Path, names: Sequence[str], buckets: Sequence[int], *, furthest_back: int | None = None
 ) -> Pairs:
-    """The labelled pairs in a folder of Parquet files, of users in `buckets`, at most so many orders back; sorted by order.
+    """The labelled pairs in a folder of Parquet files, of users in `buckets`, at most so many orders back; each order's together.
 
-    Read batch by batch, so that the text of the table never lies in memory beside the matrix.
+    Read batch by batch into one matrix: what is not in it never lies in memory as a whole.
     """
     condition = compute.field("user_bucket").isin(list(buckets))
     if furthest_back is not None:
         condition &= compute.field("orders_back") <= furthest_back
     source = dataset.dataset(folder, format="parquet")
-    scanner = source.scanner(
-        columns=list(dict.fromkeys(("order_id", "user_bucket", "orders_back", "label", *names))), filter=condition
-    )
-    order_id, bucket, back, label, features = [], [], [], [], []
-    for batch in scanner.to_batches():
-        if not batch.num_rows:
-            continue
-        order_id.append(batch["order_id"].to_numpy(zero_copy_only=False))
-        bucket.append(batch["user_bucket"].to_numpy(zero_copy_only=False))
-        back.append(batch["orders_back"].to_numpy(zero_copy_only=False))
-        label.append(batch["label"].to_numpy(zero_copy_only=False))
-        matrix = np.empty((batch.num_rows, len(names)), np.float32)
+    whole = ("order_id", "user_bucket", "orders_back", "label")
+    rows = source.count_rows(filter=condition)
+    numbers = {name: np.empty(rows, np.float32 if name == "label" else np.int64) for name in whole}
+    features = np.empty((rows, len(names)), np.float32)
+    at = 0
+    for batch in source.to_batches(columns=list(dict.fromkeys((*whole, *names))), filter=condition):
+        part = slice(at, at + batch.num_rows)
+        for name, values in numbers.items():
+            values[part] = batch[name].to_numpy(zero_copy_only=False)
         for position, name in enumerate(names):
-            matrix[:, position] = compute.cast(batch[name], "float32", safe=False).to_numpy(zero_copy_only=False)
-        features.append(matrix)
-    if not order_id:
-        empty = np.zeros(0, np.int64)
-        return Pairs(empty, empty, empty, np.zeros(0, np.float32), np.zeros((0, len(names)), np.float32), tuple(names))
-    ids = np.concatenate(order_id)
-    together = np.argsort(ids, kind="stable")
-    return Pairs(
-        ids[together],
-        np.concatenate(bucket)[together].astype(np.int64),
-        np.concatenate(back)[together].astype(np.int64),
-        np.concatenate(label)[together].astype(np.float32),
-        np.concatenate(features)[together],
-        tuple(names),
-    )
+            features[part, position] = compute.cast(batch[name], "float32", safe=False).to_numpy(zero_copy_only=False)
+        at = part.stop
+    order_id, bucket, back, label = (numbers[name] for name in whole)
+    pairs = Pairs(order_id, bucket, back, label, features, tuple(names))
+    if len(pairs.orders()[0]) == len(np.unique(order_id)):
+        return pairs  # each order's pairs lie together as they were read
+    return pairs.where(np.argsort(order_id, kind="stable"))

@@ -139,15 +139,15 @@ def _cross_validate(
     fold_of_pair = np.array([fold_of(bucket) for bucket in range(100)])[pairs.user_bucket]
     found = []
     for number in range(tried):
-        rest = pairs.where(fold_of_pair != number)
+        rest = fold_of_pair != number
         own = pairs.where((fold_of_pair == number) & (pairs.orders_back == 0))
-        if not len(own) or not rest.label.any() or not own.label.any():
+        if not len(own) or not pairs.label[rest].any() or not own.label.any():
             continue  # of very few users a fold may have none
         validated = xgboost.DMatrix(own.columns(names), own.label)
         evaluated: dict[str, dict[str, list[float]]] = {}
         booster = xgboost.train(
             {**_BASE, **options.parameters},
-            _matrix(rest, names),
+            _matrix(pairs.where(rest), names),  # not kept: the matrix holds what it needs of it
             options.rounds,
             evals=[(validated, "validation")],
             evals_result=evaluated,
