@@ -64,6 +64,7 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
             "INSTACART_CONCURRENT_STEPS": "2",
             "INSTACART_GLUE_ENGINE": "spark",
             "INSTACART_RESULT_FILES": "4",
+            "INSTACART_TRAINING_PAIRS": "250000",
             "INSTACART_MAX_REJECTED": "0.2",
             "INSTACART_ROW_COUNT_TOLERANCE": "1",
             "INSTACART_RETENTION_DAYS": "0",
@@ -74,7 +75,20 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
         }
     )
     assert settings == Settings(
-        tmp_path / "b", "local", "1.5GB", 3, 2, "spark", 4, 0.2, 1.0, 0, date(2025, 2, 28), "Europe/Berlin", 5
+        home=tmp_path / "b",
+        profile="local",
+        memory="1.5GB",
+        threads=3,
+        concurrent_steps=2,
+        glue_engine="spark",
+        result_files=4,
+        training_pairs=250_000,
+        max_rejected=0.2,
+        row_count_tolerance=1.0,
+        retention_days=0,
+        first_day=date(2025, 2, 28),
+        timezone="Europe/Berlin",
+        settle_seconds=5,
     )
     assert settings.memory_bytes == 1_500_000_000
     assert settings.engine_threads == 1
