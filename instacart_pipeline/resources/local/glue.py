@@ -13,6 +13,7 @@ from typing import Literal
 
 from dagster import ResourceDependency
 
+from instacart_pipeline.container import script_child
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.errors import JobFailed
 from instacart_pipeline.lake.versions import lineage_of
@@ -75,15 +76,8 @@ class LocalGlue(Glue):
                 "PYSPARK_PYTHON": sys.executable,
                 "PYSPARK_SUBMIT_ARGS": f"{submit} pyspark-shell",
             }
-            command = [
-                *(
-                    sys.executable,
-                    "-m",
-                    "instacart_pipeline.resources.local.spark_child",
-                    str(Path(sql_to_parquet.__file__)),
-                ),
-                *(word for argument in arguments.items() for word in argument),
-            ]
+            scripts = (str(Path(module.__file__)) for module in (script_child, sql_to_parquet))
+            command = [sys.executable, *scripts, *(word for argument in arguments.items() for word in argument)]
             log = scratch / "spark.log"
             with log.open("wb") as output:
                 # A session of its own makes the child and its JVM one group, which is ended as one.
