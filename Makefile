@@ -5,6 +5,7 @@
 # make check  ruff, mypy, import-linter
 # make serve  the model behind an HTTP API, with a page, on http://127.0.0.1:8000
 # make bench  the chain against pandas, Polars, PySpark and a hand-written DuckDB script
+# make bench-serving  the model's server and the API against MLflow's, in an environment of its own
 # make bench-serving  the model's server against MLflow's
 # make clean  remove the environment and everything that runs left in .instacart
 
@@ -57,11 +58,14 @@ check: .venv/.dev
 bench: .venv/.dev
 	$(BIN)/python -m bench
 
+bench-serving: .venv/.dev .venv-mlflow/.made
+	$(BIN)/python -m bench.serving
+
 docs: .venv/.run
 	$(BIN)/python -m instacart_pipeline.dictionary > docs/data-dictionary.md
 
 clean:
-	rm -rf .venv .instacart
+	rm -rf .venv .venv-mlflow .instacart
 
 .venv/bin/python:
 	@[ -n "$(PYTHON)" ] || { echo "No Python 3.10, 3.11 or 3.12 found. Install one, or name it: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
@@ -74,3 +78,9 @@ clean:
 .venv/.dev: .venv/bin/python setup.py constraints.txt
 	$(PIP) --editable '.[dev,bench]'
 	@touch $@ .venv/.run
+
+# MLflow's own versions of what both need clash with ours. The model is saved and loaded by the same XGBoost.
+.venv-mlflow/.made: Makefile
+	$(PYTHON) -m venv .venv-mlflow
+	.venv-mlflow/bin/pip install --quiet --disable-pip-version-check "mlflow==3.17.2" "xgboost-cpu==3.2.0"
+	@touch $@

@@ -105,8 +105,7 @@ async def probability(request: Request, service: Served) -> Response:
     kind = media_type(request.headers.get("content-type"))
     accept = wanted_type(request.headers.get("accept"), kind)
     body = await request.body()
-    rows = [json_row(body)] if kind == JSON else csv_rows(body, _widths(service))
-    lines = await _ask(service, rows)
+    lines = await run_in_threadpool(_lines, service, kind, body)
     if accept == CSV:
         return PlainTextResponse("".join(f"{line}\n" for line in lines), media_type=CSV)
     told = [Probability(probability=p, likely=p > LIKELY_ABOVE) for p in map(float, lines)]
@@ -132,7 +131,7 @@ async def invocations(request: Request, service: Served) -> Response:
     if media_type(request.headers.get("content-type", CSV)) != CSV:
         raise Refused(415, "unsupported_media_type", f"Send {CSV}; /v1/probability takes JSON.")
     accept = wanted_type(request.headers.get("accept"), CSV)
-    lines = await _ask(service, csv_rows(await request.body(), _widths(service)))
+    lines = await run_in_threadpool(_lines, service, CSV, await request.body())
     if accept == JSON:
         return JSONResponse(Scores.model_validate({"predictions": [{"score": float(p)} for p in lines]}).model_dump())
     return PlainTextResponse("".join(f"{line}\n" for line in lines), media_type=CSV)
@@ -143,6 +142,7 @@ def _widths(service: Service) -> tuple[int, ...]:
     return (len(ORIGINAL), wanted) if wanted else (len(ORIGINAL),)
 
 
-async def _ask(service: Service, rows: list[str]) -> list[str]:
-    body = "".join(f"{row}\n" for row in rows).encode()
-    return await run_in_threadpool(service.model.pass_on, body, len(rows))
+def _lines(service: Service, kind: str, body: bytes) -> list[str]:
+    """The model's answer to a body, a line a row."""
+    rows = [json_row(body)] if kind == JSON else csv_rows(body, _widths(service))
+    return service.model.pass_on("".join(f"{row}\n" for row in rows).encode(), len(rows))

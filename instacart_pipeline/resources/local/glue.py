@@ -76,7 +76,7 @@ class LocalGlue(Glue):
                 "PYSPARK_PYTHON": sys.executable,
                 "PYSPARK_SUBMIT_ARGS": f"{submit} pyspark-shell",
             }
-            scripts = (str(Path(module.__file__)) for module in (script_child, sql_to_parquet))
+            scripts = (str(module.__file__) for module in (script_child, sql_to_parquet))
             command = [sys.executable, *scripts, *(word for argument in arguments.items() for word in argument)]
             log = scratch / "spark.log"
             with log.open("wb") as output:
