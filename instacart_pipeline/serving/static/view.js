@@ -1,7 +1,5 @@
 // What answers look like: elements made of data. Text goes in as text, never as markup.
 
-const SHOWN = 12; // products of a past order; a button shows the others
-
 export const byId = (id) => document.getElementById(id);
 
 export function element(tag, className = "", ...content) {
@@ -93,24 +91,19 @@ function bought(product, again) {
   return line;
 }
 
+// The latest order is open to see, those before it on demand.
 export function lastOrders(told) {
   const predicted = new Set(told.basket.map((one) => one.product_id));
-  const parts = [];
-  for (const order of told.last_orders) {
-    const lines = order.products.map((product) => bought(product, predicted.has(product.product_id)));
-    const list = element("ul", "", ...lines.slice(0, SHOWN));
+  const orders = told.last_orders.map(({ order_number: number, products }, at) => {
+    const list = element("ul", "", ...products.map((product) => bought(product, predicted.has(product.product_id))));
     list.role = "list";
-    if (lines.length > SHOWN) {
-      const button = element("button", "", `${lines.length - SHOWN} more`);
-      button.type = "button";
-      button.addEventListener("click", () => list.replaceChildren(...lines));
-      list.append(element("li", "", button));
-    }
-    parts.push(element("h3", "", `Order no. ${order.order_number}`), list);
-  }
-  if (!parts.length) parts.push(element("p", "hint", "Nothing yet."));
-  if (told.last_orders.some((order) => order.products.some((one) => predicted.has(one.product_id)))) parts.push(element("p", "legend", element("span"), "predicted again"));
-  return parts;
+    const order = element("details", "order", element("summary", "", `Order no. ${number} · ${count(products.length, "product", "products")}`), list);
+    order.open = at === 0;
+    return order;
+  });
+  if (!orders.length) return [element("p", "hint", "Nothing yet.")];
+  const again = told.last_orders.some((order) => order.products.some((one) => predicted.has(one.product_id)));
+  return again ? [...orders, element("p", "legend", element("span"), "predicted again")] : orders;
 }
 
 export function verdict({ probability, likely }, what = "") {
