@@ -18,6 +18,15 @@ MODEL, OUTPUT, SOURCE = "model.tar.gz", "output.tar.gz", "sourcedir.tar.gz"
 """The files of a trained model's artefact: the model folder, the reports, and the code that made both. Others lack the first."""
 
 
+def digest_of(files: Mapping[str, bytes]) -> str:
+    """A digest of the names and contents of files."""
+    digest = hashlib.sha256()
+    for name, content in sorted(files.items()):
+        digest.update(f"{name}\0{len(content)}\0".encode())
+        digest.update(content)
+    return digest.hexdigest()[:16]
+
+
 @dataclass(frozen=True)
 class ModelCode:
     """A model's code as SageMaker's script mode takes it: files by their path in the code folder.
@@ -32,11 +41,7 @@ class ModelCode:
     @property
     def digest(self) -> str:
         """A digest of names and contents."""
-        digest = hashlib.sha256()
-        for name, content in sorted(self.files.items()):
-            digest.update(f"{name}\0{len(content)}\0".encode())
-            digest.update(content)
-        return digest.hexdigest()[:16]
+        return digest_of(self.files)
 
     def archive(self) -> bytes:
         """The files as sourcedir.tar.gz: the same code gives the same bytes."""

@@ -7,7 +7,6 @@ Everything lies below a prefix named after its content, so that code is never re
 
 from __future__ import annotations
 
-import hashlib
 import io
 import zipfile
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from instacart_pipeline.lake.artefacts import digest_of
 from instacart_pipeline.lake.errors import PipelineError
 from instacart_pipeline.lake.zones import Zones
 from instacart_pipeline.resources.aws.errors import AwsNotFound
@@ -45,11 +45,7 @@ class Bundle:
     @property
     def digest(self) -> str:
         """A digest of names and contents."""
-        digest = hashlib.sha256()
-        for name, content in sorted(self.files.items()):
-            digest.update(f"{name}\0{len(content)}\0".encode())
-            digest.update(content)
-        return digest.hexdigest()[:16]
+        return digest_of(self.files)
 
     def location(self, lake: str) -> str:
         """The prefix of the files in S3, for the lake at `lake`."""

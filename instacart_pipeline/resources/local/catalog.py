@@ -2,12 +2,13 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from instacart_pipeline.lake.versions import Version, supersedes
 from instacart_pipeline.resources.catalog import Catalog, CatalogTable, Partition
+from instacart_pipeline.resources.local.sqlite_file import transaction
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS tables (
@@ -20,8 +21,6 @@ CREATE TABLE IF NOT EXISTS partitions (
     PRIMARY KEY (database, name, dt)
 ) WITHOUT ROWID;
 """
-_WAIT_SECONDS = 60.0
-"""How long a writer waits for another. A transaction here takes milliseconds; only a stopped process holds one longer."""
 
 
 class SqliteCatalog(Catalog):
@@ -29,22 +28,8 @@ class SqliteCatalog(Catalog):
 
     path: str
 
-    @contextmanager
-    def _connect(self, *, write: bool = False) -> Iterator[sqlite3.Connection]:
-        path = Path(self.path)
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(path, timeout=_WAIT_SECONDS, isolation_level=None)
-        try:
-            if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = 1; COMMIT;")
-            # A writer takes its place in the queue before it reads, so that what it decides on can't change under it.
-            connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
-            yield connection
-            connection.execute("COMMIT")
-        finally:
-            connection.close()
+    def _connect(self, *, write: bool = False) -> AbstractContextManager[sqlite3.Connection]:
+        return transaction(Path(self.path), _SCHEMA, write=write)
 
     def tables(self, database: str | None = None) -> Sequence[CatalogTable]:
         """See Catalog."""

@@ -2,8 +2,8 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 
 from instacart_pipeline.lake.artefacts import Artefact
 from instacart_pipeline.lake.errors import ArtefactNotFound
+from instacart_pipeline.resources.local.sqlite_file import transaction
 from instacart_pipeline.resources.model_registry import ModelRegistry, ModelVersion, Status
 
 _SCHEMA = """
@@ -19,8 +20,6 @@ CREATE TABLE IF NOT EXISTS versions (
     PRIMARY KEY (model, number), UNIQUE (model, location)
 ) WITHOUT ROWID;
 """
-_WAIT_SECONDS = 60.0
-"""How long a writer waits for another. A transaction here takes milliseconds; only a stopped process holds one longer."""
 
 
 class SqliteModelRegistry(ModelRegistry):
@@ -28,22 +27,8 @@ class SqliteModelRegistry(ModelRegistry):
 
     path: str
 
-    @contextmanager
-    def _connect(self, *, write: bool = False) -> Iterator[sqlite3.Connection]:
-        path = Path(self.path)
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(path, timeout=_WAIT_SECONDS, isolation_level=None)
-        try:
-            if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = 1; COMMIT;")
-            # A writer takes its place in the queue before it reads, so that what it decides on can't change under it.
-            connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
-            yield connection
-            connection.execute("COMMIT")
-        finally:
-            connection.close()
+    def _connect(self, *, write: bool = False) -> AbstractContextManager[sqlite3.Connection]:
+        return transaction(Path(self.path), _SCHEMA, write=write)
 
     def register(
         self, group: str, artefact: Artefact, metrics: Mapping[str, float], card: Mapping[str, Any]
