@@ -3,9 +3,10 @@
 Belongs here: putting the parts together, and /health. Doesn't: which twins stand behind it (the command line passes them in).
 """
 
+import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,6 +30,7 @@ from instacart_pipeline.serving.guard import Guard, Keys
 from instacart_pipeline.serving.names import ENDPOINT
 from instacart_pipeline.serving.service import Served, Service, model_name
 
+_log = logging.getLogger(__name__)
 _STATIC = Path(__file__).parent / "static"
 _header = APIKeyHeader(name="X-API-Key", auto_error=False)
 _bearer = HTTPBearer(auto_error=False)
@@ -140,8 +142,12 @@ def _look_after(service: Service, stop: threading.Event, every: float) -> None:
 
 def _look_for_versions(service: Service, stop: threading.Event, every: float) -> None:
     while not stop.wait(every):
-        with suppress(Exception):  # /health says so, and requests do; who looks must go on looking
+        try:
             service.model.look()
+        except PipelineError as error:
+            _log.debug("No look at the deployed version: %s", error)  # /health says so, and so do requests
+        except Exception:
+            _log.exception("The look at the deployed version failed, and is tried again.")
 
 
 def _describe(app: FastAPI) -> None:
