@@ -142,12 +142,16 @@ def _look_after(service: Service, stop: threading.Event, every: float) -> None:
 
 def _look_for_versions(service: Service, stop: threading.Event, every: float) -> None:
     while not stop.wait(every):
-        try:
-            service.model.look()
-        except PipelineError as error:
-            _log.debug("No look at the deployed version: %s", error)  # /health says so, and so do requests
-        except Exception:
-            _log.exception("The look at the deployed version failed, and is tried again.")
+        _look_for_a_version(service)
+
+
+def _look_for_a_version(service: Service) -> None:
+    try:
+        service.model.look()
+    except PipelineError as error:
+        _log.debug("No look at the deployed version: %s", error)  # /health says so, and so do requests
+    except Exception:
+        _log.exception("The look at the deployed version failed, and is tried again.")  # who looks must go on looking
 
 
 def _describe(app: FastAPI) -> None:
