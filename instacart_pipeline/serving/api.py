@@ -150,8 +150,8 @@ def _look_for_a_version(service: Service) -> None:
         service.model.look()
     except PipelineError as error:
         _log.debug("No look at the deployed version: %s", error)  # /health says so, and so do requests
-    except Exception:
-        _log.exception("The look at the deployed version failed, and is tried again.")  # who looks must go on looking
+    except Exception:  # noqa: BLE001  # whatever it is, who looks must go on looking
+        _log.exception("The look at the deployed version failed, and is tried again.")
 
 
 def _describe(app: FastAPI) -> None:
