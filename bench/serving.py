@@ -233,7 +233,8 @@ def _message(form: str, rows: bytes) -> tuple[bytes, Mapping[str, str]]:
     if form == "mlflow-csv":
         header = ",".join(f"f{number}" for number in range(FEATURES))
         return f"{header}\n".encode() + rows, {"Content-Type": "text/csv"}
-    numbers = [[float(field) if field else None for field in row.split(",")] for row in rows.decode().splitlines()]
+    # NaN as Python writes it: MLflow takes a column of nulls for one of objects, which XGBoost refuses.
+    numbers = [[float(field or "nan") for field in row.split(",")] for row in rows.decode().splitlines()]
     columns = [f"f{number}" for number in range(FEATURES)]
     return json.dumps({"dataframe_split": {"columns": columns, "data": numbers}}).encode(), {
         "Content-Type": "application/json"
