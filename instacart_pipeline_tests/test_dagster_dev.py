@@ -16,7 +16,9 @@ from typing import Any
 import psutil
 import pytest
 
+from instacart_pipeline.reorder import model_assets as a
 from instacart_pipeline.reorder import tables as t
+from instacart_pipeline.reorder.model_tables import MODEL_TABLES
 from instacart_pipeline_tests.faulty_run import eventually
 from instacart_pipeline_tests.platform import Platform
 
@@ -123,7 +125,8 @@ def test_an_upload_is_built_by_the_sensor_and_again_only_when_it_changes(up: Up,
     nodes = up.ask(ASSETS)["assetNodes"]
     assert {node["assetKey"]["path"][-2] + "." + node["assetKey"]["path"][-1] for node in nodes} == {
         "raw.upload",
-        *(f"{table.zone}.{table.name}" for table in t.TABLES),
+        *(f"{table.zone}.{table.name}" for table in (*t.TABLES, *MODEL_TABLES)),
+        *(f"models.{key.path[-1]}" for key in (a.SAMPLE_MODEL, a.TUNED, a.FINAL_MODEL, a.EVALUATION, a.CHAMPION)),
     }
 
     today = datetime.now(timezone.utc).strftime("%Y-%m-%d")
