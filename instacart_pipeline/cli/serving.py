@@ -6,23 +6,17 @@ server (container/).
 
 from __future__ import annotations
 
-import http.client
 import ipaddress
 import os
-import signal
 import socket
-import subprocess
 import sys
-import threading
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
-from types import FrameType
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from instacart_pipeline.cli import output
+from instacart_pipeline.cli.children import Children, await_answer, stopped_by_signals
 from instacart_pipeline.lake.errors import PipelineError, SettingsInvalid
 from instacart_pipeline.settings import Settings
 
@@ -30,10 +24,6 @@ if TYPE_CHECKING:
     from instacart_pipeline.serving.answers import Basket
 
 _BACKLOG = 2048
-_END_SECONDS = 10.0
-"""How long processes may take to end before they are killed."""
-_START_SECONDS = 300.0
-_RESTART_SECONDS = 1.0
 _ENDPOINT_MISSING = (
     "Train a model and bring it behind the endpoint with `instacart-pipeline run reorder-model --dt DAY`."
 )
@@ -47,10 +37,6 @@ class NothingDeployed(PipelineError):
     """There is no model to answer with yet."""
 
 
-class ServerEnded(PipelineError):
-    """A server ended while it was starting."""
-
-
 def serve(settings: Settings, host: str, port: int, *, workers: int, model_port: int | None, access_log: bool) -> None:
     """Serve until Ctrl-C or SIGTERM. Raises what keeps it from starting."""
     _hold_keys(settings, host)
@@ -58,19 +44,19 @@ def serve(settings: Settings, host: str, port: int, *, workers: int, model_port:
     if local and model_port:
         settings = replace(settings, model_url=f"http://127.0.0.1:{model_port}")
     with ExitStack() as stack:
-        stopping = stack.enter_context(_stopped_by_signals())
+        stopping = stack.enter_context(stopped_by_signals())
         listening = stack.enter_context(_listen(host, port, "--port"))
         _hold_deployed(settings)
-        children = stack.enter_context(_Children(stopping))
+        children = stack.enter_context(Children(stopping))
         if local:
             children.start("model server", _model_server(settings, workers))
-            _await(settings.model_url, "/ping", "model server", children, stopping)
+            await_answer(settings.model_url, "/ping", "model server", children, stopping)
         worker = [*_python("instacart_pipeline.cli.api_worker"), "--fd", str(listening.fileno())]
         for _ in range(workers):
             command = [*worker, "--access-log"] if access_log else worker
             children.start("API", command, _environment(settings), (listening.fileno(),))
         address = _url(host, listening.getsockname()[1])
-        _await(address, "/health", "API", children, stopping)
+        await_answer(address, "/health", "API", children, stopping)
         if not stopping.is_set():
             locked = "; it asks for one of INSTACART_API_KEYS" if settings.api_keys else ""
             output.note(f"The page: {address}/{locked}\nThe API:  {address}/openapi.json\nCtrl-C ends it.")
@@ -190,114 +176,3 @@ def _listen(host: str, port: int, option: str) -> socket.socket:
 def _url(host: str, port: int) -> str:
     shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # where it can be reached from here
     return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
-
-
-@contextmanager
-def _stopped_by_signals() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set."""
-    stopping = threading.Event()
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        del number, frame
-        stopping.set()
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stopping
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-class _Child:
-    """A process that is started again when it ends, and that ends when its standard input does."""
-
-    def __init__(
-        self, name: str, command: Sequence[str], environment: dict[str, str] | None, inherited: Sequence[int]
-    ) -> None:
-        self.name, self._command, self._environment, self._inherited = name, command, environment, inherited
-        self.process = self.start()
-
-    def start(self) -> subprocess.Popen[bytes]:
-        """Start it. A session of its own keeps the terminal's Ctrl-C for the parent, which ends all in order."""
-        self.started = time.monotonic()
-        return subprocess.Popen(  # noqa: S603  # our own modules
-            self._command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            env=self._environment,
-            pass_fds=self._inherited,
-            start_new_session=True,
-        )
-
-
-class _Children:
-    """The processes of a server; they are ended, the last one first, at the end of the block."""
-
-    def __init__(self, stopping: threading.Event) -> None:
-        self._stopping = stopping
-        self._running: list[_Child] = []
-
-    def __enter__(self) -> _Children:
-        return self
-
-    def start(
-        self,
-        name: str,
-        command: Sequence[str],
-        environment: dict[str, str] | None = None,
-        inherited: Sequence[int] = (),
-    ) -> None:
-        """Start one more."""
-        self._running.append(_Child(name, command, environment, inherited))
-
-    def hold_alive(self) -> None:
-        """Raise ServerEnded if one has ended."""
-        for child in self._running:
-            if (code := child.process.poll()) is not None and not self._stopping.is_set():
-                raise ServerEnded(f"The {child.name} ended with code {code} while it was starting. It said above why.")
-
-    def restart_the_dead(self) -> None:
-        """Start those again that ended; one that ends at once is left dead for a second each time."""
-        for child in self._running:
-            code = child.process.poll()
-            if code is not None and time.monotonic() - child.started > _RESTART_SECONDS:
-                output.note(f"The {child.name} ended with code {code} and is started again.")
-                child.process = child.start()
-
-    def __exit__(self, *_: object) -> None:
-        deadline = time.monotonic() + _END_SECONDS
-        for name in dict.fromkeys(child.name for child in reversed(self._running)):
-            ending = [child.process for child in self._running if child.name == name]
-            for process in ending:
-                process.terminate()
-            for process in ending:
-                with suppress(subprocess.TimeoutExpired):
-                    process.wait(max(0.1, deadline - time.monotonic()))
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)  # with whatever it started
-                process.wait()
-                if process.stdin:
-                    process.stdin.close()
-
-
-def _await(url: str, path: str, name: str, children: _Children, stopping: threading.Event) -> None:
-    """Wait until a server answers, well or badly. Raises ServerEnded if one ended before."""
-    place = urlsplit(url)
-    deadline = time.monotonic() + _START_SECONDS
-    while time.monotonic() < deadline and not stopping.is_set():
-        connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=1.0)
-        try:
-            connection.request("GET", path)
-            connection.getresponse().read()
-        except (OSError, http.client.HTTPException):
-            children.hold_alive()
-            time.sleep(0.1)
-        else:
-            return
-        finally:
-            connection.close()
-    if not stopping.is_set():
-        raise ServerEnded(
-            f"The {name} does not answer at {url} after {_START_SECONDS:.0f} s. Its log above may say why."
-        )

@@ -38,6 +38,7 @@ def tell_errors(app: FastAPI) -> None:
     from fastapi.exceptions import RequestValidationError  # noqa: PLC0415  # takes a while to load
     from fastapi.responses import JSONResponse  # noqa: PLC0415
     from starlette.exceptions import HTTPException  # noqa: PLC0415
+    from starlette.requests import ClientDisconnect  # noqa: PLC0415
 
     def answer(status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
         return JSONResponse(refusal(code, message), status, dict(headers or {}))
@@ -63,6 +64,12 @@ def tell_errors(app: FastAPI) -> None:
         told = "; ".join(f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg']}" for one in error.errors())
         return answer(422, "invalid", f"{told}.")
 
+    async def gone(_: Request, error: Exception) -> JSONResponse:
+        del error
+        return answer(
+            400, "cut_short", "The request was cut short."
+        )  # nobody reads it; nothing of ours has failed either
+
     async def ours(request: Request, error: Exception) -> JSONResponse:
         _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
         return answer(500, "internal", "The server failed; its log says why. Try again, or tell whoever runs it.")
@@ -71,4 +78,5 @@ def tell_errors(app: FastAPI) -> None:
     app.add_exception_handler(PipelineError, unavailable)  # what the caller is at fault of is Refused
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(ClientDisconnect, gone)
     app.add_exception_handler(Exception, ours)

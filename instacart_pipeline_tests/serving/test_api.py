@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -158,6 +160,19 @@ def test_a_body_is_limited_whether_it_tells_its_length_or_not(client: httpx.Clie
         refused(client.post("/invocations", content=untold, headers=CSV), 413, "too_large")
     most = row * (MAX_BODY // len(row))
     assert client.post("/invocations", content=most, headers=CSV).text.count("\n") == MAX_BODY // len(row)
+
+
+def test_a_request_that_is_cut_short_is_no_failure_of_the_server(
+    client: httpx.Client, url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    port = int(url.rsplit(":", 1)[1])
+    for _ in range(3):
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            head = "POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\nContent-Length: 1000\r\n\r\n"
+            connection.sendall(head.encode() + b"1,2,3")
+    time.sleep(0.2)
+    assert client.post("/invocations", content=ORIGINAL_ROW, headers=CSV).text == "0.3\n"
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 # Baskets
