@@ -46,7 +46,7 @@ class Settings:
     """What runs Glue jobs on this machine."""
     result_files: int = 1
     """Number of Parquet files the result table is written as."""
-    training_pairs: int = 1_500_000
+    training_pairs: int = 1_100_000
     """About how many pairs of an order and a product the model learns from: where the users' last orders give fewer, orders before them
     serve as further examples."""
     max_rejected: float = 0.01

@@ -32,7 +32,7 @@ Sample = Literal["none", "always", "if many"]
 
 _HALF_LIFE = 2.0
 """Orders back after which an example counts for half."""
-_MANY_ORDERS = 20_000
+_MANY_ORDERS = 2_000
 """Of so many orders one fold says enough of rounds and calibration; of fewer, all are tried."""
 _ENOUGH_ORDERS = 2_000
 """A sample of fewer last orders than this says too little, when there are more to be had."""
