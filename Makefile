@@ -6,7 +6,6 @@
 # make serve  the model behind an HTTP API, with a page, on http://127.0.0.1:8000
 # make bench  the chain against pandas, Polars, PySpark and a hand-written DuckDB script
 # make bench-serving  the model's server and the API against MLflow's, in an environment of its own
-# make bench-serving  the model's server against MLflow's
 # make clean  remove the environment and everything that runs left in .instacart
 
 SHELL := /bin/bash
