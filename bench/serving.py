@@ -13,11 +13,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
+from statistics import median
 from typing import Annotated
 
 import numpy as np
@@ -48,36 +49,44 @@ class Contender:
 
 
 def main(
-    seconds: Annotated[float, typer.Option(help="How long each load lasts, after a second's warm-up.")] = 6.0,
+    seconds: Annotated[float, typer.Option(help="How long each load lasts, after a second's warm-up.")] = 4.0,
+    repeat: Annotated[int, typer.Option(min=1, help="Runs of each server, in turns; the median counts.")] = 3,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the raw figures here.")] = None,
 ) -> None:
     """Measure one-row latency and throughput, and bulk requests, of every server."""
     if not MLFLOW_PYTHON.exists():
         raise typer.BadParameter("MLflow's environment is not here: `make bench-serving` makes it")
+    taken: dict[str, list[dict[str, dict[str, float]]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         rows = make_model(work, MLFLOW_PYTHON)
-        figures: dict[str, dict[str, dict[str, float]]] = {}
         expected: NDArray[np.float64] | None = None
-        for contender in _contenders(work):
+        for contender in _contenders(work) * repeat:
             with _serving(contender, work) as port:
                 answered = _probabilities(contender, port, rows[:100])
-                if expected is None:
-                    expected = answered
-                elif not np.allclose(answered, expected, atol=1e-6):
+                if expected is not None and not np.allclose(answered, expected, atol=1e-6):
                     console.print(f"[red]{contender.name} answers something else than the others; no verdict.[/]")
                     raise typer.Exit(1)
-                figures[contender.name] = _measured(contender, port, rows, work, seconds)
-                console.print(f"{contender.name}: {json.dumps(figures[contender.name])}", highlight=False)
-        console.print(_table(figures))
-        for line in _verdicts(figures):
-            console.print(line)
-        if json_file:
-            json_file.write_text(json.dumps(figures, indent=2))
-    failed = sum(run["failed"] for runs in figures.values() for run in runs.values())
-    if failed:
+                expected = answered
+                taken.setdefault(contender.name, []).append(_measured(contender, port, rows, work, seconds))
+            console.print(f"{contender.name}: {json.dumps(taken[contender.name][-1])}", highlight=False, soft_wrap=True)
+    figures = {name: _medians(runs) for name, runs in taken.items()}
+    console.print(_table(figures))
+    for line in _verdicts(figures):
+        console.print(line)
+    if json_file:
+        json_file.write_text(json.dumps(taken, indent=2))
+    if failed := sum(load["failed"] for runs in taken.values() for run in runs for load in run.values()):
         console.print(f"[red]{failed:.0f} requests failed.[/]")
         raise typer.Exit(1)
+
+
+def _medians(runs: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[str, dict[str, float]]:
+    """By load and figure, the median of the runs."""
+    return {
+        load: {figure: median(run[load][figure] for run in runs) for figure in ("p50", "p99", "per_second")}
+        for load in runs[0]
+    }
 
 
 def _contenders(work: Path) -> list[Contender]:
