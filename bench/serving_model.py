@@ -18,10 +18,10 @@ from instacart_pipeline.container.unpacking import pack
 from instacart_pipeline.lake.artefacts import MODEL, SOURCE, Artefact
 from instacart_pipeline.reorder.model.code import model_code
 from instacart_pipeline.reorder.model.features import ORIGINAL
+from instacart_pipeline.reorder.names import ENDPOINT
 from instacart_pipeline.resources.endpoints import Canary
 from instacart_pipeline.resources.local.endpoints import LocalEndpoints
 from instacart_pipeline.resources.model_registry import ModelVersion
-from instacart_pipeline.serving.names import ENDPOINT
 
 FEATURES, TREES, DEPTH, BULK = 60, 300, 6, 10_000
 

@@ -4,10 +4,11 @@ Belongs here: arguments, help and what is printed. Doesn't: running a job (runni
 What a command needs is imported inside it, so that --help answers at once.
 """
 
+from collections.abc import Callable, Mapping
 from datetime import date, datetime, timedelta
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -101,13 +102,9 @@ def upload_reorder(
 @run_app.command("reorder")
 def run_reorder(dt: Day, as_json: Json = False) -> None:
     """Build a day: crawl, admit, join, features, result table. Ends with 1 if anything failed."""
-    from instacart_pipeline.cli.running import run_job  # noqa: PLC0415
     from instacart_pipeline.reorder.automation import DAILY_JOB  # noqa: PLC0415
 
-    report = run_job(DAILY_JOB, dt, quiet=as_json)
-    output.run_report(report, as_json=as_json)
-    if not report.success:
-        raise typer.Exit(1)
+    _run(DAILY_JOB, dt, as_json=as_json)
 
 
 @run_app.command("reorder-model")
@@ -117,23 +114,27 @@ def run_reorder_model(dt: Day, as_json: Json = False) -> None:
     Needs the day's result table. Ends with the model's figures; with 1 if anything failed.
     """
     from instacart_pipeline.cli.modelling import evaluation_of  # noqa: PLC0415
-    from instacart_pipeline.cli.running import run_job  # noqa: PLC0415
     from instacart_pipeline.reorder.automation import MODEL_JOB  # noqa: PLC0415
 
-    report = run_job(MODEL_JOB, dt, quiet=as_json)
-    output.run_report(report, as_json=as_json, evaluation=evaluation_of(dt))
-    if not report.success:
-        raise typer.Exit(1)
+    _run(MODEL_JOB, dt, as_json=as_json, evaluation=evaluation_of)
 
 
 @run_app.command("reorder-baskets")
 def run_reorder_baskets(dt: Day, as_json: Json = False) -> None:
     """Predict the day's open baskets by the model in use, when no new one took its place. Ends with 1 if anything failed."""
-    from instacart_pipeline.cli.running import run_job  # noqa: PLC0415
     from instacart_pipeline.reorder.automation import BASKETS_JOB  # noqa: PLC0415
 
-    report = run_job(BASKETS_JOB, dt, quiet=as_json)
-    output.run_report(report, as_json=as_json)
+    _run(BASKETS_JOB, dt, as_json=as_json)
+
+
+def _run(
+    job: str, dt: str, *, as_json: bool, evaluation: Callable[[str], Mapping[str, Any] | None] = lambda _: None
+) -> None:
+    """Run a job for a day and print what came of it, with the day's `evaluation` if there is one."""
+    from instacart_pipeline.cli.running import run_job  # noqa: PLC0415
+
+    report = run_job(job, dt, quiet=as_json)
+    output.run_report(report, as_json=as_json, evaluation=evaluation(dt))
     if not report.success:
         raise typer.Exit(1)
 
@@ -185,15 +186,14 @@ def tables(
 def sweep() -> None:
     """Remove what killed runs left behind, and replaced versions older than INSTACART_RETENTION_DAYS. Runs do so as they go."""
     from instacart_pipeline.lake.contracts import rejects_of  # noqa: PLC0415
-    from instacart_pipeline.profiles import build_lake  # noqa: PLC0415
+    from instacart_pipeline.profiles import build_lake, build_resources  # noqa: PLC0415
     from instacart_pipeline.reorder.model_tables import MODEL_TABLES  # noqa: PLC0415
-    from instacart_pipeline.reorder.tables import ADMITTED, DERIVED  # noqa: PLC0415
+    from instacart_pipeline.reorder.tables import ADMITTED, DERIVED, SYSTEM  # noqa: PLC0415
     from instacart_pipeline.settings import Settings  # noqa: PLC0415
 
-    admitted = tuple(ADMITTED.values())
-    removed = build_lake(Settings.from_env()).sweep_all(
-        (*admitted, *(rejects_of(table) for table in admitted), *DERIVED, *MODEL_TABLES)
-    )
+    settings, admitted = Settings.from_env(), tuple(ADMITTED.values())
+    tables_ = (*admitted, *(rejects_of(table) for table in admitted), *DERIVED, *MODEL_TABLES)
+    removed = [*build_lake(settings).sweep_all(tables_), *build_resources(settings).sagemaker.sweep(SYSTEM)]
     output.note(f"Removed {len(removed)} version folders." if removed else "Nothing to remove.")
 
 

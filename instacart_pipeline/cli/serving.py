@@ -117,8 +117,8 @@ def _is_loopback(host: str) -> bool:
 
 def _hold_deployed(settings: Settings) -> None:
     from instacart_pipeline.profiles import build_resources  # noqa: PLC0415  # brings Dagster
+    from instacart_pipeline.reorder.names import ENDPOINT  # noqa: PLC0415
     from instacart_pipeline.resources.endpoints import EndpointNotFound  # noqa: PLC0415
-    from instacart_pipeline.serving.names import ENDPOINT  # noqa: PLC0415
 
     try:
         build_resources(settings).endpoints.deployed(ENDPOINT)
@@ -127,8 +127,8 @@ def _hold_deployed(settings: Settings) -> None:
 
 
 def _pointer(settings: Settings) -> str:
+    from instacart_pipeline.reorder.names import ENDPOINT  # noqa: PLC0415
     from instacart_pipeline.resources.local.endpoints import LocalEndpoints  # noqa: PLC0415  # brings Dagster
-    from instacart_pipeline.serving.names import ENDPOINT  # noqa: PLC0415
 
     return str(LocalEndpoints(home=str(settings.home)).pointer(ENDPOINT))
 
@@ -140,8 +140,7 @@ def _model_server(settings: Settings, workers: int) -> list[str]:
         raise SettingsInvalid(
             f"INSTACART_MODEL_URL is {settings.model_url}, where this machine can't start the model's server. Choose http://127.0.0.1:PORT."
         )
-    with _listen("127.0.0.1", port, "--model-port"):
-        pass  # or its refusal would come from a child, in other words
+    _listen("127.0.0.1", port, "--model-port").close()  # or its refusal would come from a child, in other words
     arguments = ["--watch", _pointer(settings), "--port", str(port), "--workers", str(workers), "--end-with-stdin"]
     return [*_python("instacart_pipeline.container.server"), *arguments, "--scratch", str(settings.home / "scratch")]
 

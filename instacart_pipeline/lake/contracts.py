@@ -84,7 +84,7 @@ class TableContract:
     """A table of the lake: where it lives, what its rows are, and the layout its files are written in.
 
     `unique` lists further column sets, besides the key, that no two rows share. `sorted_by` is the order of rows in the
-    files: what is read together lies together.
+    files: what is read together lies together. `made_by` is what `instacart-pipeline run` is told to make it, where that isn't the system.
     """
 
     database: str
@@ -93,6 +93,7 @@ class TableContract:
     columns: Sequence[Column]
     unique: tuple[tuple[str, ...], ...] = ()
     sorted_by: tuple[str, ...] = ()
+    made_by: str = field(default="", compare=False)
     _by_name: dict[str, Column] = field(init=False, repr=False, compare=False, hash=False)
 
     def __post_init__(self) -> None:
@@ -121,6 +122,10 @@ class TableContract:
     def qualified_name(self) -> str:
         """`database.table`, as SQL names it."""
         return f"{self.database}.{self.name}"
+
+    def remedy(self, dt: str) -> str:
+        """The command that makes a day of the table."""
+        return f"`instacart-pipeline run {self.made_by or self.system} --dt {dt}`"
 
     @property
     def asset_key(self) -> list[str]:

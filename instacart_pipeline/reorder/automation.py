@@ -154,15 +154,10 @@ def _model_sensor(job: "UnresolvedAssetJobDefinition") -> SensorDefinition:
     )
     def reorder_results(context: SensorEvaluationContext, catalog: Catalog) -> RunRequest | SkipReason:
         del context
-        built = catalog.partitions(t.RESULT_TABLE.database, t.RESULT_TABLE.name) if _is_known(catalog) else []
+        built = catalog.partitions(t.RESULT_TABLE.database, t.RESULT_TABLE.name)
         if not built:
             return SkipReason("No result table is built yet.")
         newest = max(built, key=lambda partition: partition.dt)
         return RunRequest(partition_key=newest.dt, run_key=f"{newest.dt} {newest.version.name}")
 
     return reorder_results
-
-
-def _is_known(catalog: Catalog) -> bool:
-    known = {found.qualified_name for found in catalog.tables()}
-    return t.RESULT_TABLE.qualified_name in known

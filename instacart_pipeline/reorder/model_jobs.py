@@ -11,6 +11,7 @@ from typing import Any
 from instacart_pipeline.lake.artefacts import Artefact
 from instacart_pipeline.reorder import model_tables as m
 from instacart_pipeline.reorder.model.code import model_code
+from instacart_pipeline.reorder.names import ENDPOINT, GROUP
 from instacart_pipeline.reorder.tables import SYSTEM
 from instacart_pipeline.resources.endpoints import Canary
 from instacart_pipeline.resources.model_registry import ModelVersion
@@ -23,7 +24,8 @@ from instacart_pipeline.resources.sagemaker import (
     TuningJob,
 )
 
-GROUP = ENDPOINT = SYSTEM
+__all__ = ["ENDPOINT", "GROUP"]
+
 SAMPLE, TUNED, FINAL, EVALUATION = "sample_model", "tuned_parameters", "final_model", "evaluation"
 OBJECTIVE = "validation-logloss"
 TRIALS, TRIALS_AT_ONCE = 4, 2

@@ -11,8 +11,9 @@ from __future__ import annotations
 from instacart_pipeline.lake.contracts import Column, TableContract
 from instacart_pipeline.reorder.model.features import FEATURES
 from instacart_pipeline.reorder.tables import FEATURES as ZONE
-from instacart_pipeline.reorder.tables import SANDBOX
+from instacart_pipeline.reorder.tables import SANDBOX, SYSTEM
 
+MADE_BY = f"{SYSTEM}-model"
 _ORDER = Column("order_id", "bigint", "The order that everything else is as it was before.", key=True)
 _BACK = "Orders between this one and the user's last one."
 _MANY = (0, 1e12)
@@ -29,6 +30,7 @@ def _number(name: str, description: str, between: tuple[float, float] = _MANY, *
 ORDER_CONTEXT = TableContract(
     database=ZONE,
     name="order_context",
+    made_by=MADE_BY,
     description="Every order with its place in its user's history.",
     columns=[
         Column("order_id", "bigint", key=True),
@@ -67,6 +69,7 @@ _PAIR = [
 UP_RHYTHM = TableContract(
     database=ZONE,
     name="up_rhythm",
+    made_by=MADE_BY,
     description="Each product a user had bought before an order: how often, how lately, how regularly.",
     columns=[
         _ORDER,
@@ -105,6 +108,7 @@ _USER_FADING = [
 USER_RHYTHM = TableContract(
     database=ZONE,
     name="user_rhythm",
+    made_by=MADE_BY,
     description="A user as they were before an order.",
     columns=[_ORDER, *_USER, *_USER_LATELY, *_USER_FADING],
 )
@@ -126,6 +130,7 @@ _PRODUCT = [
 PRD_RHYTHM = TableContract(
     database=ZONE,
     name="prd_rhythm",
+    made_by=MADE_BY,
     description="A product over all users, seen from as many orders back for each of them.",
     columns=[
         Column("product_id", "bigint", key=True),
@@ -152,6 +157,7 @@ def _category(letter: str, name: str) -> list[Column]:
 USER_AISLE_RHYTHM = TableContract(
     database=ZONE,
     name="user_aisle_rhythm",
+    made_by=MADE_BY,
     description="What a user had bought of each aisle before an order.",
     columns=[_ORDER, Column("aisle_id", "bigint", key=True), *_category("a", "aisle")],
 )
@@ -159,6 +165,7 @@ USER_AISLE_RHYTHM = TableContract(
 USER_DEPARTMENT_RHYTHM = TableContract(
     database=ZONE,
     name="user_department_rhythm",
+    made_by=MADE_BY,
     description="What a user had bought of each department before an order.",
     columns=[_ORDER, Column("department_id", "bigint", key=True), *_category("d", "department")],
 )
@@ -209,6 +216,7 @@ _PAIR_KEY = [
 TRAINING_PAIRS = TableContract(
     database=SANDBOX,
     name="training_pairs",
+    made_by=MADE_BY,
     description="What the model learns from: an order whose basket is known and a product its user had bought before.",
     columns=[
         *_PAIR_KEY,
@@ -222,6 +230,7 @@ TRAINING_PAIRS = TableContract(
 OPEN_PAIRS = TableContract(
     database=SANDBOX,
     name="open_pairs",
+    made_by=MADE_BY,
     description="What the model is asked: an order whose basket is not known and a product its user had bought before.",
     columns=[*_PAIR_KEY, *(_COLUMNS[name] for name in FEATURES)],
     sorted_by=("user_id",),
@@ -232,6 +241,7 @@ _PROBABILITY = Column("probability", "double", "Of the product being bought.", n
 BASKET_PROBABILITIES = TableContract(
     database=SANDBOX,
     name="basket_probabilities",
+    made_by=MADE_BY,
     description="The model's answer for every pair of an open order.",
     columns=[*_PAIR_KEY[:2], _PROBABILITY],
 )
@@ -239,6 +249,7 @@ BASKET_PROBABILITIES = TableContract(
 PREDICTED_BASKETS = TableContract(
     database=SANDBOX,
     name="predicted_baskets",
+    made_by=MADE_BY,
     description="Of every open order the basket with the highest expected F1. An order without a product in it is predicted to re-order nothing.",
     columns=[
         *_PAIR_KEY[:2],

@@ -103,7 +103,5 @@ class Catalog(ConfigurableResource[Any], ABC):
         """The current version of a day of a table. Raises TableNotFound saying how to make it."""
         version = self.find(table, dt)
         if version is None:
-            raise TableNotFound(
-                f"{table.qualified_name} has no partition dt={dt}. Build it with `instacart-pipeline run {table.system} --dt {dt}`."
-            )
+            raise TableNotFound(f"{table.qualified_name} has no partition dt={dt}. Build it with {table.remedy(dt)}.")
         return version

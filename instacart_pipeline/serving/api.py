@@ -18,6 +18,7 @@ from fastapi.staticfiles import StaticFiles
 
 from instacart_pipeline.lake.errors import PipelineError
 from instacart_pipeline.reorder.model.features import ORIGINAL
+from instacart_pipeline.reorder.names import ENDPOINT
 from instacart_pipeline.resources.catalog import Catalog
 from instacart_pipeline.resources.endpoints import Endpoints
 from instacart_pipeline.resources.table_files import TableFiles
@@ -27,7 +28,6 @@ from instacart_pipeline.serving.asking import Model
 from instacart_pipeline.serving.days import Days
 from instacart_pipeline.serving.errors import RETRY, tell_errors
 from instacart_pipeline.serving.guard import Guard, Keys
-from instacart_pipeline.serving.names import ENDPOINT
 from instacart_pipeline.serving.service import Served, Service, model_name
 
 _log = logging.getLogger(__name__)

@@ -8,7 +8,6 @@ was made of; a server that was given a version with others refuses it, and the r
 
 from __future__ import annotations
 
-import io
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from instacart_pipeline.container.contract import FEATURES_DIFFER, attributes_of, features_digest
+from instacart_pipeline.container.csv_body import as_csv
 from instacart_pipeline.lake.errors import PipelineError
 from instacart_pipeline.serving.errors import RETRY, Refused
 
@@ -126,15 +126,11 @@ class Model:
 
 
 def csv_of(matrix: NDArray[np.float32]) -> bytes:
-    """Rows as CSV, a missing value as an empty field; every number reads back as the same."""
+    """Rows as CSV, NaN as an empty field."""
     import pyarrow as pa  # noqa: PLC0415  # takes a while to load
-    from pyarrow import csv  # noqa: PLC0415
 
     columns = [pa.array(column, from_pandas=True) for column in np.ascontiguousarray(matrix.T)]
-    table = pa.RecordBatch.from_arrays(columns, names=[str(number) for number in range(len(columns))])
-    made = io.BytesIO()
-    csv.write_csv(table, made, csv.WriteOptions(include_header=False))
-    return made.getvalue()
+    return as_csv(pa.RecordBatch.from_arrays(columns, names=[str(number) for number in range(len(columns))]))
 
 
 def _read(reply: Reply, lines: int) -> NDArray[np.float64]:

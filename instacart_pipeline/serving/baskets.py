@@ -11,6 +11,7 @@ from fastapi import APIRouter, Query
 from numpy.typing import NDArray
 
 from instacart_pipeline.reorder.model.decision import decide
+from instacart_pipeline.reorder.model.features import ORIGINAL_THRESHOLD
 from instacart_pipeline.serving.answers import (
     Basket,
     Candidate,
@@ -35,7 +36,6 @@ from instacart_pipeline.serving.service import (
     position_of,
 )
 from instacart_pipeline.serving.store import Store
-from instacart_pipeline.serving.vectors import LIKELY_ABOVE
 
 router = APIRouter(prefix="/v1", responses=FAILURES)
 
@@ -106,7 +106,7 @@ def product_probability(service: Served, user_id: UserId, product_id: ProductId)
         product_id=product_id,
         product_name=found(product, product_id).product_name,
         probability=probability,
-        likely=probability > LIKELY_ABOVE,
+        likely=probability > ORIGINAL_THRESHOLD,
         model=model_name(answer.model),
         day=store.dt,
     )

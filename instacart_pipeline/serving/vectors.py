@@ -9,14 +9,12 @@ from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
-from instacart_pipeline.reorder.model.features import ORIGINAL
+from instacart_pipeline.reorder.model.features import ORIGINAL, ORIGINAL_THRESHOLD
 from instacart_pipeline.serving.answers import Failed, Predictions, Probability, Scores
 from instacart_pipeline.serving.bodies import CSV, JSON, LARGEST, csv_rows, json_row, media_type, wanted_type
 from instacart_pipeline.serving.errors import Refused
 from instacart_pipeline.serving.service import FAILURES, Served, Service
 
-LIKELY_ABOVE = 0.21
-"""The original's threshold for its answer "likely to buy"."""
 _EXAMPLE = (3, 12.5, 75.0, 28, 0.4, 42, 4.3, 2, 7, 6, 1500, 0.35, 1.9, 0.47, 6.0, 0.43, 1, 0.5)
 _NUMBER = {"anyOf": [{"type": "number", "minimum": -LARGEST, "maximum": LARGEST}, {"type": "null"}]}
 _FEATURES = {
@@ -108,7 +106,7 @@ async def probability(request: Request, service: Served) -> Response:
     lines = await run_in_threadpool(_lines, service, kind, body)
     if accept == CSV:
         return PlainTextResponse("".join(f"{line}\n" for line in lines), media_type=CSV)
-    told = [Probability(probability=p, likely=p > LIKELY_ABOVE) for p in map(float, lines)]
+    told = [Probability(probability=p, likely=p > ORIGINAL_THRESHOLD) for p in map(float, lines)]
     return JSONResponse((told[0] if kind == JSON else Predictions(predictions=told)).model_dump())
 
 

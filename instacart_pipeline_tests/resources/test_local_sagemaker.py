@@ -23,12 +23,12 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from instacart_pipeline.container.contract import MAX_BODY
+from instacart_pipeline.container.csv_body import as_csv
 from instacart_pipeline.lake.errors import ArtefactNotFound, JobFailed
 from instacart_pipeline.profiles import build_resources
 from instacart_pipeline.resources.endpoints import Canary
 from instacart_pipeline.resources.local import sagemaker_transform
 from instacart_pipeline.resources.local.sagemaker import LocalSageMaker
-from instacart_pipeline.resources.local.sagemaker_transform import as_csv
 from instacart_pipeline.resources.sagemaker import Range, TrainingJob, TransformJob, TuningJob
 from instacart_pipeline.settings import Settings
 from instacart_pipeline_tests.container.servers import eventually, is_alive

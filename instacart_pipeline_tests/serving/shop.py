@@ -17,12 +17,12 @@ import httpx
 from instacart_pipeline.lake.artefacts import MODEL, SOURCE, Artefact, ModelCode
 from instacart_pipeline.lake.contracts import Column, TableContract
 from instacart_pipeline.reorder import tables as t
+from instacart_pipeline.reorder.names import ENDPOINT
 from instacart_pipeline.resources.endpoints import Canary, Endpoints
 from instacart_pipeline.resources.local.endpoints import LocalEndpoints
 from instacart_pipeline.resources.local.table_files import LocalTableFiles
 from instacart_pipeline.resources.model_registry import ModelVersion
 from instacart_pipeline.serving.api import create_app, service_of
-from instacart_pipeline.serving.names import ENDPOINT
 from instacart_pipeline.serving.service import Service
 from instacart_pipeline_tests.platform import DT, Platform, Row
 

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instacart_pipeline.reorder.model import baskets
+from instacart_pipeline.reorder.model.features import ORIGINAL_THRESHOLD
 from instacart_pipeline.reorder.model.pairs import Pairs
 
-ORIGINAL_THRESHOLD = 0.21
 _RESAMPLES = 2000
 _BINS = 15
 TOLERANCE = 0.02

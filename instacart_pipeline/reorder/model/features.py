@@ -19,6 +19,9 @@ ORIGINAL = (
 )
 """The eighteen numbers of the original endpoint, in the order of its CSV body."""
 
+ORIGINAL_THRESHOLD = 0.21
+"""The probability above which the original calls a product likely to be bought."""
+
 FEATURES = (
     *ORIGINAL,
     *("orders_back", "up_in_last_1", "up_in_last_2", "up_in_last_3", "up_in_last_5", "up_in_last_10"),

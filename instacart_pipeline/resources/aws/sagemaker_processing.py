@@ -4,6 +4,7 @@ The script runs below scripts/run_processing.py, which unpacks what SageMaker br
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,10 @@ def process(workshop: Workshop, artefacts: Artefacts, job: ProcessingJob, dt: st
 
     def write(attempt: Attempt, location: str) -> Produced:
         artefacts.objects.put(f"{location}/{SOURCE}", job.code.archive())
-        return Produced(_run(workshop, job, dt, attempt, location, packed=True))
+        return Produced(_run(workshop, job, inputs, attempt, location, packed=True))
 
     definition = _definition(workshop, job)
-    return artefacts.build(job.system, job.name, dt, job.code, definition, inputs, job.artefacts, write)
+    return artefacts.build(job.system, job.name, dt, job.code, definition, _by_table(job, inputs), job.artefacts, write)
 
 
 def process_table(workshop: Workshop, job: ProcessingJob, target: TableContract, dt: str) -> Published:
@@ -43,7 +44,7 @@ def process_table(workshop: Workshop, job: ProcessingJob, target: TableContract,
     inputs = _inputs(workshop, job, dt)
 
     def write(attempt: Attempt, location: str) -> Ended:
-        ended = _run(workshop, job, dt, attempt, location, packed=False)
+        ended = _run(workshop, job, inputs, attempt, location, packed=False)
         if not any(found.key.endswith(".parquet") for found in workshop.lake.objects.listed(location)):
             raise JobFailed(
                 f"{ended.id}: {job.script} ended well but wrote no Parquet file to SM_PROCESSING_DIR/output. {ended.link}"
@@ -51,17 +52,22 @@ def process_table(workshop: Workshop, job: ProcessingJob, target: TableContract,
         return ended
 
     definition = json.dumps([_definition(workshop, job), [(column.name, column.type) for column in target.columns]])
-    return workshop.lake.build(target, dt, definition, inputs, write, also=as_inputs(job.artefacts.values()))
+    known = as_inputs(job.artefacts.values())
+    return workshop.lake.build(target, dt, definition, _by_table(job, inputs), write, also=known)
 
 
 def _inputs(workshop: Workshop, job: ProcessingJob, dt: str) -> dict[str, Version]:
-    """The versions of the tables. Raises TableNotFound, and ArtefactNotFound if an artefact's files are gone."""
+    """The version of each table, by the input's name. Raises TableNotFound, and ArtefactNotFound if an artefact's files are gone."""
     for artefact in job.artefacts.values():
         if not any(workshop.lake.objects.listed(artefact.location, limit=1)):
             raise ArtefactNotFound(
                 f"{job.name} reads {artefact.location}, which is gone: the artefact was replaced longer ago than the retention."
             )
-    return {table.qualified_name: workshop.lake.catalog.current(table, dt) for table in job.tables.values()}
+    return {name: workshop.lake.catalog.current(table, dt) for name, table in job.tables.items()}
+
+
+def _by_table(job: ProcessingJob, inputs: Mapping[str, Version]) -> dict[str, Version]:
+    return {job.tables[name].qualified_name: version for name, version in inputs.items()}
 
 
 def _definition(workshop: Workshop, job: ProcessingJob) -> str:
@@ -71,8 +77,15 @@ def _definition(workshop: Workshop, job: ProcessingJob) -> str:
     return json.dumps([*what, workshop.image, workshop.training_instance])
 
 
-def _run(workshop: Workshop, job: ProcessingJob, dt: str, attempt: Attempt, location: str, *, packed: bool) -> Ended:
-    tables = {name: workshop.lake.catalog.current(table, dt) for name, table in job.tables.items()}
+def _run(
+    workshop: Workshop,
+    job: ProcessingJob,
+    tables: Mapping[str, Version],
+    attempt: Attempt,
+    location: str,
+    *,
+    packed: bool,
+) -> Ended:
     objects = workshop.lake.objects
 
     def prepare(name: str, scratch: str) -> dict[str, Any]:

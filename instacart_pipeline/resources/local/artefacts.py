@@ -12,13 +12,15 @@ import fcntl
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
-from instacart_pipeline.lake.artefacts import Artefact
+from instacart_pipeline.lake.artefacts import SOURCE, Artefact, ModelCode
 from instacart_pipeline.lake.contracts import PARTITION
 from instacart_pipeline.lake.errors import ArtefactNotFound
 from instacart_pipeline.lake.versions import Version, supersedes
@@ -60,6 +62,27 @@ class Artefacts:
             _write(day, made, after.retired)
             return made
 
+    def made(
+        self, folder: VersionFolder, at: tuple[str, str, str], code: ModelCode, started: float, **told: Any
+    ) -> Artefact:
+        """Publish what lies in a new version folder of `at` (system, name, day), the code that made it put beside. `told` are further fields."""
+        system, name, dt = at
+        (folder.path / SOURCE).write_bytes(code.archive())
+        return self.publish(
+            Artefact(
+                system=system,
+                name=name,
+                dt=dt,
+                version=folder.name,
+                location=str(folder.path),
+                code=code.digest,
+                serve=code.serve,
+                seconds=time.perf_counter() - started,
+                service={"threads": self.lake.threads},
+                **told,
+            )
+        )
+
     def find(self, system: str, name: str, dt: str) -> Artefact:
         """What is published. Raises ArtefactNotFound."""
         day = self._day(system, name, dt)
@@ -67,7 +90,7 @@ class Artefacts:
         if found is None:
             raise ArtefactNotFound(
                 f"Nothing was published as {system}/{name} for {PARTITION}={dt} (looked at {day / _RECORD}). "
-                f"Make it with `instacart-pipeline run {system} --dt {dt}`."
+                f"Make it with `instacart-pipeline run {system}-model --dt {dt}`."
             )
         return found
 

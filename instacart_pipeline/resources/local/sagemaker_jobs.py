@@ -11,7 +11,7 @@ from pathlib import Path
 
 from instacart_pipeline.container.training import Metrics, Script, as_arguments, of_training
 from instacart_pipeline.container.unpacking import pack, unpack
-from instacart_pipeline.lake.artefacts import MODEL, OUTPUT, SOURCE, Artefact
+from instacart_pipeline.lake.artefacts import MODEL, OUTPUT, Artefact
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.errors import ArtefactNotFound, JobFailed
 from instacart_pipeline.lake.versions import Version, lineage_of
@@ -34,22 +34,10 @@ def train(artefacts: Artefacts, job: TrainingJob, dt: str) -> Artefact:
             raise JobFailed(f"{job.name}: {job.script} ended well but wrote no model to SM_MODEL_DIR.")
         pack(work / "model", folder.path / MODEL)
         pack(work / "output", folder.path / OUTPUT)
-        (folder.path / SOURCE).write_bytes(job.code.archive())
-        return artefacts.publish(
-            Artefact(
-                system=job.system,
-                name=job.name,
-                dt=dt,
-                version=folder.name,
-                location=str(folder.path),
-                code=job.code.digest,
-                hyperparameters=dict(job.hyperparameters),
-                metrics=metrics.last,
-                lineage=lineage,
-                seconds=time.perf_counter() - started,
-                service={"threads": lake.threads},
-                serve=job.code.serve,
-            )
+        at = job.system, job.name, dt
+        hyperparameters = dict(job.hyperparameters)
+        return artefacts.made(
+            folder, at, job.code, started, hyperparameters=hyperparameters, metrics=metrics.last, lineage=lineage
         )
 
 
@@ -63,21 +51,7 @@ def process(artefacts: Artefacts, job: ProcessingJob, dt: str) -> Artefact:
         output.mkdir()
         _processing_in(work, job, inputs, lake.threads).run()
         pack(output, folder.path / OUTPUT)
-        (folder.path / SOURCE).write_bytes(job.code.archive())
-        return artefacts.publish(
-            Artefact(
-                system=job.system,
-                name=job.name,
-                dt=dt,
-                version=folder.name,
-                location=str(folder.path),
-                code=job.code.digest,
-                lineage=lineage,
-                seconds=time.perf_counter() - started,
-                service={"threads": lake.threads},
-                serve=job.code.serve,
-            )
-        )
+        return artefacts.made(folder, (job.system, job.name, dt), job.code, started, lineage=lineage)
 
 
 def process_table(lake: LocalLake, job: ProcessingJob, target: TableContract, dt: str) -> Published:

@@ -21,6 +21,7 @@ from dagster import get_dagster_logger
 
 from instacart_pipeline.container.child_server import ServerFailed, end_of, serving
 from instacart_pipeline.container.contract import MAX_BODY
+from instacart_pipeline.container.csv_body import as_csv
 from instacart_pipeline.container.unpacking import unpack
 from instacart_pipeline.lake.artefacts import MODEL, SOURCE
 from instacart_pipeline.lake.contracts import TableContract
@@ -68,17 +69,6 @@ def transform(lake: LocalLake, job: TransformJob, target: TableContract, dt: str
                 _write(answers, target, folder.path / "part-00000.parquet", _Progress(job.name, source.rows))
         with lake.engine() as connection:
             return finish(lake, connection, target, dt, folder, lineage, started, {"threads": lake.threads})
-
-
-def as_csv(batch: Any) -> bytes:
-    """Rows of an Arrow batch as the model gets them: no header, NULL as an empty field, numbers so that they read back the same."""
-    import pyarrow as pa  # noqa: PLC0415
-    from pyarrow import csv  # noqa: PLC0415
-
-    columns = [column.cast(pa.int8()) if pa.types.is_boolean(column.type) else column for column in batch.columns]
-    written = pa.BufferOutputStream()
-    csv.write_csv(pa.record_batch(columns, names=batch.schema.names), written, csv.WriteOptions(include_header=False))
-    return bytes(written.getvalue())
 
 
 @dataclass

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from dagster import get_dagster_logger
 
 from instacart_pipeline.container.training import Metrics
-from instacart_pipeline.lake.artefacts import SOURCE, Artefact, Trial
+from instacart_pipeline.lake.artefacts import Artefact, Trial
 from instacart_pipeline.lake.errors import JobFailed
 from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.resources.local.artefacts import Artefacts
@@ -55,23 +55,15 @@ def tune(artefacts: Artefacts, job: TuningJob, dt: str) -> Artefact:
         search = _Search(job, inputs, work, max(1, lake.threads // min(job.at_once, job.trials)))
         tried = search.run()
         best = _best(job, tried)
-        (folder.path / SOURCE).write_bytes(training.code.archive())
-        return artefacts.publish(
-            Artefact(
-                system=training.system,
-                name=job.name,
-                dt=dt,
-                version=folder.name,
-                location=str(folder.path),
-                code=training.code.digest,
-                hyperparameters=best.trial.hyperparameters,
-                metrics=best.metrics,
-                lineage=lineage,
-                trials=tuple(each.trial for each in tried),
-                seconds=time.perf_counter() - started,
-                service={"threads": lake.threads},
-                serve=training.code.serve,
-            )
+        return artefacts.made(
+            folder,
+            (training.system, job.name, dt),
+            training.code,
+            started,
+            hyperparameters=best.trial.hyperparameters,
+            metrics=best.metrics,
+            lineage=lineage,
+            trials=tuple(each.trial for each in tried),
         )
 
 
