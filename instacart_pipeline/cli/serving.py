@@ -21,7 +21,7 @@ from instacart_pipeline.lake.errors import PipelineError, SettingsInvalid
 from instacart_pipeline.settings import Settings
 
 if TYPE_CHECKING:
-    from instacart_pipeline.serving.answers import Basket
+    from instacart_pipeline.serving.reorder.answers import Basket
 
 _BACKLOG = 2048
 _ENDPOINT_MISSING = (
@@ -71,7 +71,7 @@ def predict(settings: Settings, user: int, limit: int) -> Basket:
     from instacart_pipeline.container.unpacking import scratch  # noqa: PLC0415
     from instacart_pipeline.profiles import build_resources  # noqa: PLC0415
     from instacart_pipeline.serving.api import service_of  # noqa: PLC0415
-    from instacart_pipeline.serving.baskets import predicted_basket  # noqa: PLC0415
+    from instacart_pipeline.serving.reorder.baskets import predicted_basket  # noqa: PLC0415
 
     _hold_deployed(settings)
     with ExitStack() as stack:

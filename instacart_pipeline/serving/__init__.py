@@ -1,1 +1,1 @@
-"""The HTTP side: predictions and predicted baskets for people and programs, and the page to try them on."""
+"""The HTTP side: what each system of the platform answers and shows, put together as one web application (api.py)."""

@@ -22,13 +22,13 @@ from instacart_pipeline.reorder.names import ENDPOINT
 from instacart_pipeline.resources.catalog import Catalog
 from instacart_pipeline.resources.endpoints import Endpoints
 from instacart_pipeline.resources.table_files import TableFiles
-from instacart_pipeline.serving import baskets, vectors
-from instacart_pipeline.serving.answers import Health, Predictions, Probability, Scores
-from instacart_pipeline.serving.asking import Model
-from instacart_pipeline.serving.days import Days
 from instacart_pipeline.serving.errors import RETRY, tell_errors
 from instacart_pipeline.serving.guard import Guard, Keys
-from instacart_pipeline.serving.service import Served, Service, model_name
+from instacart_pipeline.serving.reorder import baskets, vectors
+from instacart_pipeline.serving.reorder.answers import Health, Predictions, Probability, Scores
+from instacart_pipeline.serving.reorder.asking import Model
+from instacart_pipeline.serving.reorder.days import Days
+from instacart_pipeline.serving.reorder.service import Served, Service, model_name
 
 _log = logging.getLogger(__name__)
 _STATIC = Path(__file__).parent / "static"

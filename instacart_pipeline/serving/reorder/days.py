@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING
 
 from instacart_pipeline.lake.errors import PipelineError
 from instacart_pipeline.lake.versions import MixedUploads, lineage_of
-from instacart_pipeline.serving import building
-from instacart_pipeline.serving.store import READING, Store
+from instacart_pipeline.serving.reorder import building
+from instacart_pipeline.serving.reorder.store import READING, Store
 
 if TYPE_CHECKING:
     from instacart_pipeline.lake.versions import Version

@@ -16,7 +16,7 @@ import pytest
 
 from instacart_pipeline.resources.local.endpoints import LocalEndpoints
 from instacart_pipeline_tests.platform import Platform
-from instacart_pipeline_tests.serving import shop
+from instacart_pipeline_tests.serving.reorder import shop
 
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="the package playwright, which drives a browser, is not here"

@@ -11,7 +11,7 @@ import pytest
 from instacart_pipeline.container.child_server import serving
 from instacart_pipeline.resources.local.endpoints import LocalEndpoints
 from instacart_pipeline_tests.platform import Platform
-from instacart_pipeline_tests.serving import shop
+from instacart_pipeline_tests.serving.reorder import shop
 
 
 @pytest.fixture(scope="package")

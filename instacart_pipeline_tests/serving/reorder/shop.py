@@ -23,7 +23,7 @@ from instacart_pipeline.resources.local.endpoints import LocalEndpoints
 from instacart_pipeline.resources.local.table_files import LocalTableFiles
 from instacart_pipeline.resources.model_registry import ModelVersion
 from instacart_pipeline.serving.api import create_app, service_of
-from instacart_pipeline.serving.service import Service
+from instacart_pipeline.serving.reorder.service import Service
 from instacart_pipeline_tests.platform import DT, Platform, Row
 
 FEATURES = ("chance", "user_orders", "up_orders")

@@ -9,7 +9,7 @@ from instacart_pipeline.serving.api import service_of
 from instacart_pipeline_tests.aws_double.server import REGION, AwsDouble
 from instacart_pipeline_tests.aws_platform import AwsPlatform
 from instacart_pipeline_tests.platform import DT
-from instacart_pipeline_tests.serving import shop
+from instacart_pipeline_tests.serving.reorder import shop
 
 NEXT = "2026-11-21"
 

@@ -13,7 +13,7 @@ import pytest
 
 from instacart_pipeline.container.contract import MAX_BODY
 from instacart_pipeline.reorder.model.features import ORIGINAL
-from instacart_pipeline_tests.serving.shop import NAMES, ORIGINAL_ROW
+from instacart_pipeline_tests.serving.reorder.shop import NAMES, ORIGINAL_ROW
 
 CSV = {"Content-Type": "text/csv"}
 JSON = {"Content-Type": "application/json"}

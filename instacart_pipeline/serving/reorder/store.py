@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from instacart_pipeline.serving.building import META
+from instacart_pipeline.serving.reorder.building import META
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from instacart_pipeline.reorder.model.decision import decide
 from instacart_pipeline.reorder.model.features import ORIGINAL_THRESHOLD
-from instacart_pipeline.serving.answers import (
+from instacart_pipeline.serving.errors import Refused
+from instacart_pipeline.serving.reorder.answers import (
     Basket,
     Candidate,
     OrderFacts,
@@ -22,8 +23,7 @@ from instacart_pipeline.serving.answers import (
     UserFound,
     UsersFound,
 )
-from instacart_pipeline.serving.errors import Refused
-from instacart_pipeline.serving.service import (
+from instacart_pipeline.serving.reorder.service import (
     FAILURES,
     NOT_FOUND,
     ProductId,
@@ -35,7 +35,7 @@ from instacart_pipeline.serving.service import (
     model_name,
     position_of,
 )
-from instacart_pipeline.serving.store import Store
+from instacart_pipeline.serving.reorder.store import Store
 
 router = APIRouter(prefix="/v1", responses=FAILURES)
 

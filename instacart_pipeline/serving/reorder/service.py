@@ -10,12 +10,12 @@ import numpy as np
 from fastapi import Depends, Path, Request
 from numpy.typing import NDArray
 
-from instacart_pipeline.serving.answers import Failed, ModelName, ProductFound
-from instacart_pipeline.serving.asking import Answer, Model
-from instacart_pipeline.serving.days import Days
 from instacart_pipeline.serving.errors import RETRY, Refused
 from instacart_pipeline.serving.guard import Keys
-from instacart_pipeline.serving.store import Product, Store
+from instacart_pipeline.serving.reorder.answers import Failed, ModelName, ProductFound
+from instacart_pipeline.serving.reorder.asking import Answer, Model
+from instacart_pipeline.serving.reorder.days import Days
+from instacart_pipeline.serving.reorder.store import Product, Store
 
 LARGEST_ID = 2**63 - 1
 FAILURES: dict[int | str, dict[str, Any]] = {

@@ -16,7 +16,7 @@ import pytest
 from instacart_pipeline.container.contract import FEATURES_DIFFER
 from instacart_pipeline.reorder import tables as t
 from instacart_pipeline_tests.platform import DT, Platform
-from instacart_pipeline_tests.serving import shop
+from instacart_pipeline_tests.serving.reorder import shop
 
 CSV = {"Content-Type": "text/csv"}
 
@@ -126,7 +126,7 @@ def test_a_callers_rows_that_the_model_refuses_are_the_callers_fault(client: htt
 def test_a_server_that_never_agrees_on_the_features_is_given_up(
     client: httpx.Client, failing: Failing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("instacart_pipeline.serving.asking._PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr("instacart_pipeline.serving.reorder.asking._PATIENCE_SECONDS", 0.3)
     failing.status, failing.body = 400, FEATURES_DIFFER.encode()
     answer = client.get("/v1/users/7/basket")
     assert answer.status_code == 503
@@ -168,7 +168,7 @@ def test_without_a_deployment_or_a_day_each_is_asked_for(tmp_path: Path) -> None
 def test_a_new_day_that_cannot_be_read_leaves_the_old_one_and_is_told(
     home: Path, client: httpx.Client, failing: Failing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("instacart_pipeline.serving.days._TRY_AGAIN_SECONDS", 0.5)
+    monkeypatch.setattr("instacart_pipeline.serving.reorder.days._TRY_AGAIN_SECONDS", 0.5)
     failing.body = b"0.5\n" * 7
     broken = Platform(home)
     shop.put_day(broken, "2026-11-21")

@@ -16,7 +16,7 @@ import httpx
 import psutil
 import pytest
 
-from instacart_pipeline_tests.serving import shop
+from instacart_pipeline_tests.serving.reorder import shop
 
 PROGRAM = str(Path(sys.executable).with_name("instacart-pipeline"))
 KEY = "a-key-of-sixteen"

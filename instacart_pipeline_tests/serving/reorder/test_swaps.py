@@ -17,7 +17,7 @@ import pytest
 from instacart_pipeline.container.child_server import serving
 from instacart_pipeline.resources.local.endpoints import LocalEndpoints
 from instacart_pipeline_tests.platform import DT, Platform
-from instacart_pipeline_tests.serving import shop
+from instacart_pipeline_tests.serving.reorder import shop
 
 OTHER_ORDER = ("user_orders", "up_orders", "chance")
 NEXT = "2026-11-21"

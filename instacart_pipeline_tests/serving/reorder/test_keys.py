@@ -11,7 +11,7 @@ import pytest
 
 from instacart_pipeline.resources.local.endpoints import LocalEndpoints
 from instacart_pipeline_tests.platform import Platform
-from instacart_pipeline_tests.serving import shop
+from instacart_pipeline_tests.serving.reorder import shop
 
 KEYS = ("first-key-of-sixteen", "second-key-of-sixteen")
 CLOSED = (
