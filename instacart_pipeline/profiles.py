@@ -20,9 +20,11 @@ from instacart_pipeline.resources.findings import Finding
 from instacart_pipeline.resources.glue import Glue
 from instacart_pipeline.resources.intake import Intake
 from instacart_pipeline.resources.leftovers import Leftovers
+from instacart_pipeline.resources.lookup_tables import LookupTables
 from instacart_pipeline.resources.model_registry import ModelRegistry
 from instacart_pipeline.resources.sagemaker import SageMaker
 from instacart_pipeline.resources.storage import Storage
+from instacart_pipeline.resources.stream import Stream
 from instacart_pipeline.resources.table_files import TableFiles
 from instacart_pipeline.resources.uploads import UploadNotices
 from instacart_pipeline.settings import Settings
@@ -54,6 +56,8 @@ class Resources:
     model_registry: ModelRegistry
     endpoints: Endpoints
     table_files: TableFiles
+    stream: Stream
+    lookup_tables: LookupTables
 
     def by_name(self) -> dict[str, object]:
         """The resources as Dagster's definitions take them."""
@@ -93,9 +97,11 @@ def _local(settings: Settings) -> Resources:
     from instacart_pipeline.resources.local.glue import LocalGlue  # noqa: PLC0415
     from instacart_pipeline.resources.local.intake import LocalIntake  # noqa: PLC0415
     from instacart_pipeline.resources.local.leftovers import NoLeftovers  # noqa: PLC0415
+    from instacart_pipeline.resources.local.lookup_tables import SqliteLookupTables  # noqa: PLC0415
     from instacart_pipeline.resources.local.model_registry import SqliteModelRegistry  # noqa: PLC0415
     from instacart_pipeline.resources.local.sagemaker import LocalSageMaker  # noqa: PLC0415
     from instacart_pipeline.resources.local.storage import LocalStorage  # noqa: PLC0415
+    from instacart_pipeline.resources.local.stream import LocalStream  # noqa: PLC0415
     from instacart_pipeline.resources.local.table_files import LocalTableFiles  # noqa: PLC0415
     from instacart_pipeline.resources.local.uploads import NoUploadNotices  # noqa: PLC0415
 
@@ -118,6 +124,8 @@ def _local(settings: Settings) -> Resources:
         model_registry=registry,
         endpoints=endpoints,
         table_files=LocalTableFiles(),
+        stream=LocalStream(home=home, shards=settings.stream_shards, retention_hours=settings.stream_retention_hours),
+        lookup_tables=SqliteLookupTables(home=home),
     )
 
 

@@ -61,6 +61,16 @@ class Settings:
     """The time zone of days and schedules."""
     settle_seconds: int = 30
     """How long an upload must have stood unchanged before the sensor takes it for complete."""
+    retail_first_day: date = date(2010, 12, 1)
+    """The first day of the retail system that has a partition: transactions may be older than the platform."""
+    stream_shards: int = 4
+    """Shards of the stream of transactions: how many workers of a consumer can read it side by side."""
+    stream_retention_hours: int = 168
+    """How long the stream keeps records, read or not."""
+    stream_buffer_seconds: int = 60
+    """How long transactions are gathered, at most, before they are written to the raw zone as one file a day."""
+    stream_backlog: int = 5_000_000
+    """Records that the slowest consumer may be behind before the API takes no more and answers 429."""
     dagster_url: str = "http://127.0.0.1:3000"
     """Address of the Dagster UI, for the links in alerts."""
     model_url: str = "http://127.0.0.1:8080"
@@ -101,6 +111,14 @@ class Settings:
     """Type of the instance of SageMaker batch transform jobs."""
     endpoint_instance: str = "ml.m5.large"
     """Type of the instance of SageMaker endpoints."""
+    stream_name: str = "instacart-transactions"
+    """Name of the Kinesis stream, which `instacart-pipeline deploy` makes."""
+    lookup_prefix: str = "instacart-"
+    """What the names of the DynamoDB tables begin with."""
+    redshift_workgroup: str = ""
+    """Name of the Redshift Serverless workgroup that is the warehouse."""
+    redshift_database: str = "dev"
+    """The database in it."""
     upload_queue: str = ""
     """URL of the SQS queue that the raw zone's S3 event notifications go to; empty: recent days are listed instead."""
     alert_topic: str = ""
@@ -129,6 +147,11 @@ class Settings:
             "first_day": date.fromisoformat,
             "timezone": _timezone,
             "settle_seconds": _whole(0),
+            "retail_first_day": date.fromisoformat,
+            "stream_shards": _whole(1),
+            "stream_retention_hours": _whole(1),
+            "stream_buffer_seconds": _whole(1),
+            "stream_backlog": _whole(1),
             "dagster_url": _url,
             "model_url": _url,
             "api_keys": _keys,
@@ -148,6 +171,10 @@ class Settings:
             "training_instance": _instance,
             "transform_instance": _instance,
             "endpoint_instance": _instance,
+            "stream_name": _name,
+            "lookup_prefix": _name,
+            "redshift_workgroup": _name,
+            "redshift_database": _name,
             "upload_queue": _url,
             "alert_topic": _arn,
             "job_deadline": _whole(1),
@@ -244,6 +271,12 @@ def _arn(text: str) -> str:
 def _image(text: str) -> str:
     if not re.fullmatch(r"[\w.-]+(:\d+)?/[\w./-]+([:@][\w.:-]+)?", text):
         raise ValueError("write an image as 123456789012.dkr.ecr.eu-central-1.amazonaws.com/sagemaker-xgboost:3.2-0")
+    return text
+
+
+def _name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,100}", text):
+        raise ValueError("write a name of letters, digits, dots, dashes and underscores")
     return text
 
 

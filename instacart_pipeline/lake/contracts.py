@@ -11,8 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
-ColumnType = Literal["bigint", "int", "double", "string", "boolean", "date", "timestamp"]
+ColumnType = Literal["bigint", "int", "double", "decimal(18,4)", "string", "boolean", "date", "timestamp"]
 """The column types of the lake, by their names in the Glue catalog and in Hive DDL."""
+
+MONEY: ColumnType = "decimal(18,4)"
+"""The one type of amounts: exact, so that sums don't depend on the order they are taken in."""
 
 PARTITION = "dt"
 """Every table of the lake is partitioned by the day of the upload it comes from, as text: 2026-11-20."""
@@ -45,7 +48,7 @@ class Column:
             raise ValueError(f"column {self.name} has the unknown type {self.type!r}")
         if self.one_of is not None and self.type != "string":
             raise ValueError(f"column {self.name} lists allowed texts but is {self.type}")
-        if self.between is not None and self.type not in ("bigint", "int", "double"):
+        if self.between is not None and self.type not in ("bigint", "int", "double", MONEY):
             raise ValueError(f"column {self.name} has a numeric range but is {self.type}")
 
     @property

@@ -1,6 +1,6 @@
 """A SQLite file that any number of processes share, for what is kept on this machine.
 
-Belongs here: making it, and transactions on it. Doesn't: what is in it (catalog.py, model_registry.py).
+Belongs here: making it, transactions on it, and its troubles in words. Doesn't: what is in it (catalog.py, stream.py, ...).
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from instacart_pipeline.lake.errors import PipelineError
 
 _WAIT_SECONDS = 60.0
 """How long a writer waits for another. A transaction here takes milliseconds; only a stopped process holds one longer."""
@@ -30,3 +32,17 @@ def transaction(path: Path, schema: str, *, write: bool = False) -> Iterator[sql
         connection.execute("COMMIT")
     finally:
         connection.close()
+
+
+@contextmanager
+def translated(path: Path, busy: type[PipelineError], full: type[PipelineError]) -> Iterator[None]:
+    """What keeps SQLite from writing the file at `path`, as our own errors: held by others for too long, or no room."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        text = str(error)
+        if "is full" in text or "I/O error" in text:
+            raise full(f"{path} can't grow: {text}. Make room on its disk, then go on.") from error
+        if "locked" in text:
+            raise busy(f"{path} is held by another process for too long: {text}. Try again in a moment.") from error
+        raise
