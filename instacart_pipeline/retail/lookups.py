@@ -5,7 +5,9 @@ Belongs here: keys and attributes. Doesn't: who fills them (consumers/), who rea
 
 from __future__ import annotations
 
-from instacart_pipeline.resources.lookup_tables import LookupTable
+from instacart_pipeline.resources.lookup_tables import LookupTable, Value
+from instacart_pipeline.retail.lines import Line
+from instacart_pipeline.retail.tables import UNKNOWN
 
 CUSTOMERS = LookupTable("customers", "customer_id", "invoice_no")
 """An invoice of a customer: customer_id, invoice_no, invoice_time (of its first line), country, lines, quantity, amount, is_cancellation."""
@@ -27,3 +29,32 @@ REQUESTS = LookupTable("requests", "idempotency_key", expires="expires")
 """What was answered to a request with an Idempotency-Key: idempotency_key, digest (of its body), answer (JSON), expires."""
 
 ALL = (CUSTOMERS, INVOICES, DEAD_LETTERS, REQUESTS)
+
+
+def customer_product(customer_id: str, stock_code: str) -> str:
+    """The key of BY_PRODUCT under which a known customer's lines of a product are found, however the code is capitalised."""
+    return f"{customer_id}#{stock_code.upper()}"
+
+
+def invoice_item(line: Line) -> dict[str, Value]:
+    """A line as an item of INVOICES. A missing description, and an unknown customer's `customer_product`, are left out."""
+    line_id = line.line_id
+    item: dict[str, Value] = {
+        "invoice_no": line.invoice_no,
+        "line_key": f"{line.invoice_time}#{line_id}",
+        "line_id": line_id,
+        "stock_code": line.stock_code,
+        "quantity": line.quantity,
+        "invoice_time": line.invoice_time,
+        "unit_price": line.unit_price,
+        "customer_id": line.customer_id,
+        "country": line.country,
+        "repeat": line.repeat,
+        "is_product": line.is_product,
+        "is_cancellation": line.is_cancellation,
+    }
+    if line.description is not None:
+        item["description"] = line.description
+    if line.customer_id != UNKNOWN:
+        item["customer_product"] = customer_product(line.customer_id, line.stock_code)
+    return item
