@@ -172,9 +172,11 @@ def _aws(settings: Settings) -> Resources:
     from instacart_pipeline.resources.aws.glue import AwsGlue  # noqa: PLC0415
     from instacart_pipeline.resources.aws.intake import AwsIntake  # noqa: PLC0415
     from instacart_pipeline.resources.aws.leftovers import AwsLeftovers  # noqa: PLC0415
+    from instacart_pipeline.resources.aws.lookup_tables import DynamoLookupTables  # noqa: PLC0415
     from instacart_pipeline.resources.aws.model_registry import AwsModelRegistry  # noqa: PLC0415
     from instacart_pipeline.resources.aws.sagemaker import AwsSageMaker  # noqa: PLC0415
     from instacart_pipeline.resources.aws.storage import S3Storage  # noqa: PLC0415
+    from instacart_pipeline.resources.aws.stream import KinesisStream  # noqa: PLC0415
     from instacart_pipeline.resources.aws.table_files import S3TableFiles  # noqa: PLC0415
     from instacart_pipeline.resources.aws.uploads import SqsUploadNotices  # noqa: PLC0415
 
@@ -205,6 +207,8 @@ def _aws(settings: Settings) -> Resources:
             lake=lake, image=settings.model_image, role=settings.service_role, instance=settings.endpoint_instance
         ),
         table_files=S3TableFiles(session=lake.session),
+        stream=KinesisStream(session=lake.session, name=settings.stream_name, prefix=settings.lookup_prefix),
+        lookup_tables=DynamoLookupTables(session=lake.session, prefix=settings.lookup_prefix),
     )
 
 
