@@ -1,6 +1,7 @@
-"""Which day is served: the newest whose tables are there and of one upload, and the change to a newer one.
+"""The day of predictions that is served, and the change to a newer one.
 
-Belongs here: looking, building once for all processes, changing over, and removing what nobody reads. Doesn't: the files (building.py).
+Belongs here: building once for all processes, changing over, and removing what nobody reads. Doesn't: which day it is (serving/days.py), the files
+(building.py).
 
 Below `home` each set of table versions has a folder. It is made under a name that nobody reads and renamed when it is whole, under
 a lock, so that processes that notice a new day at once make it once. A folder goes when nobody holds the lock on its READING file.
@@ -16,38 +17,30 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from instacart_pipeline.lake.errors import PipelineError
-from instacart_pipeline.lake.versions import MixedUploads, lineage_of
+from instacart_pipeline.serving.days import DayLooker, NoDay, WholeDay, newest
 from instacart_pipeline.serving.reorder import building
 from instacart_pipeline.serving.reorder.store import READING, Store
 
 if TYPE_CHECKING:
-    from instacart_pipeline.lake.versions import Version
     from instacart_pipeline.resources.catalog import Catalog
     from instacart_pipeline.resources.table_files import TableFiles
 
 _log = logging.getLogger(__name__)
 _MAKING = ".making-"
-_TRY_AGAIN_SECONDS = 15.0
 
 
-class NoDay(PipelineError):
-    """No day is ready to be served."""
-
-
-class Days:
+class Days(DayLooker):
     """The day that is served. `current` changes from one store to the next in one step; who has the old one keeps it."""
 
     def __init__(self, catalog: Catalog, files: TableFiles, home: Path) -> None:
+        super().__init__()
         self.catalog, self.files, self.home = catalog, files, home
-        self.trouble = ""
         self._store: Store | None = None
-        self._not_before = 0.0
         self._looking = threading.Lock()
 
     @property
@@ -62,79 +55,36 @@ class Days:
         return store
 
     def look(self) -> bool:
-        """Take over the newest day, if that is another than the current one; whether it is. Raises what keeps it from that."""
+        """See DayLooker."""
         with self._looking:
-            newest, mixed = self._newest()
-            self.trouble = mixed
-            if newest is None:
+            day, self.trouble = newest(self.catalog, building.TABLES, self._store.dt if self._store else None)
+            if day is None:
                 return False
-            dt, versions = newest
-            names = {table: version.name for table, version in versions.items()}
-            if self._store is not None and (self._store.dt, self._store.versions) == (dt, names):
+            if self._store is not None and (self._store.dt, self._store.versions) == (day.dt, day.names):
                 self._sweep()
                 return False
             started = time.perf_counter()
-            self._store = self._opened(dt, versions, names)
-            _log.info("Serving the day %s, ready in %.1f s", dt, time.perf_counter() - started)
+            self._store = self._opened(day)
+            _log.info("Serving the day %s, ready in %.1f s", day.dt, time.perf_counter() - started)
             return True
 
-    def keep_looking(self, stop: threading.Event, every: float) -> None:
-        """Look again and again until `stop`. What fails leaves the current day in place, and is said in `trouble`."""
-        while not stop.wait(every):
-            self.try_to_look()
-
-    def try_to_look(self) -> None:
-        """Look once, in the same way. What a build failed of is not built again at every look."""
-        if time.monotonic() < self._not_before:
-            return
-        try:
-            self.look()
-        except Exception as error:  # noqa: BLE001  # whatever a file may hold: who looks must go on looking
-            told = str(error) if isinstance(error, PipelineError) else f"{type(error).__name__}: {error}"
-            if told != self.trouble:
-                _log.warning("The newest day can't be served: %s", told)
-            self.trouble = told
-            self._not_before = time.monotonic() + _TRY_AGAIN_SECONDS
-
-    def _newest(self) -> tuple[tuple[str, Mapping[str, Version]] | None, str]:
-        """The newest day that all tables have, of one upload, with the version of each table; and why a newer one has to wait."""
-        waits = ""
-        database, name = building.OPEN_PAIRS.split(".")
-        for found in reversed(self.catalog.partitions(database, name)):
-            versions = {building.OPEN_PAIRS: found.version}
-            for table in building.TABLES[1:]:
-                of, called = table.split(".")
-                versions.update((table, there.version) for there in self.catalog.partitions(of, called, found.dt))
-            if len(versions) < len(building.TABLES):
-                continue
-            try:
-                lineage_of(versions)
-            except MixedUploads as error:
-                waits = waits or str(error)
-                # The day is being built again; until that is through, the version of it being served is the whole one.
-                if self._store is not None and self._store.dt == found.dt:
-                    break
-                continue
-            return (found.dt, versions), waits
-        return None, waits
-
-    def _opened(self, dt: str, versions: Mapping[str, Version], names: Mapping[str, str]) -> Store:
-        told = json.dumps([building.FORMAT, dt, sorted(names.items())])
+    def _opened(self, day: WholeDay) -> Store:
+        told = json.dumps([building.FORMAT, day.dt, sorted(day.names.items())])
         folder = self.home / hashlib.sha256(told.encode()).hexdigest()[:16]
         with self._locked():
             if not (folder / building.META).exists():
-                self._build(folder, dt, versions, names)
+                self._build(folder, day)
             return Store(folder)
 
-    def _build(self, folder: Path, dt: str, versions: Mapping[str, Version], names: Mapping[str, str]) -> None:
+    def _build(self, folder: Path, day: WholeDay) -> None:
         for litter in self.home.glob(f"{_MAKING}*"):  # of killed processes, as nobody else makes one under the lock
             shutil.rmtree(litter, ignore_errors=True)
         making = self.home / f"{_MAKING}{secrets.token_hex(4)}"
         (target := making / "store").mkdir(parents=True)
         (scratch := making / "tables").mkdir()
         try:
-            folders = {table: self.files.folder(version, scratch) for table, version in versions.items()}
-            building.build(target, dt, folders, names)
+            folders = {table: self.files.folder(version, scratch) for table, version in day.versions.items()}
+            building.build(target, day.dt, folders, day.names)
             shutil.rmtree(folder, ignore_errors=True)  # half of one, whose removal was cut short
             target.rename(folder)
         finally:
