@@ -12,10 +12,14 @@ from typing import Any
 
 from dagster import ConfigurableResource
 
-from instacart_pipeline.lake.errors import InputInvalid
+from instacart_pipeline.lake.errors import InputInvalid, PipelineError
 
 MOST_FILES = 10_000
 """Files that one table of one day may have. A day is looked at often, so there is a bound to what a look costs."""
+
+
+class FileNotWritten(PipelineError):
+    """The raw zone's disk is full, or is not to be written to."""
 
 
 @dataclass(frozen=True)
@@ -79,4 +83,12 @@ class Storage(ConfigurableResource[Any], ABC):
         """Make `files` the day's files of a table: each appears whole or not at all, others of the day are removed.
 
         Returns, by file name, whether it was written; a file that is there already, byte for byte, is left alone.
+        """
+
+    @abstractmethod
+    def add(self, system: str, table: str, dt: str, name: str, content: bytes) -> bool:
+        """Make `content` the file `name` of a table's day, durably: it appears whole or not at all, in place of one of that name.
+
+        Others of the day are left alone. Returns whether it was written; one that is there already, byte for byte, is left alone too.
+        Raises PipelineError if it could not be written; then it may be tried again.
         """

@@ -115,3 +115,40 @@ def test_an_etag_follows_the_content_alone(zone: Zone) -> None:
     zone.put({"a.csv": "gone for now"})
     zone.put({"a.csv": "two", "b.csv": "one", "c.csv": "two"})
     assert zone.etags() == [other, second, other]
+
+
+def add(zone: Zone, name: str, content: str) -> bool:
+    return zone.storage.add("reorder", "orders", DT, name, content.encode())
+
+
+def test_a_file_that_is_added_leaves_the_others_alone_and_replaces_one_of_its_name(zone: Zone) -> None:
+    zone.put(FILES)
+    assert add(zone, "c.csv", "id\n3\n")
+    assert zone.listed() == ["a.csv", "b.csv.gz", "c.csv"]
+    assert add(zone, "c.csv", "id\n4, größe\n")
+    assert [zone.read(name) for name in ("a.csv", "c.csv")] == [FILES["a.csv"], "id\n4, größe\n"]
+    assert zone.names() == ["a.csv", "b.csv.gz", "c.csv"]
+
+
+def test_a_file_that_is_added_makes_its_day_and_has_the_etag_of_its_content(zone: Zone) -> None:
+    add(zone, "a.csv", "one")
+    assert zone.storage.days("reorder", "orders") == [DT]
+    (before,) = zone.etags()
+    zone.put({"a.csv": "one"})
+    assert zone.etags() == [before]
+
+
+def test_the_same_file_added_again_leaves_it_alone_whoever_wrote_it(zone: Zone) -> None:
+    zone.write("a.csv", "id\n1\n")
+    add(zone, "b.csv", "id\n2\n")
+    before = zone.objects()
+    assert (add(zone, "a.csv", "id\n1\n"), add(zone, "b.csv", "id\n2\n")) == (False, False)
+    assert zone.objects() == before
+
+
+def test_the_raw_zone_shows_nothing_of_a_file_that_can_not_be_added(tmp_path: Path) -> None:
+    zone = LocalZone(tmp_path)
+    zone.write("taken.csv/inside", "a folder in its place")
+    with pytest.raises(storage.FileNotWritten, match=r"taken\.csv can't be written: Is a directory"):
+        add(zone, "taken.csv", "id\n1\n")
+    assert zone.listed() == []

@@ -12,7 +12,7 @@ from pathlib import Path
 from instacart_pipeline.embedded.csv_files import csv_files
 from instacart_pipeline.lake.contracts import PARTITION
 from instacart_pipeline.lake.zones import Zones
-from instacart_pipeline.resources.storage import MOST_FILES, RawObject, Storage
+from instacart_pipeline.resources.storage import MOST_FILES, FileNotWritten, RawObject, Storage
 
 
 class LocalStorage(Storage):
@@ -65,9 +65,45 @@ class LocalStorage(Storage):
                 path.unlink()
         return written
 
+    def add(self, system: str, table: str, dt: str, name: str, content: bytes) -> bool:
+        """See Storage. A process that is killed meanwhile may leave a file with a dot in front, which is no data file to anybody."""
+        folder = Path(self._zones.raw_partition(system, table, dt))
+        target = folder / name
+        partial = folder / f".{name}.{os.getpid()}.part"  # two processes may write the same file at once
+        try:
+            if target.exists() and target.read_bytes() == content:
+                return False
+            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                _write_through(partial, content)
+                partial.replace(target)
+            finally:
+                partial.unlink(missing_ok=True)
+            _flush_folder(folder)
+        except OSError as error:
+            raise FileNotWritten(f"{target} can't be written: {error.strerror}. Mend that, then try again.") from error
+        return True
+
     @property
     def _zones(self) -> Zones:
         return Zones(f"{self.home}/lake")
+
+
+def _write_through(path: Path, content: bytes) -> None:
+    """Write a file that is on the disk when this returns."""
+    with path.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    """Have the names in a folder on the disk, so that a file that was just renamed is there after a power cut too."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def raw_objects(folder: Path, raw_zone: Path) -> list[RawObject]:
