@@ -27,6 +27,7 @@ from instacart_pipeline.resources.storage import Storage
 from instacart_pipeline.resources.stream import Stream
 from instacart_pipeline.resources.table_files import TableFiles
 from instacart_pipeline.resources.uploads import UploadNotices
+from instacart_pipeline.resources.warehouse import Warehouse
 from instacart_pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class Resources:
     table_files: TableFiles
     stream: Stream
     lookup_tables: LookupTables
+    warehouse: Warehouse
 
     def by_name(self) -> dict[str, object]:
         """The resources as Dagster's definitions take them."""
@@ -104,6 +106,7 @@ def _local(settings: Settings) -> Resources:
     from instacart_pipeline.resources.local.stream import LocalStream  # noqa: PLC0415
     from instacart_pipeline.resources.local.table_files import LocalTableFiles  # noqa: PLC0415
     from instacart_pipeline.resources.local.uploads import NoUploadNotices  # noqa: PLC0415
+    from instacart_pipeline.resources.local.warehouse import LocalWarehouse  # noqa: PLC0415
 
     home = str(settings.home)
     lake = local_lake(settings)
@@ -126,6 +129,7 @@ def _local(settings: Settings) -> Resources:
         table_files=LocalTableFiles(),
         stream=LocalStream(home=home, shards=settings.stream_shards, retention_hours=settings.stream_retention_hours),
         lookup_tables=SqliteLookupTables(home=home),
+        warehouse=LocalWarehouse(lake=lake),
     )
 
 
@@ -179,6 +183,7 @@ def _aws(settings: Settings) -> Resources:
     from instacart_pipeline.resources.aws.stream import KinesisStream  # noqa: PLC0415
     from instacart_pipeline.resources.aws.table_files import S3TableFiles  # noqa: PLC0415
     from instacart_pipeline.resources.aws.uploads import SqsUploadNotices  # noqa: PLC0415
+    from instacart_pipeline.resources.aws.warehouse import RedshiftWarehouse  # noqa: PLC0415
 
     lake = aws_lake(settings)
     storage = S3Storage(session=lake.session, lake=settings.lake)
@@ -209,6 +214,12 @@ def _aws(settings: Settings) -> Resources:
         table_files=S3TableFiles(session=lake.session),
         stream=KinesisStream(session=lake.session, name=settings.stream_name, prefix=settings.lookup_prefix),
         lookup_tables=DynamoLookupTables(session=lake.session, prefix=settings.lookup_prefix),
+        warehouse=RedshiftWarehouse(
+            lake=lake,
+            workgroup=settings.redshift_workgroup,
+            database=settings.redshift_database,
+            role=settings.service_role,
+        ),
     )
 
 

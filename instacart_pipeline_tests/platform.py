@@ -13,7 +13,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from instacart_pipeline.definitions import build_defs
-from instacart_pipeline.lake.contracts import TableContract, rejects_of
+from instacart_pipeline.lake.contracts import MONEY, TableContract, rejects_of
 from instacart_pipeline.lake.sql import Query
 from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.lake.zones import Zones
@@ -27,7 +27,10 @@ from instacart_pipeline.settings import Settings
 
 DT = "2026-11-20"
 Row = dict[str, Any]
-_ARROW = {"bigint": pa.int64(), "int": pa.int32(), "double": pa.float64(), "string": pa.string()}
+_ARROW = {
+    **{"bigint": pa.int64(), "int": pa.int32(), "double": pa.float64(), "string": pa.string(), "boolean": pa.bool_()},
+    **{"date": pa.date32(), "timestamp": pa.timestamp("us"), MONEY: pa.decimal128(18, 4)},
+}
 
 
 @dataclass

@@ -16,13 +16,14 @@ from instacart_pipeline.lake.rules import Outcome, Rule, outcome_of, rules_of
 ROWS = "rows_in_all"
 
 
-def verification(table: TableContract, source: str, dt: str) -> str:
+def verification(table: TableContract, source: str, dt: str, together: str = "") -> str:
     """A SELECT of one row over `source`, a table that holds one version of day `dt`: the number of rows, and a count a rule and column.
 
-    Foreign keys are looked up at `dt` in the tables they point to.
+    Foreign keys are looked up at `dt` in the tables they point to. With `together`, rows that must not be alike are looked for in
+    that table: the rows of `source` and those they will stand among.
     """
     counts = [
-        f"{_count(table, rule, column, source, dt)} AS {_name(number, column)}"
+        f"{_count(table, rule, column, (together or source) if rule.kind == 'unique' else source, dt)} AS {_name(number, column)}"
         for number, rule in enumerate(rules_of(table))
         for column in _counted(rule)
     ]

@@ -6,6 +6,7 @@ table. Doesn't: how a result is judged (verify.py).
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -25,7 +26,10 @@ from instacart_pipeline.resources.local.lake import LocalLake, VersionFolder
 from instacart_pipeline.resources.published import Published, VersionRefused
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from duckdb import DuckDBPyConnection
+
+_UNNAMED = re.compile(r"^_col_(?=\d+$)")
 
 
 def register(
@@ -99,6 +103,22 @@ def _constants(tree: exp.Query) -> dict[str, str]:
     return {name: value.sql("duckdb") for name, value in named.items() if isinstance(value, exp.Literal)}
 
 
+def arrow_rows(connection: DuckDBPyConnection, select: str, limit: int | None) -> tuple[pa.Table, bool]:
+    """The rows of a SELECT, at most `limit` of them, as Athena would type and name them; and whether there are more."""
+    described = connection.execute(f"DESCRIBE {select}").fetchall()
+    # Athena sums whole numbers as bigint and calls a column without a name _col0; DuckDB differs in both.
+    # Two columns may have one name, so they are told apart by their places.
+    columns = ", ".join(
+        f'"{place}"{"::BIGINT" if kind == "HUGEINT" else ""} AS {_identifier(_UNNAMED.sub("_col", name))}'
+        for place, (name, kind, *_) in enumerate(described)
+    )
+    places = ", ".join(f'"{place}"' for place in range(len(described)))
+    cut = f" LIMIT {limit + 1}" if limit is not None else ""
+    table: pa.Table = connection.sql(f"SELECT {columns} FROM ({select}) AS made({places}){cut}").to_arrow_table()
+    truncated = limit is not None and table.num_rows > limit
+    return table.slice(0, limit) if truncated else table, truncated
+
+
 def parquet_relation(locations: Sequence[str]) -> str:
     """The rows of version folders, their day in the column dt."""
     globs = ", ".join(quoted(f"{location}/*.parquet") for location in locations)
@@ -119,3 +139,7 @@ def _relation(table: CatalogTable, partitions: Sequence[Partition]) -> str:
         )
         return " UNION ALL ".join(days)
     return f"SELECT {names} FROM {parquet_relation([partition.location for partition in partitions])}"
+
+
+def _identifier(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
