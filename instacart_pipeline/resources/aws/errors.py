@@ -81,7 +81,8 @@ class AwsRefused(AwsError):
 _THROTTLED = {
     *("Throttling", "ThrottlingException", "ThrottledException", "RequestThrottled", "RequestThrottledException"),
     *("TooManyRequestsException", "RequestLimitExceeded", "SlowDown", "503 SlowDown", "BandwidthLimitExceeded"),
-    *("PriorRequestNotComplete", "LimitExceededException"),
+    *("PriorRequestNotComplete", "LimitExceededException", "ProvisionedThroughputExceededException"),
+    *("KMSThrottlingException", "ProvisionedThroughputExceeded"),
 }
 _BUSY = {
     *("ConcurrentRunsExceededException", "ResourceNumberLimitExceededException", "ServiceQuotaExceededException"),
@@ -107,6 +108,7 @@ _NOT_FOUND = {
 _CONFLICT = {
     *("AlreadyExistsException", "ConflictException", "PreconditionFailed", "412", "ConditionalRequestConflict"),
     *("ConcurrentModificationException", "CrawlerNotRunningException", "ResourceInUse"),
+    *("ConditionalCheckFailedException", "ResourceInUseException", "TransactionConflictException"),
 }
 _TOO_MANY_QUERIES = "CONCURRENT_QUERY_LIMIT_EXCEEDED"
 """Athena's reason for a TooManyRequestsException that is about queries under way, and not about calls."""
