@@ -20,6 +20,7 @@ DAY ?= $(shell date -u +%F)
 
 BIN := .venv/bin
 CLI := $(BIN)/instacart-pipeline
+NODE_DOUBLE := instacart_pipeline_tests/aws_double/node/node_modules/.made
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: run test test-double serve up check bench clean docs
@@ -36,7 +37,7 @@ run: .venv/.run
 		WHERE f.dt = '$(DAY)' ORDER BY f.prod_orders DESC LIMIT 5"
 	@echo "Ask the model: \`make serve\` puts it behind a page on http://127.0.0.1:8000."
 
-test: .venv/.dev
+test: .venv/.dev $(if $(shell command -v npm),$(NODE_DOUBLE))
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 serve: .venv/.run
@@ -77,6 +78,11 @@ clean:
 .venv/.dev: .venv/bin/python setup.py constraints.txt
 	$(PIP) --editable '.[dev,bench]'
 	@touch $@ .venv/.run
+
+# Kinesis and DynamoDB for tests. Where there is no npm, the tests on them are skipped and say so.
+$(NODE_DOUBLE): instacart_pipeline_tests/aws_double/node/package.json instacart_pipeline_tests/aws_double/node/package-lock.json
+	npm ci --prefix instacart_pipeline_tests/aws_double/node --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
 
 # MLflow's own versions of what both need clash with ours. The model is saved and loaded by the same XGBoost.
 .venv-mlflow/.made: Makefile
