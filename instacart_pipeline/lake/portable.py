@@ -18,7 +18,7 @@ ALLOWED: tuple[type[exp.Expr], ...] = (
     *(exp.Coalesce, exp.Nullif, exp.If, exp.Case, exp.Cast, exp.TryCast, exp.Greatest, exp.Least),
     *(exp.Abs, exp.Floor, exp.Ceil, exp.Sqrt, exp.Ln, exp.Exp, exp.Pow),
     *(exp.Lower, exp.Upper, exp.Trim, exp.Length, exp.Substring, exp.Concat, exp.DPipe),
-    *(exp.Year, exp.Month, exp.Day),
+    *(exp.Year, exp.Month, exp.Day, exp.TimestampTrunc),
     *(exp.RowNumber, exp.Lag, exp.Lead),
     *(exp.And, exp.Or, exp.Exists),
 )
@@ -34,10 +34,11 @@ def problems(query: Query, schema: Schema, inputs: Iterable[TableContract]) -> l
     """Why a statement is outside the portable subset, in words; empty if it is inside.
 
     Held to: functions on the list; division by floating numbers only, whole ones cast first; text cast with TRY_CAST; fractions dropped by floor or ceil;
-    windows ordered by columns that, with the partition, hold a unique set of an input, so that ties can't be broken by chance.
+    windows ordered by columns that, with the partition, hold a unique set of an input or all that is grouped by, so that ties can't be broken
+    by chance.
     """
     tree = query.qualified(schema)
-    unique = [set(columns) for table in inputs for columns in table.unique_sets]
+    unique = [set(columns) for table in inputs for columns in table.unique_sets] + _grouped(tree)
     found = [f"{name} is not on the list of functions proven on every engine" for name in unproven_functions(query)]
     found += _divisions(tree)
     found += _casts(tree)
@@ -65,6 +66,16 @@ def _casts(tree: exp.Expr) -> Iterator[str]:
         fractional = _is(cast.this, exp.DataType.REAL_TYPES) and not isinstance(cast.this, (exp.Floor, exp.Ceil))
         if fractional and to in exp.DataType.INTEGER_TYPES:
             yield f"{cast.sql('athena')} drops a fraction, which engines round differently; take floor or ceil of it first"
+
+
+def _grouped(tree: exp.Expr) -> list[set[str]]:
+    """The columns of each GROUP BY of columns alone: no two of its rows share them."""
+    grouped = [group.expressions for group in tree.find_all(exp.Group)]
+    return [
+        {column.name for column in columns}
+        for columns in grouped
+        if columns and all(isinstance(column, exp.Column) for column in columns)
+    ]
 
 
 def _windows(tree: exp.Expr, unique: list[set[str]]) -> Iterator[str]:
