@@ -13,6 +13,14 @@ import pytest
 from instacart_pipeline_tests.aws_double.server import REGION, AwsDouble
 from instacart_pipeline_tests.aws_platform import AwsPlatform
 from instacart_pipeline_tests.platform import Platform
+from instacart_pipeline_tests.resources.streams import (  # noqa: F401  # fixtures
+    lookups,
+    lookups_twin,
+    plain,
+    stream,
+    stream_twin,
+    things,
+)
 from instacart_pipeline_tests.resources.twins import Day
 
 _DAYS = count()

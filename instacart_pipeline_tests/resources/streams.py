@@ -1,0 +1,173 @@
+"""The twins of the stream and of the lookup tables, as the contract suites drive them (test_twins_stream.py, test_twins_lookup_tables.py).
+
+Belongs here: making each twin fresh, in STREAM_TWINS and LOOKUP_TWINS, and reading from one in terms of the abstract resource alone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from instacart_pipeline.resources.local.lookup_tables import SqliteLookupTables
+from instacart_pipeline.resources.local.stream import LocalStream
+from instacart_pipeline.resources.lookup_tables import LookupTable, LookupTables
+from instacart_pipeline.resources.stream import START, Claim, Record, Shard, Stream
+
+T = TypeVar("T")
+
+SHARDS = 4
+PATIENCE_SECONDS = 20.0
+BY_COLOUR = "by_colour"
+_NUMBERS = count(1)
+
+
+@dataclass(frozen=True)
+class StreamTwin:
+    """A stream of SHARDS shards that nobody has written to yet. `open` is handed to child processes as it is, so it can be pickled."""
+
+    open: Callable[[], Stream]
+    takeover_seconds: float = 0.0
+    """How long after the death of a worker its claim may still keep others out."""
+    tick_seconds: float = 0.05
+    """What the service can tell apart in time of arrival."""
+
+
+@dataclass(frozen=True)
+class LookupsTwin:
+    """Lookup tables. `make` makes a table where the service wants that before it is used."""
+
+    open: Callable[[], LookupTables]
+    make: Callable[[LookupTable], None] = field(default=lambda _: None)
+
+
+def _local_stream(request: pytest.FixtureRequest) -> StreamTwin:
+    return StreamTwin(partial(LocalStream, home=_folder(request), shards=SHARDS))
+
+
+def _local_lookups(request: pytest.FixtureRequest) -> LookupsTwin:
+    return LookupsTwin(partial(SqliteLookupTables, home=_folder(request)))
+
+
+STREAM_TWINS: Mapping[str, Callable[[pytest.FixtureRequest], StreamTwin]] = {"local": _local_stream}
+"""A line a twin. What it needs beside (a server, once a module) it asks `request.getfixturevalue` for."""
+
+LOOKUP_TWINS: Mapping[str, Callable[[pytest.FixtureRequest], LookupsTwin]] = {"local": _local_lookups}
+
+
+@pytest.fixture(params=STREAM_TWINS)
+def stream_twin(request: pytest.FixtureRequest) -> StreamTwin:
+    """Each twin of the stream in turn, fresh for the test."""
+    return STREAM_TWINS[request.param](request)
+
+
+@pytest.fixture
+def stream(stream_twin: StreamTwin) -> Stream:
+    """The stream of `stream_twin`."""
+    return stream_twin.open()
+
+
+@pytest.fixture(params=LOOKUP_TWINS)
+def lookups_twin(request: pytest.FixtureRequest) -> LookupsTwin:
+    """Each twin of the lookup tables in turn."""
+    return LOOKUP_TWINS[request.param](request)
+
+
+@pytest.fixture
+def lookups(lookups_twin: LookupsTwin) -> LookupTables:
+    """The tables of `lookups_twin`."""
+    return lookups_twin.open()
+
+
+@pytest.fixture
+def plain(lookups_twin: LookupsTwin) -> LookupTable:
+    """An empty table without a sort key: items are found by `id`."""
+    return _made(lookups_twin, LookupTable("plain", "id"))
+
+
+@pytest.fixture
+def things(lookups_twin: LookupsTwin) -> LookupTable:
+    """An empty table: things in a `box` by their `place`, and by `colour` in the order of `weight`."""
+    return _made(lookups_twin, LookupTable("things", "box", "place", indexes={BY_COLOUR: ("colour", "weight")}))
+
+
+def _made(twin: LookupsTwin, table: LookupTable) -> LookupTable:
+    own = replace(table, name=f"{table.name}_{next(_NUMBERS)}")
+    twin.make(own)
+    return own
+
+
+def _folder(request: pytest.FixtureRequest) -> str:
+    made: Path = request.getfixturevalue("tmp_path")
+    return str(made / "home")
+
+
+def eventually(what: Callable[[], T | None], within: float = PATIENCE_SECONDS) -> T:
+    """The first answer of `what` that is true, asked until then; fails after `within` seconds."""
+    until = time.monotonic() + within
+    while not (answer := what()):
+        assert time.monotonic() < until, f"not within {within} seconds"
+        time.sleep(0.05)
+    return answer
+
+
+def settles(what: Callable[[], object], expected: object) -> None:
+    """Holds that `what` comes to be `expected`: an index may be a moment behind its table."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while (answer := what()) != expected and time.monotonic() < until:
+        time.sleep(0.05)
+    assert answer == expected
+
+
+def read_on(stream: Stream, shard: str, after: str, records: int, limit: int = 1000) -> list[Record]:
+    """The next `records` records of a shard; a batch may be empty before the end is reached."""
+    found: list[Record] = []
+
+    def all_there() -> bool:
+        batch = stream.read(shard, found[-1].sequence if found else after, min(limit, records - len(found)))
+        found.extend(batch.records)
+        return len(found) >= records
+
+    if records:
+        eventually(all_there)
+    return found
+
+
+def read_all(stream: Stream, records: int) -> list[Record]:
+    """What all shards hold, shard by shard, once that is `records` records at least."""
+
+    def found() -> Sequence[Record]:
+        there = [record for shard in stream.state().shards for record in _drained(stream, shard)]
+        return there if len(there) >= records else ()
+
+    return list(eventually(found)) if records else []
+
+
+def _drained(stream: Stream, shard: Shard) -> list[Record]:
+    found: list[Record] = []
+    for _ in range(3):  # empty answers in a row, lest one was in the middle
+        while batch := stream.read(shard.id, found[-1].sequence if found else START, 1000).records:
+            found += batch
+    return found
+
+
+def position_of(stream: Stream, consumer: str, shard: Shard, within: float = PATIENCE_SECONDS) -> str:
+    """The position that a consumer has committed at a shard that no worker reads."""
+
+    def claimed() -> tuple[str] | None:
+        with stream.claim(consumer, shard) as claim:
+            return (claim.position,) if claim else None
+
+    return eventually(claimed, within)[0]
+
+
+def the(claim: Claim | None) -> Claim:
+    """A claim that must have been given."""
+    assert claim is not None
+    return claim

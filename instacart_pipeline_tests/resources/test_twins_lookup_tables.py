@@ -1,0 +1,339 @@
+"""What the lookup tables promise, whichever twin: items by their key, pages both ways, indexes, conditional puts."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from instacart_pipeline.lake.errors import InputInvalid
+from instacart_pipeline.resources.lookup_tables import LookupTable, LookupTables, Value
+from instacart_pipeline_tests.faulty_run import processes
+from instacart_pipeline_tests.resources.streams import BY_COLOUR, LookupsTwin, eventually, settles
+
+ODD_KEYS = [
+    "a#b",
+    "C536379",
+    "größe",
+    "🍎",
+    "a b",
+    "'quoted'",
+    '"',
+    "%_\\",
+    "null",
+    "0",
+    "17850.0",
+    "x" * 900,
+    "\t\n",
+    "a\u0000b",
+]
+
+
+def thing(place: str, box: str = "box", **more: Value) -> dict[str, Value]:
+    return {"box": box, "place": place, **more}
+
+
+def places(items: Any) -> list[Value]:
+    return [item["place"] for item in items]
+
+
+def paged(lookups: LookupTables, table: LookupTable, partition: str, **how: Any) -> list[list[Value]]:
+    """The places of the pages of a query, until there is no further one."""
+    pages, after = [], ""
+    while not pages or after:
+        page = lookups.query(table, partition, after=after, **how)
+        pages.append(places(page.items))
+        after = page.after
+    return pages
+
+
+def mixed(numbers: range) -> list[int]:
+    """Numbers in no order, the same every time."""
+    return sorted(numbers, key=lambda number: number * 7919 % 4999)
+
+
+def scanned(lookups: LookupTables, table: LookupTable, limit: int = 1000) -> list[dict[str, Value]]:
+    items, after, begun = [], "", False
+    while after or not begun:
+        page = lookups.scan(table, after=after, limit=limit)
+        assert len(page.items) <= limit
+        items += page.items
+        after, begun = page.after, True
+    return items
+
+
+# Items by their key.
+
+
+def test_an_item_comes_back_as_it_was_put(lookups_twin: LookupsTwin, things: LookupTable, plain: LookupTable) -> None:
+    item = thing(
+        "1", text="é🍎\"'\n", number=-5, large=2**53 + 1, yes=True, no=False, zero=0, amount="15.3000", empty=""
+    )
+    lookups_twin.open().put(things, [item])
+    found = lookups_twin.open().get(things, "box", "1")
+    assert found == item
+    assert {name: type(value) for name, value in found.items()} == {name: type(value) for name, value in item.items()}
+    lookups_twin.open().put(plain, [{"id": "1", "what": "x"}])
+    assert lookups_twin.open().get(plain, "1") == {"id": "1", "what": "x"}
+
+
+def test_what_is_not_there_is_none_and_an_empty_page(
+    lookups: LookupTables, things: LookupTable, plain: LookupTable
+) -> None:
+    lookups.put(things, [thing("1")])
+    assert lookups.get(things, "box", "2") is None
+    assert lookups.get(things, "other", "1") is None
+    assert lookups.get(plain, "box") is None
+    for page in (lookups.query(things, "other"), lookups.query(things, "red", index=BY_COLOUR), lookups.scan(plain)):
+        assert (list(page.items), page.after) == ([], "")
+    assert lookups.count(plain) == 0
+
+
+@pytest.mark.parametrize("key", ODD_KEYS, ids=ascii)
+def test_keys_may_hold_any_character(lookups: LookupTables, things: LookupTable, key: str) -> None:
+    items = [thing(key, box=key, colour=key, weight="1"), thing(key + "x", box=key, colour=key, weight="1")]
+    lookups.put(things, [*items, thing("other", box="other")])
+    assert lookups.get(things, key, key) == items[0]
+    assert paged(lookups, things, key, limit=1) == [[key], [key + "x"]]
+    settles(lambda: sorted(places(lookups.all_of(things, key, index=BY_COLOUR))), sorted([key, key + "x"]))
+    lookups.delete(things, [(key, key)])
+    assert places(lookups.all_of(things, key)) == [key + "x"]
+
+
+def test_an_item_put_again_takes_the_place_of_the_first_whole(lookups: LookupTables, things: LookupTable) -> None:
+    lookups.put(things, [thing("1", colour="red", weight="1", more=1)])
+    lookups.put(things, [thing("1", colour="blue", weight="2")])
+    assert lookups.get(things, "box", "1") == thing("1", colour="blue", weight="2")
+    settles(lambda: places(lookups.all_of(things, "blue", index=BY_COLOUR)), ["1"])
+    settles(lambda: lookups.all_of(things, "red", index=BY_COLOUR), [])
+    lookups.put(things, [thing("1")])
+    settles(lambda: lookups.all_of(things, "blue", index=BY_COLOUR), [])
+    assert lookups.count(things) == 1
+
+
+def test_of_several_items_with_one_key_the_last_stays(lookups: LookupTables, things: LookupTable) -> None:
+    lookups.put(things, [thing(str(n % 7), number=n) for n in range(70)])
+    assert sorted(item["number"] for item in lookups.all_of(things, "box")) == list(range(63, 70))
+
+
+def test_items_may_come_from_a_generator_and_be_none(lookups: LookupTables, things: LookupTable) -> None:
+    lookups.put(things, (thing(str(n)) for n in range(3)))
+    lookups.put(things, [])
+    lookups.put_if_greater(things, [], "number")
+    lookups.delete(things, [])
+    assert lookups.count(things) == 3
+
+
+def test_deleted_items_are_gone_and_deleting_them_again_is_no_error(
+    lookups: LookupTables, things: LookupTable, plain: LookupTable
+) -> None:
+    lookups.put(things, [thing(f"{n:02}", colour="red", weight="1") for n in range(60)])
+    gone = [("box", f"{n:02}") for n in range(1, 60)]
+    for _ in range(2):
+        lookups.delete(things, [*gone, ("never", "1")])
+        assert places(lookups.all_of(things, "box")) == ["00"]
+        settles(lambda: places(lookups.all_of(things, "red", index=BY_COLOUR)) == ["00"])
+    lookups.put(plain, [{"id": "1"}, {"id": "2"}])
+    lookups.delete(plain, [("1", "")])
+    assert lookups.scan(plain).items == [{"id": "2"}]
+
+
+# Pages.
+
+
+@pytest.mark.parametrize("limit", [1, 3, 6, 7, 100])
+def test_pages_follow_each_other_in_the_order_of_the_sort_key(
+    lookups: LookupTables, things: LookupTable, limit: int
+) -> None:
+    order = ["0", "1", "10", "2", "A", "a"]
+    lookups.put(things, [thing(place) for place in reversed(order)] + [thing("5", box="boy"), thing("5", box="bo")])
+    for descending in (False, True):
+        pages = paged(lookups, things, "box", limit=limit, descending=descending)
+        assert [place for page in pages for place in page] == (order[::-1] if descending else order)
+        assert all(len(page) <= limit for page in pages)
+
+
+def test_sort_keys_lie_in_the_order_of_their_bytes(lookups: LookupTables, things: LookupTable) -> None:
+    given = [
+        "Z",
+        "a",
+        "é",
+        "z",
+        "zz",
+        "\U0001f34e",
+        "\uffee",
+        "-",
+        "2010-12-01 08:26:00#a-1",
+        "2010-12-01 08:26:00#a-10",
+    ]
+    lookups.put(things, [thing(place) for place in given])
+    assert places(lookups.all_of(things, "box"), sorted(given, key=str.encode))
+
+
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("limit", [1, 4, 5, 12])
+def test_items_that_tie_in_an_index_are_paged_without_loss_or_repeat(
+    lookups: LookupTables, things: LookupTable, limit: int, descending: bool
+) -> None:
+    given = [thing(f"{n}", box=f"box-{n % 3}", colour="red", weight="12"[n > 9]) for n in range(12)]
+    lookups.put(things, [*given, thing("no-weight", colour="red"), thing("blue", colour="blue", weight="1")])
+    settles(lambda: len(lookups.all_of(things, "red", index=BY_COLOUR)), 12)
+    pages = paged(lookups, things, "red", index=BY_COLOUR, limit=limit, descending=descending)
+    found = [place for page in pages for place in page]
+    assert sorted(found) == sorted(places(given))
+    heavy = {"10", "11"}
+    assert set(found[:2] if descending else found[-2:]) == heavy
+    assert all(len(page) <= limit for page in pages)
+
+
+def test_an_item_without_an_attribute_of_an_index_is_not_in_it(lookups: LookupTables, things: LookupTable) -> None:
+    lookups.put(
+        things, [thing("1", colour="red", weight="1"), thing("2", colour="red"), thing("3", weight="1"), thing("4")]
+    )
+    settles(lambda: places(lookups.query(things, "red", index=BY_COLOUR).items), ["1"])
+    assert places(lookups.query(things, "box").items) == ["1", "2", "3", "4"]
+
+
+def test_an_index_gives_whole_items(lookups: LookupTables, things: LookupTable) -> None:
+    item = thing("1", colour="red", weight="1", more=True, number=5)
+    lookups.put(things, [item])
+    settles(lambda: lookups.all_of(things, "red", index=BY_COLOUR), [item])
+
+
+def test_items_put_while_paging_do_not_disturb_the_ones_there(lookups: LookupTables, things: LookupTable) -> None:
+    lookups.put(things, [thing(f"{n}") for n in range(0, 10, 2)])
+    first = lookups.query(things, "box", limit=2)
+    lookups.put(things, [thing("1"), thing("5")])
+    lookups.delete(things, [("box", "2")])
+    rest = lookups.query(things, "box", after=first.after, limit=10)
+    assert (places(first.items), places(rest.items)) == (["0", "2"], ["4", "5", "6", "8"])
+
+
+NO_PLACES = [
+    "nonsense",
+    "é",
+    "=",
+    "W10=",
+    base64.urlsafe_b64encode(b'["a"]').decode(),
+    base64.urlsafe_b64encode(b"{}").decode(),
+    " ",
+    "\ud800",
+]
+
+
+@pytest.mark.parametrize("after", NO_PLACES, ids=ascii)
+@pytest.mark.parametrize("index", ["", BY_COLOUR])
+def test_a_place_that_no_page_gave_is_refused(
+    lookups: LookupTables, things: LookupTable, after: str, index: str
+) -> None:
+    lookups.put(things, [thing("1", colour="red", weight="1")])
+    with pytest.raises(InputInvalid):
+        lookups.query(things, "box", after=after, index=index)
+
+
+def test_a_place_of_another_index_is_refused(lookups: LookupTables, things: LookupTable) -> None:
+    lookups.put(things, [thing(f"{n}", colour="box", weight="1") for n in range(3)])
+    of_index = eventually(lambda: lookups.query(things, "box", index=BY_COLOUR, limit=1).after)
+    of_table = lookups.query(things, "box", limit=1).after
+    with pytest.raises(InputInvalid):
+        lookups.query(things, "box", after=of_index, limit=1)
+    with pytest.raises(InputInvalid):
+        lookups.query(things, "box", after=of_table, index=BY_COLOUR, limit=1)
+
+
+def test_a_large_partition_is_paged_whole(lookups: LookupTables, things: LookupTable) -> None:
+    numbers = mixed(range(5000))
+    said = "x" * 400
+    lookups.put(things, [thing(f"{n:05}", said=said, colour="red", weight=f"{n % 10}") for n in numbers])
+    expected = [f"{n:05}" for n in range(5000)]
+    assert places(lookups.all_of(things, "box")) == expected
+    assert [place for page in paged(lookups, things, "box", limit=700, descending=True) for place in page] == expected[
+        ::-1
+    ]
+    settles(lambda: sorted(places(lookups.all_of(things, "red", index=BY_COLOUR))), expected)
+    assert lookups.count(things) == 5000
+    assert sorted(places(scanned(lookups, things))) == expected
+
+
+def test_a_scan_meets_every_item_once(lookups: LookupTables, things: LookupTable, plain: LookupTable) -> None:
+    lookups.put(things, [thing(f"{n}", box=f"box-{n % 9}") for n in range(100)])
+    assert sorted(places(scanned(lookups, things, limit=7)), key=str) == sorted(str(n) for n in range(100))
+    lookups.put(plain, [{"id": f"{n}"} for n in range(10)])
+    assert sorted(str(item["id"]) for item in scanned(lookups, plain, limit=5)) == [f"{n}" for n in range(10)]
+    assert (lookups.count(things), lookups.count(plain)) == (100, 10)
+
+
+# Conditional puts.
+
+
+def test_an_item_is_new_once(lookups: LookupTables, things: LookupTable, plain: LookupTable) -> None:
+    assert lookups.put_if_new(things, thing("1", number=1))
+    assert not lookups.put_if_new(things, thing("1", number=2))
+    assert lookups.put_if_new(things, thing("2"))
+    assert lookups.get(things, "box", "1") == thing("1", number=1)
+    assert [lookups.put_if_new(plain, {"id": "1", "by": by}) for by in "ab"] == [True, False]
+    lookups.delete(plain, [("1", "")])
+    assert lookups.put_if_new(plain, {"id": "1", "by": "c"})
+
+
+def test_of_many_threads_one_puts_the_new_item(lookups: LookupTables, plain: LookupTable) -> None:
+    for key in ("a", "b", "c"):
+        with ThreadPoolExecutor(8) as threads:
+            won = list(threads.map(lambda by, key=key: lookups.put_if_new(plain, {"id": key, "by": by}), range(8)))  # type: ignore[misc]  # the default binds the loop's key
+        assert won.count(True) == 1
+        assert lookups.get(plain, key) == {"id": key, "by": won.index(True)}
+
+
+def test_the_greatest_item_stays_whatever_the_order(lookups: LookupTables, things: LookupTable) -> None:
+    def put(number: int, said: str) -> None:
+        lookups.put_if_greater(things, [thing("1", number=number, said=said)], "number")
+
+    for number, said, stays in [
+        (5, "a", "a"),
+        (4, "b", "a"),
+        (5, "c", "a"),
+        (10, "d", "d"),
+        (9, "e", "d"),
+        (-1, "f", "d"),
+    ]:
+        put(number, said)
+        item = lookups.get(things, "box", "1")
+        assert item is not None
+        assert item["said"] == stays
+    numbers = mixed(range(-50, 50))
+    lookups.put_if_greater(things, [thing(str(n % 7), box="many", number=n) for n in numbers], "number")
+    assert sorted(item["number"] for item in lookups.all_of(things, "many")) == list(range(43, 50))
+
+
+def test_an_item_without_the_attribute_gives_way(lookups: LookupTables, things: LookupTable) -> None:
+    lookups.put(things, [thing("1", said="old", colour="red", weight="1")])
+    lookups.put_if_greater(things, [thing("1", number=-(10**12), said="new", colour="blue", weight="1")], "number")
+    assert lookups.get(things, "box", "1") == thing("1", number=-(10**12), said="new", colour="blue", weight="1")
+    settles(lambda: places(lookups.all_of(things, "blue", index=BY_COLOUR)), ["1"])
+    settles(lambda: lookups.all_of(things, "red", index=BY_COLOUR), [])
+
+
+def _grow(open_lookups: Callable[[], LookupTables], table: LookupTable, writer: int) -> None:
+    lookups = open_lookups()
+    for number in range(writer, 60, 3):
+        lookups.put_if_greater(table, [thing(place, number=number, by=writer) for place in "abc"], "number")
+        lookups.put(table, [thing(f"{number}", box="put")])
+
+
+def test_of_many_writers_at_once_none_loses_an_item_and_the_greatest_stays(
+    lookups_twin: LookupsTwin, things: LookupTable
+) -> None:
+    writers = [processes.Process(target=_grow, args=(lookups_twin.open, things, writer)) for writer in range(3)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(60)
+    assert [writer.exitcode for writer in writers] == [0, 0, 0]
+    lookups = lookups_twin.open()
+    assert [(item["number"], item["by"]) for item in lookups.all_of(things, "box")] == [(59, 2)] * 3
+    assert sorted(places(lookups.all_of(things, "put")), key=lambda place: int(str(place))) == [
+        str(n) for n in range(60)
+    ]
