@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from typing import Any
 
 import pytest
@@ -42,7 +43,8 @@ def places(items: Any) -> list[Value]:
 
 def paged(lookups: LookupTables, table: LookupTable, partition: str, **how: Any) -> list[list[Value]]:
     """The places of the pages of a query, until there is no further one."""
-    pages, after = [], ""
+    pages: list[list[Value]] = []
+    after = ""
     while not pages or after:
         page = lookups.query(table, partition, after=after, **how)
         pages.append(places(page.items))
@@ -56,7 +58,8 @@ def mixed(numbers: range) -> list[int]:
 
 
 def scanned(lookups: LookupTables, table: LookupTable, limit: int = 1000) -> list[dict[str, Value]]:
-    items, after, begun = [], "", False
+    items: list[dict[str, Value]] = []
+    after, begun = "", False
     while after or not begun:
         page = lookups.scan(table, after=after, limit=limit)
         assert len(page.items) <= limit
@@ -135,7 +138,7 @@ def test_deleted_items_are_gone_and_deleting_them_again_is_no_error(
     for _ in range(2):
         lookups.delete(things, [*gone, ("never", "1")])
         assert places(lookups.all_of(things, "box")) == ["00"]
-        settles(lambda: places(lookups.all_of(things, "red", index=BY_COLOUR)) == ["00"])
+        settles(lambda: places(lookups.all_of(things, "red", index=BY_COLOUR)), ["00"])
     lookups.put(plain, [{"id": "1"}, {"id": "2"}])
     lookups.delete(plain, [("1", "")])
     assert lookups.scan(plain).items == [{"id": "2"}]
@@ -170,7 +173,7 @@ def test_sort_keys_lie_in_the_order_of_their_bytes(lookups: LookupTables, things
         "2010-12-01 08:26:00#a-10",
     ]
     lookups.put(things, [thing(place) for place in given])
-    assert places(lookups.all_of(things, "box"), sorted(given, key=str.encode))
+    assert places(lookups.all_of(things, "box")) == sorted(given, key=str.encode)
 
 
 @pytest.mark.parametrize("descending", [False, True])
@@ -282,7 +285,7 @@ def test_an_item_is_new_once(lookups: LookupTables, things: LookupTable, plain: 
 def test_of_many_threads_one_puts_the_new_item(lookups: LookupTables, plain: LookupTable) -> None:
     for key in ("a", "b", "c"):
         with ThreadPoolExecutor(8) as threads:
-            won = list(threads.map(lambda by, key=key: lookups.put_if_new(plain, {"id": key, "by": by}), range(8)))  # type: ignore[misc]  # the default binds the loop's key
+            won = list(threads.map(lookups.put_if_new, repeat(plain), [{"id": key, "by": by} for by in range(8)]))
         assert won.count(True) == 1
         assert lookups.get(plain, key) == {"id": key, "by": won.index(True)}
 

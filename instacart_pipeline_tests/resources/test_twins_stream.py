@@ -130,10 +130,10 @@ def test_of_many_writers_at_once_none_loses_a_record_or_its_order(stream_twin: S
         writer.join(60)
     assert [writer.exitcode for writer in writers] == [0, 0, 0]
     held = read_all(stream_twin.open(), 3 * 5 * 40)
-    for writer in range(3):
+    for by in range(3):
         for key in range(5):
-            mine = [record.data.decode() for record in held if record.key == f"{writer}-key-{key}"]
-            assert list(dict.fromkeys(mine)) == [f"{writer}-{number}" for number in range(40)]
+            mine = [record.data.decode() for record in held if record.key == f"{by}-key-{key}"]
+            assert list(dict.fromkeys(mine)) == [f"{by}-{number}" for number in range(40)]
 
 
 # Claims and positions.
