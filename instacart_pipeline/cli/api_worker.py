@@ -22,7 +22,9 @@ def main() -> None:
     import uvicorn  # noqa: PLC0415  # the arguments are held first
 
     from instacart_pipeline.profiles import build_resources  # noqa: PLC0415
-    from instacart_pipeline.serving.api import create_app, service_of  # noqa: PLC0415
+    from instacart_pipeline.serving.api import create_app  # noqa: PLC0415
+    from instacart_pipeline.serving.reorder import part as reorder  # noqa: PLC0415
+    from instacart_pipeline.serving.retail import part as retail  # noqa: PLC0415
     from instacart_pipeline.settings import Settings  # noqa: PLC0415
 
     parser = argparse.ArgumentParser(description="One process of the API; `instacart-pipeline serve` starts it.")
@@ -33,9 +35,13 @@ def main() -> None:
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
     settings = Settings.from_env()
     found = build_resources(settings)
-    service = service_of(found.catalog, found.table_files, found.endpoints, settings.home, settings.api_keys)
+    predictions = reorder.service_of(found.catalog, found.table_files, found.endpoints, settings.home)
+    parts = (
+        reorder.reorder_part(predictions, look_every=_LOOK_SECONDS[settings.profile]),
+        retail.retail_part(retail.service_of(found.stream, found.lookup_tables)),
+    )
     config = uvicorn.Config(
-        create_app(service, look_every=_LOOK_SECONDS[settings.profile]),
+        create_app(parts, settings.api_keys),
         loop="uvloop",
         http="httptools",
         ws="none",

@@ -46,9 +46,9 @@ def serve(settings: Settings, host: str, port: int, *, workers: int, model_port:
     with ExitStack() as stack:
         stopping = stack.enter_context(stopped_by_signals())
         listening = stack.enter_context(_listen(host, port, "--port"))
-        _hold_deployed(settings)
+        missing = _missing(settings)
         children = stack.enter_context(Children(stopping))
-        if local:
+        if local and not missing:
             children.start("model server", _model_server(settings, workers))
             await_answer(settings.model_url, "/ping", "model server", children, stopping)
         worker = [*_python("instacart_pipeline.cli.api_worker"), "--fd", str(listening.fileno())]
@@ -59,9 +59,15 @@ def serve(settings: Settings, host: str, port: int, *, workers: int, model_port:
         await_answer(address, "/health", "API", children, stopping)
         if not stopping.is_set():
             locked = "; it asks for one of INSTACART_API_KEYS" if settings.api_keys else ""
-            output.note(f"The page: {address}/{locked}\nThe API:  {address}/openapi.json\nCtrl-C ends it.")
+            output.note(f"The pages: {address}/ and {address}/sales{locked}\nThe API:   {address}/openapi.json")
+            if missing:
+                output.note(f"Baskets can't be predicted yet, all else is served: {missing}")
+            output.note("Ctrl-C ends it.")
         while not stopping.wait(0.2):
             children.restart_the_dead()
+            if missing and not _missing(settings):
+                missing = ""
+                _take_up_model(settings, workers, children)
     output.note("Stopped.")
 
 
@@ -70,10 +76,11 @@ def predict(settings: Settings, user: int, limit: int) -> Basket:
     from instacart_pipeline.container.child_server import serving  # noqa: PLC0415  # as the command line says
     from instacart_pipeline.container.unpacking import scratch  # noqa: PLC0415
     from instacart_pipeline.profiles import build_resources  # noqa: PLC0415
-    from instacart_pipeline.serving.api import service_of  # noqa: PLC0415
     from instacart_pipeline.serving.reorder.baskets import predicted_basket  # noqa: PLC0415
+    from instacart_pipeline.serving.reorder.part import service_of  # noqa: PLC0415
 
-    _hold_deployed(settings)
+    if missing := _missing(settings):
+        raise NothingDeployed(missing)
     with ExitStack() as stack:
         if settings.profile == "local":
             folder = stack.enter_context(scratch(settings.home / "scratch"))
@@ -115,7 +122,8 @@ def _is_loopback(host: str) -> bool:
     return host == "localhost"
 
 
-def _hold_deployed(settings: Settings) -> None:
+def _missing(settings: Settings) -> str:
+    """What to do about it if no model is deployed; otherwise nothing."""
     from instacart_pipeline.profiles import build_resources  # noqa: PLC0415  # brings Dagster
     from instacart_pipeline.reorder.names import ENDPOINT  # noqa: PLC0415
     from instacart_pipeline.resources.endpoints import EndpointNotFound  # noqa: PLC0415
@@ -123,7 +131,18 @@ def _hold_deployed(settings: Settings) -> None:
     try:
         build_resources(settings).endpoints.deployed(ENDPOINT)
     except EndpointNotFound as error:
-        raise NothingDeployed(f"There is no model to answer with. {_ENDPOINT_MISSING}\n({error})") from None
+        return f"There is no model to answer with. {_ENDPOINT_MISSING}\n({error})"
+    return ""
+
+
+def _take_up_model(settings: Settings, workers: int, children: Children) -> None:
+    """Begin to serve the first model, which was deployed while all else was served."""
+    try:
+        if settings.profile == "local":
+            children.start("model server", _model_server(settings, workers))
+        output.note("A model is deployed by now: baskets are predicted in a moment.")
+    except PipelineError as error:
+        output.error(error)  # a port that is taken is no reason to end what works
 
 
 def _pointer(settings: Settings) -> str:

@@ -1,160 +1,120 @@
-"""The API as a FastAPI application: its routes, its page, what is looked after while it runs.
+"""The web application: the parts of the systems put together, behind one guard, with one /health and one OpenAPI document.
 
-Belongs here: putting the parts together, and /health. Doesn't: which twins stand behind it (the command line passes them in).
+Belongs here: what holds for all parts alike. Doesn't: what a part answers (reorder/part.py, retail/part.py), nor which twins stand behind
+it (the command line passes them in).
 """
 
-import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import Depends, FastAPI, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 from fastapi.staticfiles import StaticFiles
+from pydantic import Field, create_model
 
-from instacart_pipeline.lake.errors import PipelineError
-from instacart_pipeline.reorder.model.features import ORIGINAL
-from instacart_pipeline.reorder.names import ENDPOINT
-from instacart_pipeline.resources.catalog import Catalog
-from instacart_pipeline.resources.endpoints import Endpoints
-from instacart_pipeline.resources.table_files import TableFiles
 from instacart_pipeline.serving.errors import RETRY, tell_errors
 from instacart_pipeline.serving.guard import Guard, Keys
-from instacart_pipeline.serving.reorder import baskets, vectors
-from instacart_pipeline.serving.reorder.answers import Health, Predictions, Probability, Scores
-from instacart_pipeline.serving.reorder.asking import Model
-from instacart_pipeline.serving.reorder.days import Days
-from instacart_pipeline.serving.reorder.service import Served, Service, model_name
+from instacart_pipeline.serving.part import STATIC, Part, PartHealth
 
-_log = logging.getLogger(__name__)
-_STATIC = Path(__file__).parent / "static"
 _header = APIKeyHeader(name="X-API-Key", auto_error=False)
 _bearer = HTTPBearer(auto_error=False)
 
 
-def service_of(
-    catalog: Catalog, files: TableFiles, endpoints: Endpoints, home: Path, keys: Sequence[str] = ()
-) -> Service:
-    """What answers requests, of a profile's resources; what it keeps lies below `home`."""
-    return Service(Days(catalog, files, home / "serving"), Model(endpoints, ENDPOINT), Keys(keys))
-
-
-def create_app(
-    service: Service, *, look_every: float = 2.0, while_running: Callable[[threading.Event], None] | None = None
-) -> FastAPI:
-    """The application. It looks for a new day and a new model version every `look_every` seconds, in a thread.
-
-    `while_running` is run in another, until the event it is given.
-    """
+def create_app(parts: Sequence[Part], keys: Sequence[str] = ()) -> FastAPI:
+    """The application of some parts. With `keys`, all but pages, /health and the OpenAPI document asks for one of them."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         stop = threading.Event()
-        jobs: list[Callable[[], None]] = [lambda: _look_after(service, stop, look_every)]
-        if while_running:
-            jobs.append(lambda: while_running(stop))
-        threads = [threading.Thread(target=job, daemon=True) for job in jobs]
-        await run_in_threadpool(service.days.try_to_look)  # before the first request; what fails is said by /health
-        for thread in threads:
-            thread.start()
+        for part in parts:
+            await run_in_threadpool(part.before)
+        for work in (work for part in parts for work in part.meanwhile):
+            threading.Thread(target=work, args=(stop,), daemon=True).start()
         try:
             yield
         finally:
             stop.set()
 
     app = FastAPI(
-        title="Reorder predictions",
+        title="A retail data platform",
         version="1",
-        description="Which products will a customer of the shop buy again? Probabilities, and predicted baskets.",
+        description="\n\n".join(part.about for part in parts),
         docs_url=None,  # FastAPI's own pages load scripts from elsewhere
         redoc_url=None,
         lifespan=lifespan,
     )
-    app.state.service = service
     tell_errors(app)
-    app.add_middleware(Guard)
-    keyed: list[Any] = [Depends(_hold_key)] if service.keys else []
-    app.include_router(vectors.router, dependencies=keyed)
-    app.include_router(baskets.router, dependencies=keyed)
-    app.get(
-        "/health", tags=["health"], responses={503: {"model": Health, "description": "Baskets can't be predicted."}}
-    )(health)
-    app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)(page)
-    app.mount("/static", StaticFiles(directory=_STATIC), name="static")
-    _describe(app)
+    app.add_middleware(Guard, pages=frozenset(page for part in parts for page in part.pages))
+    locks: list[Any] = [Depends(_lock(Keys(keys)))] if keys else []
+    for part in parts:
+        setattr(app.state, part.name, part.service)
+        for router in part.routers:
+            app.include_router(router, dependencies=locks)
+        for address, file in part.pages.items():
+            app.api_route(address, methods=["GET", "HEAD"], include_in_schema=False)(_page(file))
+    _add_health(app, parts)
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    _describe(app, parts, open_to_all=not keys)
     return app
 
 
-def health(service: Served, response: Response) -> Health:
-    """Whether baskets can be predicted, by which model version and from which day. Needs no API key."""
-    trouble = []
-    version, store = None, None
-    try:
-        version = service.model.version
-        if problem := service.model.reachable(len(ORIGINAL)):
-            trouble.append(problem)
-        reachable = not problem
-    except PipelineError as error:
-        trouble.append(str(error))
-        reachable = False
-    try:
-        store = service.days.current
-        if service.days.trouble:
-            trouble.append(f"A newer day can't be served: {service.days.trouble}")
-    except PipelineError as error:
-        trouble.append(str(error))
-    fine = reachable and store is not None
-    if not fine:
-        response.status_code = 503
-        response.headers.update(RETRY)
-    return Health(
-        status="ok" if fine else "unavailable",
-        model=model_name(version.label) if version else None,
-        day=store.dt if store else None,
-        users=store.users if store else 0,
-        endpoint="reachable" if reachable else "unreachable",
-        trouble=trouble,
-    )
+def _add_health(app: FastAPI, parts: Sequence[Part]) -> None:
+    shares: dict[str, Any] = {part.name: (part.health_model, ...) for part in parts}
+    status: Any = (Literal["ok", "unavailable"], Field(description="ok if some part serves, and none fails."))
+    model = create_model("Health", status=status, **shares)
+
+    @app.get("/health", tags=["health"], response_model=model, responses={503: {"model": model}})
+    def health(response: Response) -> Any:
+        """Whether each part serves, and what keeps it from that. 503 if a part fails, or none serves. Needs no API key."""
+        told: dict[str, PartHealth] = {part.name: part.health() for part in parts}
+        found = {share.status for share in told.values()}
+        fine = "ok" in found and "unavailable" not in found
+        if not fine:
+            response.status_code = 503
+            response.headers.update(RETRY)
+        return {"status": "ok" if fine else "unavailable", **told}
+
+    for part in parts:
+        responses: dict[int | str, dict[str, Any]] = {503: {"model": part.health_model}}
+        app.get(f"/health/{part.name}", tags=["health"], response_model=part.health_model, responses=responses)(
+            _own(part)
+        )
 
 
-async def page() -> FileResponse:
-    """The page to try it on."""
-    return FileResponse(_STATIC / "index.html")
+def _own(part: Part) -> Callable[..., Any]:
+    def health(response: Response) -> PartHealth:
+        told = part.health()
+        if told.status != "ok":
+            response.status_code = 503
+            response.headers.update(RETRY)
+        return told
+
+    health.__doc__ = f"The share of {part.name} alone; 503 unless it serves. Needs no API key."
+    return health
 
 
-async def _hold_key(
-    service: Served,
-    key: Annotated[str | None, Depends(_header)],
-    bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
-) -> None:
-    service.keys.hold(key or (bearer.credentials if bearer else None))
+def _page(file: str) -> Callable[[], Any]:
+    async def page() -> FileResponse:
+        return FileResponse(STATIC / file)
+
+    return page
 
 
-def _look_after(service: Service, stop: threading.Event, every: float) -> None:
-    versions = threading.Thread(target=_look_for_versions, args=(service, stop, every), daemon=True)
-    versions.start()  # beside the days, whose building takes longer
-    service.days.keep_looking(stop, every)
+def _lock(keys: Keys) -> Callable[..., Any]:
+    async def hold_key(
+        key: Annotated[str | None, Depends(_header)],
+        bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+    ) -> None:
+        keys.hold(key or (bearer.credentials if bearer else None))
+
+    return hold_key
 
 
-def _look_for_versions(service: Service, stop: threading.Event, every: float) -> None:
-    while not stop.wait(every):
-        _look_for_a_version(service)
-
-
-def _look_for_a_version(service: Service) -> None:
-    try:
-        service.model.look()
-    except PipelineError as error:
-        _log.debug("No look at the deployed version: %s", error)  # /health says so, and so do requests
-    except Exception:  # noqa: BLE001  # whatever it is, who looks must go on looking
-        _log.exception("The look at the deployed version failed, and is tried again.")
-
-
-def _describe(app: FastAPI) -> None:
+def _describe(app: FastAPI, parts: Sequence[Part], *, open_to_all: bool) -> None:
     """Add to the OpenAPI document the answers of routes that make them by hand, and leave out what none gives."""
     plain = app.openapi
 
@@ -163,11 +123,11 @@ def _describe(app: FastAPI) -> None:
             return app.openapi_schema
         made = plain()
         schemas = made["components"]["schemas"]
-        for model in (Probability, Predictions, Scores):
+        for model in (model for part in parts for model in part.described):
             described = model.model_json_schema(ref_template="#/components/schemas/{model}")
             schemas.update(described.pop("$defs", {}))
             schemas[model.__name__] = described
-        if not app.state.service.keys:
+        if open_to_all:
             for path in made["paths"].values():
                 for operation in path.values():
                     operation["responses"].pop("401", None)

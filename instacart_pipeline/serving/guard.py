@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence, Set
 from typing import TYPE_CHECKING, Any
 
 from instacart_pipeline.container.contract import MAX_BODY
@@ -31,10 +31,10 @@ _HEADERS = [
 
 
 class Guard:
-    """An ASGI application around another one."""
+    """An ASGI application around another one, which has its pages at `pages`."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+    def __init__(self, app: ASGIApp, pages: Set[str]) -> None:
+        self.app, self._pages = app, pages
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, unless its body is too large, and its answer back, with the headers."""
@@ -47,7 +47,7 @@ class Guard:
             nonlocal begun
             if message["type"] == "http.response.start":
                 begun = True
-                message["headers"] = [*message.get("headers", []), *_HEADERS, *_cached(scope)]
+                message["headers"] = [*message.get("headers", []), *_HEADERS, self._cached(scope)]
             await send(message)
 
         length = dict(scope["headers"]).get(b"content-length", b"0")
@@ -71,6 +71,11 @@ class Guard:
                 raise
             await _too_large(sending)
 
+    def _cached(self, scope: Scope) -> tuple[bytes, bytes]:
+        # Answers change with the data; the pages' own files are asked for again, and sent only if they changed.
+        own = scope["path"] in self._pages or scope["path"].startswith("/static/")
+        return b"cache-control", b"no-cache" if own else b"no-store"
+
 
 class _TooLarge(Exception):
     """More came than the request said, or it said nothing."""
@@ -88,12 +93,6 @@ async def _too_large(send: Callable[[MutableMapping[str, Any]], Awaitable[None]]
     ]
     await send({"type": "http.response.start", "status": 413, "headers": headers})
     await send({"type": "http.response.body", "body": body})
-
-
-def _cached(scope: Scope) -> list[tuple[bytes, bytes]]:
-    # Answers change with the model and the day; the page's own files are asked for again, and sent only if they changed.
-    own = scope["path"] == "/" or scope["path"].startswith("/static/")
-    return [(b"cache-control", b"no-cache" if own else b"no-store")]
 
 
 class Keys:

@@ -5,6 +5,8 @@ Belongs here: the shapes of answers and their descriptions. Doesn't: filling the
 
 from pydantic import BaseModel, Field
 
+from instacart_pipeline.serving.part import PartHealth
+
 
 class Problem(BaseModel):
     """What is wrong: a code for programs, a sentence for people."""
@@ -26,15 +28,13 @@ class ModelName(BaseModel):
     version: int
 
 
-class Health(BaseModel):
+class Health(PartHealth):
     """Whether baskets can be predicted; `trouble` says what keeps them from it, or a newer day from being served."""
 
-    status: str = Field(description="ok, or unavailable")
     model: ModelName | None
     day: str | None = Field(description="The day of the upload that is served.")
     users: int = Field(description="Users with an open order.")
     endpoint: str = Field(description="reachable, or unreachable")
-    trouble: list[str]
 
 
 class Probability(BaseModel):

@@ -1,4 +1,4 @@
-"""What the routes share: the day, the model and the keys, and looking up a user or product of the day.
+"""What the routes share: the day and the model, and looking up a user or product of the day.
 
 Belongs here: how a route gets at them, and the refusals that several routes have in common. Doesn't: the routes themselves.
 """
@@ -11,7 +11,6 @@ from fastapi import Depends, Path, Request
 from numpy.typing import NDArray
 
 from instacart_pipeline.serving.errors import RETRY, Refused
-from instacart_pipeline.serving.guard import Keys
 from instacart_pipeline.serving.reorder.answers import Failed, ModelName, ProductFound
 from instacart_pipeline.serving.reorder.asking import Answer, Model
 from instacart_pipeline.serving.reorder.days import Days
@@ -38,11 +37,10 @@ class Service:
 
     days: Days
     model: Model
-    keys: Keys
 
 
 async def _service(request: Request) -> Service:
-    found: Service = request.app.state.service
+    found: Service = request.app.state.reorder
     return found
 
 

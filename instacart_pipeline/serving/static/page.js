@@ -57,7 +57,7 @@ async function health() {
   let text;
   let fine = true;
   try {
-    const told = await ask("/health");
+    const told = await ask("/health/reorder");
     const day = new Date(`${told.day}T00:00:00`).toLocaleDateString("en-GB", { day: "numeric", month: "long", year: "numeric" });
     text = `Data of ${day} · model version ${told.model.version}`;
     byId("customer-hint").textContent = `${told.users.toLocaleString("en")} customers have an order under way.`;

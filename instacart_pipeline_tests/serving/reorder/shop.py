@@ -5,12 +5,9 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-import threading
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
 
@@ -22,10 +19,13 @@ from instacart_pipeline.resources.endpoints import Canary, Endpoints
 from instacart_pipeline.resources.local.endpoints import LocalEndpoints
 from instacart_pipeline.resources.local.table_files import LocalTableFiles
 from instacart_pipeline.resources.model_registry import ModelVersion
-from instacart_pipeline.serving.api import create_app, service_of
+from instacart_pipeline.serving.api import create_app
+from instacart_pipeline.serving.reorder.part import reorder_part, service_of
 from instacart_pipeline.serving.reorder.service import Service
 from instacart_pipeline_tests.platform import DT, Platform, Row
+from instacart_pipeline_tests.serving import web
 
+until = web.until
 FEATURES = ("chance", "user_orders", "up_orders")
 OPEN_PAIRS = TableContract(
     database=t.SANDBOX,
@@ -139,44 +139,21 @@ def deploy(endpoints: Endpoints, version: ModelVersion) -> None:
     endpoints.deploy(ENDPOINT, version, Canary(f"{ORIGINAL_ROW}\n".encode(), 1))
 
 
-def service(platform: Platform, endpoints: Endpoints, keys: Sequence[str] = ()) -> Service:
+def service(platform: Platform, endpoints: Endpoints) -> Service:
     """What answers requests about the platform."""
-    return service_of(platform.catalog, LocalTableFiles(), endpoints, platform.home, keys)
+    return service_of(platform.catalog, LocalTableFiles(), endpoints, platform.home)
 
 
 @contextmanager
-def api(answering: Service, *, look_every: float = 0.1) -> Iterator[httpx.Client]:
+def api(answering: Service, keys: Sequence[str] = ()) -> Iterator[httpx.Client]:
     """A client of the API, which is served over HTTP on this machine for the length of the block."""
-    with listening(answering, look_every=look_every) as url, httpx.Client(base_url=url, timeout=30) as client:
+    with listening(answering, keys) as url, httpx.Client(base_url=url, timeout=30) as client:
         yield client
 
 
-@contextmanager
-def listening(answering: Service, *, look_every: float = 0.1) -> Iterator[str]:
+def listening(answering: Service, keys: Sequence[str] = ()) -> AbstractContextManager[str]:
     """The address of the API, in a thread of this process."""
-    import socket
-
-    import uvicorn
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        config = uvicorn.Config(create_app(answering, look_every=look_every), log_level="warning", ws="none")
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        try:
-            until(lambda: server.started)
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join(20)
-
-
-def until(holds: Any, seconds: float = 20.0) -> None:
-    """Wait until `holds()`."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it never came to that"
-        time.sleep(0.02)
+    return web.listening(create_app([reorder_part(answering, look_every=0.1)], keys))
 
 
 def local_endpoints(home: Path, address: tuple[str, int]) -> LocalEndpoints:

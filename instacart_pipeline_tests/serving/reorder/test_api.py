@@ -345,11 +345,14 @@ def test_health_tells_what_is_served(client: httpx.Client) -> None:
     assert answer.status_code == 200
     assert answer.json() == {
         "status": "ok",
-        "model": {"name": "reorder", "version": 1},
-        "day": "2026-11-20",
-        "users": 4,
-        "endpoint": "reachable",
-        "trouble": [],
+        "reorder": {
+            "status": "ok",
+            "trouble": [],
+            "model": {"name": "reorder", "version": 1},
+            "day": "2026-11-20",
+            "users": 4,
+            "endpoint": "reachable",
+        },
     }
 
 
@@ -377,6 +380,7 @@ def test_the_openapi_document_names_every_address(client: httpx.Client) -> None:
     told = client.get("/openapi.json").json()
     assert sorted(told["paths"]) == [
         "/health",
+        "/health/reorder",
         "/invocations",
         "/v1/probability",
         "/v1/products",

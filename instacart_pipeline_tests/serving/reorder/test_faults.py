@@ -143,7 +143,7 @@ def test_rows_reach_the_model_as_csv_with_empty_fields(client: httpx.Client, fai
 def test_health_says_what_keeps_it(client: httpx.Client, failing: Failing) -> None:
     failing.hang_up = True
     shop.until(lambda: client.get("/health").status_code == 503)
-    told = client.get("/health").json()
+    told = client.get("/health").json()["reorder"]
     assert (told["status"], told["endpoint"], told["day"]) == ("unavailable", "unreachable", DT)
     assert "does not answer" in told["trouble"][0]
     failing.hang_up = False
@@ -155,7 +155,8 @@ def test_without_a_deployment_or_a_day_each_is_asked_for(tmp_path: Path) -> None
     with shop.api(shop.service(Platform(tmp_path), endpoints)) as client:
         told = client.get("/health")
         assert told.status_code == 503
-        assert [text.split(" ")[0] for text in told.json()["trouble"]] == ["Nothing", "No"]
+        assert [text.split(" ")[0] for text in told.json()["reorder"]["trouble"]] == ["Nothing", "No"]
+        assert told.json()["reorder"]["status"] == "unused"
         answer = client.get("/v1/users")
         assert answer.status_code == 503
         assert "`instacart-pipeline run reorder-model --dt DAY`" in answer.json()["error"]["message"]
@@ -168,15 +169,15 @@ def test_without_a_deployment_or_a_day_each_is_asked_for(tmp_path: Path) -> None
 def test_a_new_day_that_cannot_be_read_leaves_the_old_one_and_is_told(
     home: Path, client: httpx.Client, failing: Failing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("instacart_pipeline.serving.reorder.days._TRY_AGAIN_SECONDS", 0.5)
+    monkeypatch.setattr("instacart_pipeline.serving.days._TRY_AGAIN_SECONDS", 0.5)
     failing.body = b"0.5\n" * 7
     broken = Platform(home)
     shop.put_day(broken, "2026-11-21")
     Path(broken.catalog.current(t.PRODUCTS, "2026-11-21").location, "part-00000.parquet").unlink()
     shop.put_day(broken, "2026-11-22")
     Path(broken.catalog.current(t.PRODUCTS, "2026-11-22").location, "part-00000.parquet").write_bytes(b"PAR1")
-    shop.until(lambda: client.get("/health").json()["trouble"])
+    shop.until(lambda: client.get("/health").json()["reorder"]["trouble"])
     assert client.get("/v1/users/7/basket").status_code == 200
     shop.put_day(broken, "2026-11-22", version="20260102T000000000000-000000")
-    shop.until(lambda: client.get("/health").json()["day"] == "2026-11-22")
-    assert client.get("/health").json()["trouble"] == []
+    shop.until(lambda: client.get("/health").json()["reorder"]["day"] == "2026-11-22")
+    assert client.get("/health").json()["reorder"]["trouble"] == []

@@ -27,7 +27,7 @@ CLOSED = (
 @pytest.fixture(scope="module")
 def locked(home: Path, endpoints: LocalEndpoints) -> Iterator[httpx.Client]:
     """A client of an API with keys."""
-    with shop.api(shop.service(Platform(home), endpoints, KEYS)) as client:
+    with shop.api(shop.service(Platform(home), endpoints), KEYS) as client:
         yield client
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from instacart_pipeline.resources.local.endpoints import LocalEndpoints
-from instacart_pipeline.serving.api import service_of
+from instacart_pipeline.serving.reorder.part import service_of
 from instacart_pipeline_tests.aws_double.server import REGION, AwsDouble
 from instacart_pipeline_tests.aws_platform import AwsPlatform
 from instacart_pipeline_tests.platform import DT
@@ -25,5 +25,5 @@ def test_a_day_in_s3_is_served_and_followed_by_the_next(
         assert ([one["product_id"] for one in told["basket"]], told["day"]) == ([1, 2, 3], DT)
         shop.put_day(platform, NEXT)
         shop.until(lambda: client.get("/v1/users/7/basket").json()["day"] == NEXT)
-        assert client.get("/health").json()["trouble"] == []
+        assert client.get("/health").json()["reorder"]["trouble"] == []
     assert not any((tmp_path / "serving").glob(".making-*")), "nothing that was downloaded is left"

@@ -248,7 +248,7 @@ def test_a_locked_server_asks_for_its_key_and_keeps_it_in_the_tab(
     browser: Browser, home: Path, endpoints: LocalEndpoints
 ) -> None:
     with (
-        shop.listening(shop.service(Platform(home), endpoints, [KEY])) as url,
+        shop.listening(shop.service(Platform(home), endpoints), [KEY]) as url,
         opened(browser, url, PHONE, "/#customer=7") as page,
     ):
         page.wait_for_selector("#key-form:visible")

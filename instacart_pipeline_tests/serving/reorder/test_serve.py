@@ -16,6 +16,7 @@ import httpx
 import psutil
 import pytest
 
+from instacart_pipeline_tests.platform import Platform
 from instacart_pipeline_tests.serving.reorder import shop
 
 PROGRAM = str(Path(sys.executable).with_name("instacart-pipeline"))
@@ -87,7 +88,7 @@ def serving(home: Path, tmp_path: Path, *arguments: str, **settings: str) -> Ite
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_all_of_it_within_seconds(home: Path, tmp_path: Path, number: signal.Signals) -> None:
     with serving(home, tmp_path) as served:
-        assert f"The page: http://127.0.0.1:{served.port}/" in served.text()
+        assert f"The pages: http://127.0.0.1:{served.port}/ and http://127.0.0.1:{served.port}/sales" in served.text()
         assert served.client.get("/").status_code == 200
         assert served.client.get("/v1/users/7/basket").status_code == 200
         assert served.client.post("/invocations", content=shop.ORIGINAL_ROW, headers=CSV).text == "0.3\n"
@@ -137,11 +138,25 @@ def test_beyond_this_machine_it_asks_for_keys(home: Path, tmp_path: Path) -> Non
 
 
 def test_without_a_model_the_command_that_makes_one_is_named(tmp_path: Path) -> None:
-    for command in (("serve", "--port", "0"), ("predict", "7")):
-        told = call(tmp_path, *command)
-        assert told.returncode == 1
-        assert "NothingDeployed" in told.stderr
-        assert "`instacart-pipeline run reorder-model --dt DAY`" in told.stderr
+    told = call(tmp_path, "predict", "7")
+    assert told.returncode == 1
+    assert "NothingDeployed" in told.stderr
+    assert "`instacart-pipeline run reorder-model --dt DAY`" in told.stderr
+
+
+def test_without_a_model_all_else_is_served_and_the_first_one_is_taken_up(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    shop.put_day(Platform(home))
+    with serving(home, tmp_path) as served:
+        assert "Baskets can't be predicted yet, all else is served: There is no model to answer with." in served.text()
+        assert "`instacart-pipeline run reorder-model --dt DAY`" in served.text()
+        assert len(served.children()) == 1, "the API alone"
+        assert served.client.get("/v1/users/7/basket").status_code == 503
+        assert served.client.get("/health/reorder").json()["status"] == "unused"
+        assert served.client.get("/health").status_code == 200
+        shop.deploy(shop.local_endpoints(home, ("127.0.0.1", 1)), shop.version_of(home, 1))
+        shop.until(lambda: served.client.get("/v1/users/7/basket").status_code == 200, seconds=60)
+        assert "A model is deployed by now" in served.text()
 
 
 def test_a_port_that_is_taken_is_told_with_its_option(home: Path) -> None:

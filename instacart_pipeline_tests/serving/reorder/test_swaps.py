@@ -157,7 +157,7 @@ def test_a_day_and_a_version_with_other_features_may_change_at_once(home: Path) 
 def test_a_version_that_wants_what_the_day_lacks_is_told_with_what_to_do(home: Path) -> None:
     with served(home, 1) as (endpoints, url), httpx.Client(base_url=url) as client:
         shop.deploy(endpoints, shop.version_of(home, 2, features=("chance", "up_moon")))
-        shop.until(lambda: client.get("/health").json()["model"]["version"] == 2)
+        shop.until(lambda: client.get("/health").json()["reorder"]["model"]["version"] == 2)
         answer = client.get("/v1/users/7/basket")
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
         assert answer.json()["error"]["message"] == (

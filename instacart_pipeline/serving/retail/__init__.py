@@ -1,0 +1,1 @@
+"""The retail system over HTTP: transactions in, invoices and sales out."""
