@@ -14,10 +14,15 @@ from sqlglot import exp
 from instacart_pipeline.lake.contracts import PARTITION, Column, TableContract
 from instacart_pipeline.lake.errors import InputInvalid, PipelineError, TableNotFound, UnsupportedSql
 from instacart_pipeline.lake.sql import Query
-from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.lake.zones import parse_day
-from instacart_pipeline.resources.catalog import Catalog, CatalogTable
+from instacart_pipeline.resources.catalog import Catalog, CatalogTable, Partition
 
+DAY = "day_of_the_row"
+"""The column that `over_days` adds to a query."""
+_OF_SEVERAL_ROWS = (
+    *(exp.AggFunc, exp.Window, exp.Group, exp.Having, exp.Distinct, exp.Join, exp.Lateral, exp.Unnest),
+    *(exp.Limit, exp.Offset, exp.Fetch, exp.TableSample),
+)
 Columns = Mapping[str, str]
 """Column -> type by its Glue name, dt included."""
 
@@ -77,8 +82,26 @@ def at_day(query: Query, dt: str) -> Query:
     return query.bind(**({"dt": dt} if takes_day else {}))
 
 
-def sources_of(catalog: Catalog, query: Query, days: Iterable[str]) -> tuple[CatalogTable, dict[str, Version]]:
-    """The one table of the lake that a load reads, and its versions by day; days that it lacks are left out.
+def over_days(query: Query) -> Query | None:
+    """The query over any number of days at once, each row's day beside it as DAY; None if it must be asked day by day.
+
+    It need not be if every row comes from one row: then the parameter `:dt` is that row's own day.
+    """
+    select = query.expression
+    if not isinstance(select, exp.Select) or len(list(select.find_all(exp.Select, exp.Table))) > 2:
+        return None
+    if select.find(*_OF_SEVERAL_ROWS):
+        return None
+    (table,) = select.find_all(exp.Table)
+    own_day = exp.column(PARTITION, table=table.alias_or_name)
+    made = select.copy()
+    for placeholder in list(made.find_all(exp.Placeholder)):
+        placeholder.replace(own_day.copy())
+    return Query(query.name, made.select(exp.alias_(own_day, DAY)))
+
+
+def sources_of(catalog: Catalog, query: Query, days: Iterable[str]) -> tuple[CatalogTable, list[Partition]]:
+    """The one table of the lake that a load reads, and of these days those that it has, as they are now.
 
     Raises UnsupportedSql if the query reads none or several; TableNotFound; InputInvalid on what is no day.
     """
@@ -91,12 +114,12 @@ def sources_of(catalog: Catalog, query: Query, days: Iterable[str]) -> tuple[Cat
         named = ", ".join(".".join(table) for table in tables) or "none"
         raise UnsupportedSql(f"{query.name}: a load reads one table of the lake; this query reads {named}.")
     table = catalog.table(*tables[0])
-    found = catalog.partitions(table.database, table.name)
-    return table, {partition.dt: partition.version for partition in found if partition.dt in asked}
+    return table, [found for found in catalog.partitions(table.database, table.name) if found.dt in asked]
 
 
-def lineages(table: CatalogTable, versions: Mapping[str, Version]) -> dict[str, dict[str, str]]:
+def lineages(table: CatalogTable, partitions: Iterable[Partition]) -> dict[str, dict[str, str]]:
     """The lineage of each day of a load."""
+    versions = {partition.dt: partition.version for partition in partitions}
     return {dt: {**version.lineage, table.qualified_name: version.name} for dt, version in versions.items()}
 
 

@@ -48,8 +48,13 @@ def register(
             partitions: Sequence[Partition] = [Partition(dt, version.location, version.parameters())]
         else:
             partitions = catalog.partitions(database, name)
-        connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{database}"')
-        connection.execute(f'CREATE OR REPLACE VIEW "{database}"."{name}" AS {_relation(table, partitions)}')
+        show(connection, table, partitions)
+
+
+def show(connection: DuckDBPyConnection, table: CatalogTable, partitions: Sequence[Partition]) -> None:
+    """Make a table of the catalog known to DuckDB as a view on these days of it."""
+    connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{table.database}"')
+    connection.execute(f'CREATE OR REPLACE VIEW "{table.database}"."{table.name}" AS {_relation(table, partitions)}')
 
 
 def build(

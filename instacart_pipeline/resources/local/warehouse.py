@@ -24,11 +24,12 @@ from instacart_pipeline.lake.sql import Query, Schema
 from instacart_pipeline.lake.zones import new_version
 from instacart_pipeline.resources.athena import QueryResult
 from instacart_pipeline.resources.inputs import schema_at
-from instacart_pipeline.resources.local.engine import arrow_rows, finish, register
+from instacart_pipeline.resources.local.engine import arrow_rows, finish, show
 from instacart_pipeline.resources.local.lake import LocalLake
 from instacart_pipeline.resources.published import Published, VersionRefused
 from instacart_pipeline.resources.warehouse import Loaded, Warehouse
 from instacart_pipeline.resources.warehouse_loads import (
+    DAY,
     Load,
     at_day,
     columns_of,
@@ -37,6 +38,7 @@ from instacart_pipeline.resources.warehouse_loads import (
     loads_of,
     newest,
     not_there,
+    over_days,
     sources_of,
     spoken,
 )
@@ -58,15 +60,18 @@ class LocalWarehouse(Warehouse):
         """See Warehouse."""
         started = time.perf_counter()
         with self._opened(writing=True) as connection:
-            table, versions = sources_of(self.lake.catalog, query, days)
+            table, partitions = sources_of(self.lake.catalog, query, days)
             schema = schema_at(self.lake.catalog, query)
             _stage_table(connection, target)
-            for dt, source in versions.items():
-                bound = at_day(query, dt)
-                register(connection, self.lake.catalog, bound, dt, {table.qualified_name: source})
-                _stage(connection, target, bound.render("duckdb", schema), dt)
-            lineage = lineages(table, versions)
-            return _swap(connection, target, sorted(set(days)), lineage, started)
+            if at_once := over_days(query):
+                show(connection, table, partitions)
+                _stage(connection, target, at_once.render("duckdb", schema), f'"{DAY}"')
+            else:
+                for partition in partitions:
+                    show(connection, table, [partition])
+                    select = at_day(query, partition.dt).render("duckdb", schema)
+                    _stage(connection, target, select, quoted(partition.dt))
+            return _swap(connection, target, set(days), lineages(table, partitions), started)
 
     def rebuild(self, query: Query, target: TableContract, dt: str) -> Loaded:
         """See Warehouse."""
@@ -75,7 +80,7 @@ class LocalWarehouse(Warehouse):
             bound = at_day(query, dt)
             schema, lineage = _registered(connection, bound)
             _stage_table(connection, target)
-            _stage(connection, target, bound.render("duckdb", schema), dt)
+            _stage(connection, target, bound.render("duckdb", schema), quoted(dt))
             days = {dt, *_loads(connection, target.database, target.name)}
             return _swap(connection, target, days, {dt: lineage}, started)
 
@@ -171,8 +176,9 @@ def _stage_table(connection: "DuckDBPyConnection", target: TableContract) -> Non
 
 
 def _stage(connection: "DuckDBPyConnection", target: TableContract, select: str, dt: str) -> None:
+    """Stage the rows of a SELECT in the contract's columns and types. `dt` is SQL: a literal, or a column of the SELECT."""
     columns = ", ".join(f'CAST("{c.name}" AS {duckdb_type(c.type)})' for c in target.columns)
-    connection.execute(f"INSERT INTO {_STAGED}.{target.name} SELECT {columns}, {quoted(dt)} FROM ({select})")
+    connection.execute(f"INSERT INTO {_STAGED}.{target.name} SELECT {columns}, {dt} FROM ({select})")
 
 
 def _swap(
