@@ -227,8 +227,9 @@ def examine(settings: Settings) -> Iterator[Finding]:
     """What the profile finds of what it needs, thing by thing."""
     if settings.profile == "aws":
         from instacart_pipeline.resources.aws import doctor as aws_doctor  # noqa: PLC0415
+        from instacart_pipeline.retail import lookups  # noqa: PLC0415
 
-        return aws_doctor.examine(settings, aws_lake(settings), SYSTEMS)
+        return aws_doctor.examine(settings, aws_lake(settings), SYSTEMS, lookups.ALL)
     from instacart_pipeline.resources.local import doctor as local_doctor  # noqa: PLC0415
 
     return local_doctor.examine(settings)

@@ -38,7 +38,15 @@ def deployment(settings: Settings) -> Deployment:
         )
     from instacart_pipeline.profiles import aws_session  # noqa: PLC0415  # brings Dagster
     from instacart_pipeline.resources.aws.deploy import Deployment, Target  # noqa: PLC0415
+    from instacart_pipeline.resources.aws.deploy_stream import Streaming  # noqa: PLC0415
+    from instacart_pipeline.retail import lookups  # noqa: PLC0415
 
+    streaming = Streaming(
+        stream=settings.stream_name,
+        retention_hours=settings.stream_retention_hours,
+        prefix=settings.lookup_prefix,
+        tables=lookups.ALL,
+    )
     target = Target(
         lake=settings.lake,
         role=settings.service_role,
@@ -47,6 +55,7 @@ def deployment(settings: Settings) -> Deployment:
         worker_type=settings.glue_worker,
         workers=settings.glue_workers,
         deadline_minutes=settings.job_deadline,
+        streaming=streaming,
     )
     return Deployment(aws_session(settings), target, [_reorder()])
 

@@ -18,6 +18,8 @@ _THROTTLED: _Errors = {
     "sqs": ("RequestThrottled", "Rate exceeded", 403),
     "sns": ("Throttled", "Rate exceeded", 429),
     "sts": ("Throttling", "Rate exceeded", 400),
+    "kinesis": ("ProvisionedThroughputExceededException", "Rate exceeded for shard", 400),
+    "dynamodb": ("ProvisionedThroughputExceededException", "The level of configured throughput was exceeded.", 400),
     "": ("ThrottlingException", "Rate exceeded", 400),
 }
 _SERVER_ERROR: _Errors = {

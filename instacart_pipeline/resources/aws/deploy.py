@@ -8,26 +8,26 @@ Nothing is ever removed: code that is no longer deployed may still be running.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.errors import SettingsInvalid
 from instacart_pipeline.lake.recipes import Recipe
 from instacart_pipeline.lake.zones import Zones
+from instacart_pipeline.resources.aws import deploy_stream
 from instacart_pipeline.resources.aws.catalog import OURS, UNPUBLISHED, enter_database
+from instacart_pipeline.resources.aws.changes import Change, compared, made
 from instacart_pipeline.resources.aws.code import GLUE_JOBS, Bundle, glue_code
 from instacart_pipeline.resources.aws.crawler import crawler_name
 from instacart_pipeline.resources.aws.databrew_recipes import databrew_name, latest_published, published_version
 from instacart_pipeline.resources.aws.deploy_glue import CLASSIFIER, crawler_definition, glue_job
 from instacart_pipeline.resources.aws.deploy_glue import classifier as classifier_definition
 from instacart_pipeline.resources.aws.differences import differences
-from instacart_pipeline.resources.aws.errors import AwsConflict, AwsNotFound, AwsRefused
+from instacart_pipeline.resources.aws.errors import AwsNotFound, AwsRefused
 from instacart_pipeline.resources.aws.objects import Objects, split
 from instacart_pipeline.resources.aws.session import AwsSession
-
-Action = Literal["create", "update", "unchanged"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class Target:
     worker_type: str
     workers: int
     deadline_minutes: int
+    streaming: deploy_stream.Streaming
 
 
 @dataclass(frozen=True)
@@ -52,17 +53,6 @@ class System:
     databases: Sequence[str]
     definitions: Mapping[str, bytes]
     recipes: Sequence[Recipe]
-
-
-@dataclass(frozen=True)
-class Change:
-    """One thing that AWS should have. `differs` says what is missing or other than it should be; `apply` mends that."""
-
-    service: str
-    name: str
-    action: Action
-    differs: tuple[str, ...]
-    apply: Callable[[], object]
 
 
 class Deployment:
@@ -99,6 +89,7 @@ class Deployment:
         for system in self._systems:
             for recipe in system.recipes:
                 yield self._recipe(recipe)
+        yield from deploy_stream.plan(self._session, self._target.streaming)
 
     def _bundle(self, bundle: Bundle) -> Change:
         location, objects = bundle.location(self._target.lake), Objects(self._session)
@@ -126,10 +117,10 @@ class Deployment:
         except AwsRefused as refused:
             if "not found" not in refused.message:  # Athena has no error of its own for it
                 raise
-            return _made("athena", name, lambda: call("athena", "create_work_group", Name=name, Configuration=wanted))
+            return made("athena", name, lambda: call("athena", "create_work_group", Name=name, Configuration=wanted))
         updates = {**wanted, "ResultConfigurationUpdates": wanted["ResultConfiguration"]}
         del updates["ResultConfiguration"]
-        return _compared(
+        return compared(
             "athena",
             name,
             differences({"State": "ENABLED", "Configuration": wanted}, there),
@@ -141,10 +132,10 @@ class Deployment:
         try:
             there = session.call("glue", "get_database", Name=name)["Database"]
         except AwsNotFound:
-            return _made("glue catalog", name, lambda: enter_database(session, name))
+            return made("glue catalog", name, lambda: enter_database(session, name))
         parameters = {**there.get("Parameters", {}), **OURS}
         definition = {"Name": name, "Description": there.get("Description", ""), "Parameters": parameters}
-        return _compared(
+        return compared(
             "glue catalog",
             name,
             differences({"Parameters": OURS}, there),
@@ -156,8 +147,8 @@ class Deployment:
         try:
             there = call("glue", "get_classifier", Name=CLASSIFIER)["Classifier"].get("CsvClassifier", {})
         except AwsNotFound:
-            return _made("glue classifier", CLASSIFIER, lambda: call("glue", "create_classifier", CsvClassifier=wanted))
-        return _compared(
+            return made("glue classifier", CLASSIFIER, lambda: call("glue", "create_classifier", CsvClassifier=wanted))
+        return compared(
             "glue classifier",
             CLASSIFIER,
             differences(wanted, there),
@@ -170,8 +161,8 @@ class Deployment:
         try:
             there = call("glue", "get_crawler", Name=name)["Crawler"]
         except AwsNotFound:
-            return _made("glue crawler", name, lambda: call("glue", "create_crawler", **wanted))
-        return _compared(
+            return made("glue crawler", name, lambda: call("glue", "create_crawler", **wanted))
+        return compared(
             "glue crawler", name, differences(wanted, there), lambda: call("glue", "update_crawler", **wanted)
         )
 
@@ -188,8 +179,8 @@ class Deployment:
         try:
             there = call("glue", "get_job", JobName=name)["Job"]
         except AwsNotFound:
-            return _made("glue job", name, lambda: call("glue", "create_job", Name=name, **wanted))
-        return _compared(
+            return made("glue job", name, lambda: call("glue", "create_job", Name=name, **wanted))
+        return compared(
             "glue job",
             name,
             differences(wanted, there),
@@ -204,22 +195,6 @@ class Deployment:
             return published_version(self._session, work, recipe)
 
         if found is None:
-            return _made("databrew recipe", name, publish)
+            return made("databrew recipe", name, publish)
         number, same = found
-        return _compared("databrew recipe", name, () if same else (f"the steps of version {number}",), publish)
-
-
-def _made(service: str, name: str, make: Callable[[], object]) -> Change:
-    def made() -> None:
-        try:
-            make()
-        except (AwsConflict, AwsRefused) as refused:
-            # Made by an earlier try of the same call, whose answer was lost. Athena has no error of its own for that.
-            if isinstance(refused, AwsRefused) and "already" not in refused.message:
-                raise
-
-    return Change(service, name, "create", (), made)
-
-
-def _compared(service: str, name: str, differs: tuple[str, ...], mend: Callable[[], object]) -> Change:
-    return Change(service, name, "update" if differs else "unchanged", differs, mend)
+        return compared("databrew recipe", name, () if same else (f"the steps of version {number}",), publish)

@@ -4,7 +4,7 @@ Belongs here: one look a service, by the cheapest call that says whether a run w
 """
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -13,12 +13,14 @@ from instacart_pipeline.lake.errors import PipelineError
 from instacart_pipeline.lake.zones import Zone
 from instacart_pipeline.resources.aws.athena_queries import run_query
 from instacart_pipeline.resources.aws.attempts import Attempt, Work
+from instacart_pipeline.resources.aws.checkpoints import CHECKPOINTS
 from instacart_pipeline.resources.aws.code import GLUE_JOBS, hold_deployed
 from instacart_pipeline.resources.aws.crawler import crawler_name
 from instacart_pipeline.resources.aws.errors import AwsDenied, AwsError, AwsNotFound, AwsRefused, AwsUnavailable
 from instacart_pipeline.resources.aws.job_service import Ended
 from instacart_pipeline.resources.aws.lake import AwsLake
 from instacart_pipeline.resources.findings import Finding
+from instacart_pipeline.resources.lookup_tables import LookupTable
 from instacart_pipeline.settings import Settings
 
 _DEPLOY = "Run `instacart-pipeline deploy --apply`."
@@ -31,8 +33,12 @@ _PERMISSIONS = {
 """Permissions that aren't called as the operation is."""
 
 
-def examine(settings: Settings, lake: AwsLake, systems: tuple[str, ...]) -> Iterator[Finding]:
-    """Look at every service that runs of `systems` use. Makes one query that scans nothing; leaves nothing behind.
+def examine(
+    settings: Settings, lake: AwsLake, systems: tuple[str, ...], tables: Sequence[LookupTable]
+) -> Iterator[Finding]:
+    """Look at every service that runs of `systems` use, and at the stream and the lookup tables `tables`.
+
+    Makes one query that scans nothing; leaves nothing behind.
 
     Ends early where every other look would say the same: without credentials, and without a lake.
     """
@@ -53,6 +59,9 @@ def examine(settings: Settings, lake: AwsLake, systems: tuple[str, ...]) -> Iter
     yield from look.service("athena", look.athena)
     yield from look.service("databrew", look.databrew)
     yield from look.service("sagemaker", look.sagemaker)
+    yield from look.service("kinesis", look.stream, missing=_DEPLOY)
+    for table in (*tables, CHECKPOINTS):
+        yield from look.service("dynamodb", partial(look.lookup_table, table), missing=_DEPLOY)
     yield from look.role()
     yield from look.service("sqs", look.queue, missing="Make the queue, or set INSTACART_UPLOAD_QUEUE to one there is.")
     yield from look.service("sns", look.topic, missing="Make the topic, or set INSTACART_ALERT_TOPIC to one there is.")
@@ -194,6 +203,24 @@ class _Looks:
             )
             return Finding("sagemaker", "bad", f"answers, and {image} is not in {region}", remedy)
         return Finding("sagemaker", "ok", f"answers; jobs and endpoints run {image}")
+
+    def stream(self) -> Finding:
+        """The stream is there, and keeps records as long as is set."""
+        name, hours = self.settings.stream_name, self.settings.stream_retention_hours
+        found = self.session.call("kinesis", "describe_stream_summary", StreamName=name)["StreamDescriptionSummary"]
+        told = f"{name} is {found['StreamStatus']}, with {found['OpenShardCount']} shards, and keeps records for {found['RetentionPeriodHours']} hours"
+        if found["RetentionPeriodHours"] < hours:
+            return Finding("kinesis", "note", f"{told}; {hours} are set", _DEPLOY)
+        return Finding("kinesis", "ok", told)
+
+    def lookup_table(self, table: LookupTable) -> Finding:
+        """A lookup table is there, with its indexes."""
+        name = f"{self.settings.lookup_prefix}{table.name}"
+        found = self.session.call("dynamodb", "describe_table", TableName=name)["Table"]
+        lacking = set(table.indexes) - {index["IndexName"] for index in found.get("GlobalSecondaryIndexes", [])}
+        if lacking:
+            return Finding("dynamodb", "bad", f"{name} lacks the index {', '.join(sorted(lacking))}", _DEPLOY)
+        return Finding("dynamodb", "ok", f"{name} is {found['TableStatus']}")
 
     def role(self) -> Iterator[Finding]:
         """Whether a role for the services is set. Whether they may assume it shows when they do."""

@@ -93,6 +93,7 @@ _UNAVAILABLE = {
     "OperationTimeoutException",
     "FederationSourceRetryableException",
     "RequestTimeout",
+    "ContinuousBackupsUnavailableException",
 }
 """Codes that say no more than a failing server does, although they come as if the call were at fault."""
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
