@@ -6,8 +6,8 @@ Doesn't: what any asset does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 from dagster import (
     AssetCheckResult,
@@ -16,6 +16,7 @@ from dagster import (
     AssetKey,
     AssetsDefinition,
     AssetSpec,
+    BackfillPolicy,
     MaterializeResult,
     MetadataValue,
     PartitionsDefinition,
@@ -29,6 +30,9 @@ from dagster import (
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.rules import Outcome, Rule, rules_of
 from instacart_pipeline.resources.published import Published, VersionRefused
+from instacart_pipeline.resources.warehouse import Loaded
+
+_Made = TypeVar("_Made")
 
 OWNERS = ["team:data-platform"]
 
@@ -43,15 +47,17 @@ def table_asset(
     *,
     deps: Sequence[TableContract],
     kinds: set[str],
-    partitions: PartitionsDefinition[str],
+    partitions: PartitionsDefinition[str] | None,
     pool: str,
     further_rules: Sequence[Rule] = (),
     further_deps: Sequence[AssetKey] = (),
+    many_days_at_once: bool = False,
 ) -> Callable[[Callable[..., Any]], AssetsDefinition]:
     """Make a function that publishes `table` its asset. The contract's rules, and `further_rules`, are blocking checks.
 
-    The function yields from `publish(...)`: the rules are judged before the version is published, so a version that breaks
-    one is never seen by a reader. `further_deps` are assets that are no tables.
+    The function yields from `publish(...)`, or from `load(...)` for a table of the warehouse: the rules are judged first, so rows that break one
+    are never seen by a reader. `further_deps` are assets that are no tables. `partitions` is None for a table that is rebuilt whole. With
+    `many_days_at_once` one run takes a range of days, and the function finds them in `context.partition_keys`.
     """
     return asset(
         key=asset_key(table),
@@ -62,6 +68,7 @@ def table_asset(
         owners=OWNERS,
         pool=pool,
         partitions_def=partitions,
+        backfill_policy=BackfillPolicy.single_run() if many_days_at_once else None,
         metadata={"dagster/column_schema": column_schema(table), "dagster/table_name": table.qualified_name},
         check_specs=check_specs(table, (*rules_of(table), *further_rules), partitions),
     )
@@ -84,7 +91,7 @@ def table_spec(
 
 
 def check_specs(
-    table: TableContract, rules: Iterable[Rule], partitions: PartitionsDefinition[str]
+    table: TableContract, rules: Iterable[Rule], partitions: PartitionsDefinition[str] | None
 ) -> list[AssetCheckSpec]:
     """A blocking check for each rule."""
     return [
@@ -100,13 +107,7 @@ def publish(table: TableContract, work: Callable[[], Published]) -> Iterator[Ass
 
     Raises what the work raises. A refused version shows its broken rules as failed checks first.
     """
-    try:
-        published = work()
-    except VersionRefused as refused:
-        yield from _check_results(table, [outcome for outcome in refused.outcomes if outcome.passed])
-        yield from _check_results(table, [outcome for outcome in refused.outcomes if not outcome.passed])
-        raise
-    yield from _check_results(table, published.version.outcomes)
+    published = yield from _judged(table, work, lambda made: made.version.outcomes)
     version = published.version
     yield MaterializeResult(
         asset_key=asset_key(table),
@@ -121,6 +122,26 @@ def publish(table: TableContract, work: Callable[[], Published]) -> Iterator[Ass
             **({"superseded": "another run, which read newer inputs, published first"} if published.superseded else {}),
             **{name: int(value) if value.isdecimal() else value for name, value in version.facts.items()},
             **service_metadata(published.service),
+        },
+    )
+
+
+def load(table: TableContract, work: Callable[[], Loaded]) -> Iterator[AssetCheckResult | MaterializeResult[Any]]:
+    """Do the work on a table of the warehouse and report it to Dagster, as `publish` does for a table of the lake.
+
+    `dagster/row_count` counts the rows of the days that were loaded, `total` all of the table.
+    """
+    loaded = yield from _judged(table, work, lambda made: made.outcomes)
+    yield MaterializeResult(
+        asset_key=asset_key(table),
+        metadata={
+            "dagster/row_count": loaded.rows,
+            "dagster/column_schema": column_schema(table),
+            "total": loaded.total,
+            "seconds": round(loaded.seconds, 3),
+            "version": loaded.version,
+            "lineage": MetadataValue.json(dict(loaded.lineage)),
+            **service_metadata(loaded.service),
         },
     )
 
@@ -147,6 +168,20 @@ def column_schema(table: TableContract) -> TableSchema:
         columns.append(TableColumn(column.name, column.type, column.description or None, constraints))
     keys = [f"({', '.join(columns)}) is unique" for columns in table.unique_sets]
     return TableSchema(columns=columns, constraints=TableConstraints(other=keys))
+
+
+def _judged(
+    table: TableContract, work: Callable[[], _Made], outcomes_of: Callable[[_Made], Iterable[Outcome]]
+) -> Generator[AssetCheckResult, None, _Made]:
+    """Do the work and report each rule; returns what was made. What was refused shows its broken rules before it raises."""
+    try:
+        made = work()
+    except VersionRefused as refused:
+        yield from _check_results(table, [outcome for outcome in refused.outcomes if outcome.passed])
+        yield from _check_results(table, [outcome for outcome in refused.outcomes if not outcome.passed])
+        raise
+    yield from _check_results(table, outcomes_of(made))
+    return made
 
 
 def _check_results(table: TableContract, outcomes: Iterable[Outcome]) -> Iterator[AssetCheckResult]:

@@ -4,10 +4,8 @@ Belongs here: which job makes what from what, and what is reported of it. What i
 are, in model_tables.py.
 """
 
-import base64
 import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 from dagster import (
@@ -24,6 +22,7 @@ from dagster import (
 
 from instacart_pipeline.lake.artefacts import Artefact
 from instacart_pipeline.lake.errors import ArtefactNotFound
+from instacart_pipeline.orchestration.pictures import picture
 from instacart_pipeline.orchestration.table_assets import OWNERS, asset_key, publish, service_metadata, table_asset
 from instacart_pipeline.reorder import model_jobs as jobs
 from instacart_pipeline.reorder import model_tables as m
@@ -154,7 +153,7 @@ def _evaluation(days: DailyPartitionsDefinition) -> AssetsDefinition:
         made = sagemaker.process(jobs.evaluating(challenger, rival.artefact if rival else None), context.partition_key)
         with sagemaker.unpacked(made) as folder:
             told = json.loads((folder / "output" / "evaluation.json").read_text())
-            pictures = {path.stem: _picture(path) for path in sorted((folder / "output").glob("*.png"))}
+            pictures = {path.stem: picture(path.stem, path.read_bytes()) for path in sorted((folder / "output").glob("*.png"))}
         with sagemaker.unpacked(challenger) as folder:
             features = json.loads((folder / "model" / "model.json").read_text())["features"]
             training = json.loads((folder / "output" / "training.json").read_text())
@@ -280,7 +279,3 @@ def _artefact_result(made: Artefact, **metadata: Any) -> MaterializeResult[Any]:
             **metadata,
         }
     )
-
-
-def _picture(path: Path) -> MetadataValue[Any]:
-    return MetadataValue.md(f"![{path.stem}](data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()})")

@@ -33,7 +33,7 @@ QUARTERLY_REVENUE = TableContract(
 WEEKLY_SALES = TableContract(
     database=SANDBOX,
     name="weekly_sales",
-    description="Net revenue, pieces and invoices by week.",
+    description="Net revenue, pieces and invoices by week; a week in which nothing was sold has no row.",
     columns=[Column("week_start", "date", "The Monday.", key=True), _REVENUE, _QUANTITY, _INVOICES],
     sorted_by=("week_start",),
 )
@@ -42,7 +42,7 @@ BEST_PRODUCT_BY_SEASON = TableContract(
     database=SANDBOX,
     name="best_product_by_season",
     description="The product with the highest net revenue of each meteorological season, all years together: what was cancelled does not count, "
-    "nor postage and fees. Of equals the first product code.",
+    "nor postage and fees. Of equals the first product code. A sale that was taken back under another code (M, manual) counts: the records don't link the two.",
     columns=[
         Column("season", "string", key=True, one_of=("winter", "spring", "summer", "autumn")),
         Column("product_code", "string", nullable=False),
@@ -59,7 +59,7 @@ TOP_CUSTOMERS = TableContract(
     columns=[
         Column("rank", "int", "1 is the highest; of equals the first customer_id.", key=True, between=(1, 100)),
         Column("customer_id", "string", nullable=False),
-        Column("country", "string", nullable=False),
+        Column("country", "string", "Of the latest line by the day.", nullable=False),
         _REVENUE,
         _INVOICES,
     ],
@@ -114,7 +114,7 @@ DAILY_CUSTOMER_SALES = TableContract(
 PRODUCTS_SOLD = TableContract(
     database=SANDBOX,
     name="products_sold",
-    description="The products, and what they are called.",
+    description="The products, and what they were called most often by the day; of several the first in the alphabet.",
     columns=[Column("product_code", "string", key=True), Column("description", "string")],
     sorted_by=("product_code",),
 )

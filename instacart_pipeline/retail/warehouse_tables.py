@@ -54,9 +54,9 @@ CUSTOMERS = TableContract(
     columns=[
         Column("customer_id", "string", key=True),
         Column(
-            "country", "string", "Of the latest invoice; of several at once the first in the alphabet.", nullable=False
+            "country", "string", "Of the latest line; of several at once the first in the alphabet.", nullable=False
         ),
-        Column("first_invoice", "date", nullable=False),
+        Column("first_invoice", "date", "Of any, cancellations too.", nullable=False),
         Column("last_invoice", "date", nullable=False),
         Column("invoices", "bigint", "Cancellations not counted.", nullable=False),
     ],
@@ -84,8 +84,9 @@ DATES = TableContract(
 CANCELLATIONS = TableContract(
     database=WAREHOUSE,
     name="cancellations",
-    description="One row a line of a cancellation, with the sale it takes back: the customer's latest earlier line of that product with at least "
-    "that quantity, one at the same price before any other. A sale may be taken back in parts, by several.",
+    description="One row a line of a cancellation, with the sale it takes back: the customer's latest line of that product, not later, with at least "
+    "that quantity, one at the same price before any other. Of the same time the last by invoice_no, then line_id. A sale may be taken back in "
+    "parts, by several.",
     columns=[
         Column("line_id", "string", key=True),
         Column("invoice_no", "string", nullable=False),

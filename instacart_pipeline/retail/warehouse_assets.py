@@ -1,0 +1,125 @@
+"""The assets on the warehouse: the fact loaded from the lake by day, the dimensions and cancellations rebuilt from it.
+
+Belongs here: which statement makes which table, and the check that nothing is lost on the way. The statements lie in sql/warehouse/; what a
+table is, in warehouse_tables.py.
+"""
+
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from dagster import (
+    AssetCheckExecutionContext,
+    AssetCheckResult,
+    AssetChecksDefinition,
+    AssetExecutionContext,
+    AssetsDefinition,
+    DailyPartitionsDefinition,
+    MaterializeResult,
+    asset_check,
+)
+
+from instacart_pipeline.lake.contracts import TableContract
+from instacart_pipeline.lake.errors import TableNotFound
+from instacart_pipeline.lake.sql import Query
+from instacart_pipeline.orchestration.table_assets import asset_key, load, table_asset
+from instacart_pipeline.resources.athena import Athena
+from instacart_pipeline.resources.warehouse import Warehouse
+from instacart_pipeline.retail import warehouse_tables as w
+from instacart_pipeline.retail.tables import TRANSACTIONS
+
+SQL = Path(__file__).parent / "sql"
+POOL = "warehouse"
+REBUILT = (w.PRODUCTS, w.CUSTOMERS, w.DATES, w.CANCELLATIONS)
+"""The tables that are made of all lines, whichever days came anew."""
+
+Results = Iterator[AssetCheckResult | MaterializeResult[Any]]
+
+
+def warehouse_sql(table: TableContract) -> Query:
+    """The statement that makes a table of the warehouse."""
+    return Query.load(SQL / "warehouse" / f"{table.name}.sql")
+
+
+def build_warehouse_assets(days: DailyPartitionsDefinition) -> list[AssetsDefinition]:
+    """The fact, partitioned by `days`, and what is rebuilt from it: once a run, however many days the run loads."""
+    return [_sales_lines(days), *map(_rebuilt, REBUILT)]
+
+
+def build_warehouse_checks(days: DailyPartitionsDefinition) -> list[AssetChecksDefinition]:
+    """The checks that look across lake and warehouse, partitioned by `days`."""
+
+    @asset_check(
+        asset=asset_key(w.SALES_LINES),
+        additional_deps=[asset_key(TRANSACTIONS)],
+        blocking=True,
+        partitions_def=days,
+        pool=POOL,
+        description="Each day has as many lines in the warehouse as in the lake, of exactly the same amount.",
+    )
+    def warehouse_equals_the_lake(
+        context: AssetCheckExecutionContext, athena: Athena, warehouse: Warehouse
+    ) -> AssetCheckResult:
+        dts = sorted(context.partition_keys)
+        in_lake = _totals(athena.query(_totals_of(TRANSACTIONS, dts)).table.to_pylist())
+        loaded = _totals(warehouse.query(_totals_of(w.SALES_LINES, dts)).table.to_pylist())
+        none = (0, Decimal(0))
+        differing = [dt for dt in dts if in_lake.get(dt, none) != loaded.get(dt, none)]
+        lines = sum(loaded.get(dt, none)[0] for dt in dts)
+        amount = sum((loaded.get(dt, none)[1] for dt in dts), Decimal(0))
+        told = [
+            f"{dt}: {loaded.get(dt, none)[0]:,} lines of {loaded.get(dt, none)[1]} in the warehouse, "
+            f"{in_lake.get(dt, none)[0]:,} of {in_lake.get(dt, none)[1]} in the lake."
+            for dt in differing
+        ]
+        return AssetCheckResult(
+            passed=not differing,
+            description=" ".join([*told, f"Load the days again with {w.SALES_LINES.remedy(differing[0])}."])
+            if differing
+            else f"{lines:,} lines of {amount} on {len(dts):,} days, in both.",
+            metadata={"days": len(dts), "days_differing": len(differing), "lines": lines, "amount": str(amount)},
+        )
+
+    return [warehouse_equals_the_lake]
+
+
+def _sales_lines(days: DailyPartitionsDefinition) -> AssetsDefinition:
+    target = w.SALES_LINES
+
+    @table_asset(
+        target, deps=[TRANSACTIONS], kinds={"redshift", "sql"}, partitions=days, pool=POOL, many_days_at_once=True
+    )
+    def sales_lines(context: AssetExecutionContext, warehouse: Warehouse) -> Results:
+        yield from load(target, lambda: warehouse.load(warehouse_sql(target), target, context.partition_keys))
+
+    return sales_lines
+
+
+def _rebuilt(target: TableContract) -> AssetsDefinition:
+    @table_asset(target, deps=[w.SALES_LINES], kinds={"redshift", "sql"}, partitions=None, pool=POOL)
+    def rebuilt(warehouse: Warehouse) -> Results:
+        yield from load(target, lambda: warehouse.rebuild(warehouse_sql(target), target, _newest_day(warehouse)))
+
+    return rebuilt
+
+
+def _newest_day(warehouse: Warehouse) -> str:
+    loaded = warehouse.days(w.SALES_LINES)
+    if not loaded:
+        raise TableNotFound(
+            f"No day of {w.SALES_LINES.qualified_name} is loaded. Load one with `instacart-pipeline run {w.SALES_LINES.system} --dt DAY`."
+        )
+    return max(loaded)
+
+
+def _totals_of(table: TableContract, days: list[str]) -> Query:
+    text = (
+        f"SELECT dt, count(*) AS lines, sum(amount) AS amount FROM {table.qualified_name}"  # noqa: S608  # a contract's name
+        " WHERE dt BETWEEN :first AND :last GROUP BY dt"
+    )
+    return Query.parse(f"totals of {table.qualified_name}", text).bind(first=days[0], last=days[-1])
+
+
+def _totals(rows: list[Mapping[str, Any]]) -> dict[str, tuple[int, Decimal]]:
+    return {row["dt"]: (row["lines"], row["amount"]) for row in rows}
