@@ -63,7 +63,7 @@ class NodeDouble:
 
     def client(self, service: str) -> Any:
         """A plain boto3 client that never retries, for setting a test up."""
-        return boto3.client(  # type: ignore[call-overload]  # the name of a service, whichever
+        return boto3.client(
             service,
             endpoint_url=self.endpoint,
             region_name=REGION,

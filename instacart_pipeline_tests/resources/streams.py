@@ -19,6 +19,7 @@ from instacart_pipeline.resources.local.lookup_tables import SqliteLookupTables
 from instacart_pipeline.resources.local.stream import LocalStream
 from instacart_pipeline.resources.lookup_tables import LookupTable, LookupTables
 from instacart_pipeline.resources.stream import START, Claim, Record, Shard, Stream
+from instacart_pipeline_tests.resources.aws.streams import LEASE_SECONDS, StreamSite
 
 T = TypeVar("T")
 
@@ -55,10 +56,28 @@ def _local_lookups(request: pytest.FixtureRequest) -> LookupsTwin:
     return LookupsTwin(partial(SqliteLookupTables, home=_folder(request)))
 
 
-STREAM_TWINS: Mapping[str, Callable[[pytest.FixtureRequest], StreamTwin]] = {"local": _local_stream}
+def _aws_stream(site: str, request: pytest.FixtureRequest) -> StreamTwin:
+    made: StreamSite = request.getfixturevalue(site)
+    return StreamTwin(made.stream(SHARDS), takeover_seconds=LEASE_SECONDS)
+
+
+def _aws_lookups(site: str, request: pytest.FixtureRequest) -> LookupsTwin:
+    made: StreamSite = request.getfixturevalue(site)
+    return LookupsTwin(made.lookups(), made.make)
+
+
+STREAM_TWINS: Mapping[str, Callable[[pytest.FixtureRequest], StreamTwin]] = {
+    "local": _local_stream,
+    "moto": partial(_aws_stream, "moto_site"),
+    "kinesalite": partial(_aws_stream, "node_site"),
+}
 """A line a twin. What it needs beside (a server, once a module) it asks `request.getfixturevalue` for."""
 
-LOOKUP_TWINS: Mapping[str, Callable[[pytest.FixtureRequest], LookupsTwin]] = {"local": _local_lookups}
+LOOKUP_TWINS: Mapping[str, Callable[[pytest.FixtureRequest], LookupsTwin]] = {
+    "local": _local_lookups,
+    "moto": partial(_aws_lookups, "moto_site"),
+    "dynalite": partial(_aws_lookups, "node_site"),
+}
 
 
 @pytest.fixture(params=STREAM_TWINS)

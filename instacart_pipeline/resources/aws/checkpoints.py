@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from instacart_pipeline.resources.aws.session import AwsSession
 
 CHECKPOINTS = LookupTable("checkpoints", "consumer", "shard")
-"""consumer, shard, position, finished; while a worker has the shard: owner, lease_until (milliseconds since 1970)."""
+"""consumer (`<stream>/<consumer>`), shard, position, finished; while a worker has the shard: owner, lease_until (milliseconds since 1970)."""
 
 _RENEWALS = 3
 """How often a lease is renewed within its own time."""
@@ -42,14 +42,16 @@ class Checkpoint:
 
 
 class Checkpoints:
-    """The checkpoints in the table `<prefix>checkpoints`. A lease that isn't renewed for `lease_seconds` is anybody's.
+    """The checkpoints of a stream's consumers, in the table `<prefix>checkpoints`. A lease that isn't renewed for `lease_seconds` is anybody's.
 
     The clocks of workers must agree within a fraction of that. If they don't, a shard is read by two for a while, and the one that
     lost it learns so from its next commit: records are read twice, and never left out.
     """
 
-    def __init__(self, session: AwsSession, prefix: str, lease_seconds: float, patience_seconds: float) -> None:
-        self.lease_seconds = lease_seconds
+    def __init__(
+        self, session: AwsSession, prefix: str, stream: str, *, lease_seconds: float, patience_seconds: float
+    ) -> None:
+        self.lease_seconds, self._stream = lease_seconds, stream
         self._table = DynamoTable(session, f"{prefix}{CHECKPOINTS.name}", patience_seconds, StreamBusy)
 
     def of(self, consumer: str) -> dict[str, Checkpoint]:
@@ -60,7 +62,7 @@ class Checkpoints:
             told = self._table.call(
                 "query",
                 KeyConditionExpression="consumer = :consumer",
-                ExpressionAttributeValues=packed({":consumer": consumer}),
+                ExpressionAttributeValues=packed({":consumer": f"{self._stream}/{consumer}"}),
                 ConsistentRead=True,
                 **going_on,
             )
@@ -111,7 +113,7 @@ class Checkpoints:
         used = {f"#{name}": attribute for name, attribute in _NAMES.items() if f"#{name}" in change + condition}
         told = self._table.call(
             "update_item",
-            Key=packed({"consumer": consumer, "shard": shard}),
+            Key=packed({"consumer": f"{self._stream}/{consumer}", "shard": shard}),
             UpdateExpression=change,
             ConditionExpression=condition,
             ExpressionAttributeNames=used,

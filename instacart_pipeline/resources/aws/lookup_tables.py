@@ -46,9 +46,11 @@ class DynamoLookupTables(LookupTables):
     def put_if_new(self, table: LookupTable, item: Item) -> bool:
         """See LookupTables. Raises InputInvalid if the item is larger than DynamoDB takes."""
         _hold_small(table, item)
-        stored = self._put_on(table, item, "attribute_not_exists(#k)", names={"#k": table.partition_key})
+        patience = Patience(self.patience_seconds)
+        if self._put_on(table, item, patience, "attribute_not_exists(#k)", names={"#k": table.partition_key}):
+            return True
         # A try whose answer was lost may have stored it, and the next one then met it: that was us.
-        return stored or self.get(table, *table.key_of(item)) == dict(item)
+        return patience.unanswered and self.get(table, *table.key_of(item)) == dict(item)
 
     def put_if_greater(self, table: LookupTable, items: Iterable[Item], attribute: str) -> None:
         """See LookupTables. Raises InputInvalid, nothing being stored, if an item is larger than DynamoDB takes."""
@@ -60,8 +62,10 @@ class DynamoLookupTables(LookupTables):
                 greatest[table.key_of(item)] = item
 
         def put(item: Item) -> None:
-            condition = "attribute_not_exists(#a) OR #a < :a"
-            self._put_on(table, item, condition, names={"#a": attribute}, values={":a": {"N": str(item[attribute])}})
+            condition, values = "attribute_not_exists(#a) OR #a < :a", packed({":a": item[attribute]})
+            self._put_on(
+                table, item, Patience(self.patience_seconds), condition, names={"#a": attribute}, values=values
+            )
 
         _side_by_side(put, list(greatest.values()))
 
@@ -129,13 +133,21 @@ class DynamoLookupTables(LookupTables):
         _side_by_side(lambda batch: _write_batch(there, batch), list(_batches(requests)))
 
     def _put_on(
-        self, table: LookupTable, item: Item, condition: str, *, names: dict[str, str], values: Any = None
+        self,
+        table: LookupTable,
+        item: Item,
+        patience: Patience,
+        condition: str,
+        *,
+        names: dict[str, str],
+        values: Any = None,
     ) -> bool:
         """Store an item on a condition; whether it held."""
         given = {"ExpressionAttributeValues": values} if values else {}
         try:
             self._table(table).call(
                 "put_item",
+                patience,
                 Item=packed(item),
                 ConditionExpression=condition,
                 ExpressionAttributeNames=names,

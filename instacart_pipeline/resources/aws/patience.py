@@ -20,10 +20,13 @@ _FIRST_SECONDS, _MOST_SECONDS = 0.05, 2.0
 
 
 class Patience:
-    """The time that one piece of work has for being held back: `seconds` from now on."""
+    """The time that one piece of work has for being held back: `seconds` from now on.
+
+    `unanswered` tells whether a try got no answer: it may have done what it was to do.
+    """
 
     def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
+        self.seconds, self.unanswered = seconds, False
         self._end = time.monotonic() + seconds
         self._ceiling = _FIRST_SECONDS
 
@@ -58,6 +61,7 @@ def patiently(
         try:
             return session.call(service, operation, once=True, **parameters)
         except (AwsThrottled, AwsUnavailable) as held:  # noqa: PERF203  # one try a round is what it is about
+            patience.unanswered |= isinstance(held, AwsUnavailable)
             if patience.pause():
                 continue
             if isinstance(held, AwsThrottled):

@@ -117,7 +117,13 @@ class KinesisStream(Stream):
 
     @property
     def _checkpoints(self) -> Checkpoints:
-        return Checkpoints(self.session, self.prefix, self.lease_seconds, self.patience_seconds)
+        return Checkpoints(
+            self.session,
+            self.prefix,
+            self.name,
+            lease_seconds=self.lease_seconds,
+            patience_seconds=self.patience_seconds,
+        )
 
     @property
     def _shared(self) -> "_Shared":
@@ -145,13 +151,13 @@ class KinesisStream(Stream):
 
     def _read(self, shard: str, after: str, limit: int) -> tuple[Batch, float]:
         """The next records, and how many seconds the end of these is behind the newest."""
-        behind = 0.0
+        behind, since = 0.0, _since(after)
         for _ in range(_EMPTY_READS):
             told = self._get_records(shard, after, limit)
             if told is None:
                 break
             going_on, behind = told.get("NextShardIterator"), told.get("MillisBehindLatest", 0) / 1000
-            records = tuple(_record(shard, each) for each in told["Records"])
+            records = tuple(each for each in (_record(shard, one) for one in told["Records"]) if each.arrived >= since)
             if going_on:
                 self._shared.iterators.keep((shard, records[-1].sequence if records else after), going_on)
             if records or not going_on:
@@ -246,10 +252,14 @@ def _place(after: str) -> dict[str, Any]:
     if after == START:
         return {"ShardIteratorType": "TRIM_HORIZON"}
     if after.startswith(SINCE):
-        # A time that is still to come is refused; that of the worker's clock may be.
-        since = min(float(after.removeprefix(SINCE)), time.time() - 1)
-        return {"ShardIteratorType": "AT_TIMESTAMP", "Timestamp": since}
+        # A time to come is refused, and another clock than ours decides. boto3 cuts it to a whole second.
+        return {"ShardIteratorType": "AT_TIMESTAMP", "Timestamp": min(_since(after), time.time() - 1)}
     return {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "StartingSequenceNumber": after}
+
+
+def _since(after: str) -> float:
+    """The time that a position is; 0 if it is none."""
+    return float(after.removeprefix(SINCE)) if after.startswith(SINCE) else 0.0
 
 
 def _record(shard: str, told: dict[str, Any]) -> Record:

@@ -23,7 +23,7 @@ require.cache[place].exports = function (store, data, cb) {
 }
 
 const quick = { createStreamMs: 5, deleteStreamMs: 5, updateStreamMs: 5, createTableMs: 5, deleteTableMs: 5, updateTableMs: 5 }
-const kinesis = require('kinesalite')({ ...quick, shardLimit: 100 })
+const kinesis = require('kinesalite')({ ...quick, shardLimit: 10000 })
 const dynamo = require('dynalite')(quick)
 
 const front = http.createServer((request, response) => {
