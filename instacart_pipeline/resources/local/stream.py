@@ -8,19 +8,24 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import sqlite3
+import os
 import threading
 import time
+from bisect import bisect_left
+from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from pathlib import Path
+from typing import TextIO
 
-from instacart_pipeline.resources.local.sqlite_file import transaction, translated
+from instacart_pipeline.lake.errors import PipelineError
+from instacart_pipeline.resources.local.sqlite_file import SqliteFile
 from instacart_pipeline.resources.stream import (
     START,
     Batch,
     Claim,
+    ClaimLost,
     Entry,
     Lag,
     Record,
@@ -32,18 +37,23 @@ from instacart_pipeline.resources.stream import (
     StreamState,
 )
 
-_RECORDS = """
+_SCHEMA = """
 CREATE TABLE IF NOT EXISTS records (sequence INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL, data BLOB NOT NULL, arrived REAL NOT NULL);
-CREATE INDEX IF NOT EXISTS records_by_arrival ON records (arrived);
+CREATE TABLE IF NOT EXISTS positions (consumer TEXT PRIMARY KEY, sequence INTEGER NOT NULL) WITHOUT ROWID;
 """
-_POSITIONS = """
-CREATE TABLE IF NOT EXISTS positions (consumer TEXT NOT NULL, shard TEXT NOT NULL, sequence INTEGER NOT NULL, PRIMARY KEY (consumer, shard)) WITHOUT ROWID;
-"""
+# Numbered without a gap, but for the trimmed ones at the start, and never twice: a number that was undone is given again.
+_ENDS = "SELECT (SELECT min(sequence) FROM records), (SELECT max(sequence) FROM records)"
+_WAIT_SECONDS = 10.0
+"""How long a put waits for other processes to write to its shard before the stream counts as busy."""
 _TRIMMED_AT_ONCE = 10_000
 
 
 class LocalStream(Stream):
-    """The stream `name` below the folder `home`, put into `shards` shards. Fewer of them than before are filled; all are read."""
+    """The stream `name` below the folder `home`, put into `shards` shards.
+
+    Their number may change at any time, records of a key then going to another shard: all shards that were ever written to are
+    read, but not in the order in which they were written across the change.
+    """
 
     home: str
     name: str = "transactions"
@@ -60,8 +70,9 @@ class LocalStream(Stream):
 
     def state(self) -> StreamState:
         """See Stream."""
+        shards = self._shards()
         return StreamState(
-            self.name, [Shard(shard) for shard in self._shards()], sum(self._count(s) for s in self._shards())
+            self.name, [Shard(shard) for shard in shards], sum(self._log(shard).count_after(0) for shard in shards)
         )
 
     def read(self, shard: str, after: str, limit: int) -> Batch:
@@ -73,22 +84,19 @@ class LocalStream(Stream):
         """See Stream. The kernel lets go of a lock when its process ends, however it ends."""
         path = self._folder / "claims" / f"{consumer}-{shard.id}"
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield None
-                return
-            yield _LocalClaim(self, consumer, shard)
+        with path.open("a") as lock:
+            yield _LocalClaim(self._log(shard.id), consumer, shard, lock) if _locked(lock) else None
 
     def rewind(self, consumer: str, to: Rewind) -> None:
         """See Stream."""
-        for shard in self._shards():
-            with self.claim(consumer, Shard(shard)) as claim:
+        with ExitStack() as claims:
+            claimed = [(shard, claims.enter_context(self.claim(consumer, Shard(shard)))) for shard in self._shards()]
+            for shard, claim in claimed:
                 if claim is None:
                     raise StreamBusy(f"A worker reads {shard} for {consumer}. Stop the workers, then rewind.")
-                position = self._log(shard).before(to.since) if to.to == "since" else 0
-                self.commit(consumer, shard, position)
+            for shard, _ in claimed:
+                log = self._log(shard)
+                log.commit(consumer, log.before(to.since) if to.to == "since" else 0)
 
     def lag(self, consumer: str) -> Sequence[Lag]:
         """See Stream."""
@@ -99,136 +107,169 @@ class LocalStream(Stream):
         until = time.time() - self.retention_hours * 3600
         return sum(self._log(shard).trim(until) for shard in self._shards())
 
-    def position(self, consumer: str, shard: str) -> int:
-        """The sequence that a consumer committed last at a shard; 0 before the first."""
-        with transaction(self._positions, _POSITIONS) as db:
-            row = db.execute(
-                "SELECT sequence FROM positions WHERE consumer = ? AND shard = ?", (consumer, shard)
-            ).fetchone()
-        return int(row[0]) if row else 0
-
-    def commit(self, consumer: str, shard: str, sequence: int) -> None:
-        """Remember a consumer's position."""
-        with transaction(self._positions, _POSITIONS, write=True) as db:
-            db.execute("INSERT OR REPLACE INTO positions VALUES (?, ?, ?)", (consumer, shard, sequence))
-
     @property
     def _folder(self) -> Path:
         return Path(self.home) / "stream" / self.name
-
-    @property
-    def _positions(self) -> Path:
-        return self._folder / "positions.sqlite"
 
     def _shards(self) -> list[str]:
         there = {path.stem for path in self._folder.glob("shard-*.sqlite")}
         return sorted(there | {_shard_name(number) for number in range(self.shards)})
 
     def _log(self, shard: str) -> _Log:
-        return _log_of(str(self._folder / f"{shard}.sqlite"))
-
-    def _count(self, shard: str) -> int:
-        return self._log(shard).count_after(0)
+        return _log_of(str(self._folder / f"{shard}.sqlite"), os.getpid())
 
     def _lag(self, consumer: str, shard: str) -> Lag:
-        position = self.position(consumer, shard)
         log = self._log(shard)
-        oldest = log.read(position, 1)
-        return Lag(shard, log.count_after(position), max(0.0, time.time() - oldest[0].arrived) if oldest else 0.0)
+        position = log.position(consumer)
+        oldest = log.arrival_after(position)
+        return Lag(shard, log.count_after(position), 0.0 if oldest is None else max(0.0, time.time() - oldest))
 
 
 class _LocalClaim(Claim):
     """A claim for as long as its lock is held."""
 
-    def __init__(self, stream: LocalStream, consumer: str, shard: Shard) -> None:
-        self._stream, self._consumer, self.shard = stream, consumer, shard
-        position = stream.position(consumer, shard.id)
+    def __init__(self, log: _Log, consumer: str, shard: Shard, lock: TextIO) -> None:
+        self._log, self._consumer, self.shard, self._lock = log, consumer, shard, lock
+        position = log.position(consumer)
         self.position = str(position) if position else START
 
     def commit(self, sequence: str) -> None:
-        """See Claim."""
-        self._stream.commit(self._consumer, self.shard.id, int(sequence))
+        """See Claim. A claim is lost only with its file."""
+        if not _is_there(self._lock):
+            raise ClaimLost(f"{self._lock.name} was removed: another worker may read {self.shard.id} by now.")
+        self._log.commit(self._consumer, int(sequence))
         self.position = sequence
 
     def finish(self) -> None:
         """See Claim. Shards of this machine are never closed."""
 
 
+class _Put:
+    """Entries that a thread waits for to be written, and what became of them."""
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        self.entries, self.taken = entries, False
+        self.error: PipelineError | None = StreamBusy(
+            "The thread that wrote these records was interrupted. Put them again."
+        )
+
+
 class _Log:
-    """The file of one shard. A connection a thread, since SQLite's are for one."""
+    """The file of one shard: its records, and how far each consumer is. Safe under threads and processes."""
 
     def __init__(self, path: Path) -> None:
-        self._path, self._shard, self._own = path, path.stem, threading.local()
+        self._shard = path.stem
+        self._file = SqliteFile(path, _SCHEMA, busy=StreamBusy, full=StreamFull, wait_seconds=_WAIT_SECONDS)
+        self._waiting: deque[_Put] = deque()
+        self._turn = threading.Lock()
 
     def append(self, entries: Sequence[Entry]) -> None:
-        """Add records in one transaction, which is on the disk at the end. Raises StreamBusy, StreamFull."""
-        now = time.time()
-        rows = ((entry.key, entry.data, now) for entry in entries)
-        with translated(self._path, StreamBusy, StreamFull):
-            db = self._connection()
-            with _written(db):
+        """Add records: all of them are on the disk at the end, or none. Raises StreamBusy, StreamFull.
+
+        What threads bring while another writes is written together next, since a flush costs more than many records.
+        """
+        put = _Put(entries)
+        self._waiting.append(put)
+        with self._turn:
+            if not put.taken:
+                self._write([self._waiting.popleft() for _ in range(len(self._waiting))])
+        if put.error:
+            raise type(put.error)(str(put.error)) from put.error
+
+    def _write(self, puts: Sequence[_Put]) -> None:
+        for put in puts:
+            put.taken = True
+        error: PipelineError | None = None
+        try:
+            with self._file.writing() as db:
+                # In the order of arrival even if the clock is set back, so that a time can be found by halving.
+                last = db.execute("SELECT arrived FROM records ORDER BY sequence DESC LIMIT 1").fetchone()
+                arrived = max(time.time(), last[0] if last else 0.0)
+                rows = ((entry.key, entry.data, arrived) for put in puts for entry in put.entries)
                 db.executemany("INSERT INTO records (key, data, arrived) VALUES (?, ?, ?)", rows)
+        except PipelineError as failed:
+            error = failed
+        for put in puts:
+            put.error = error
 
     def read(self, after: int, limit: int) -> list[Record]:
         """The next records after a sequence."""
-        rows = self._connection().execute(
-            "SELECT sequence, key, data, arrived FROM records WHERE sequence > ? ORDER BY sequence LIMIT ?",
-            (after, limit),
-        )
+        with self._file.reading() as db:
+            rows = db.execute(
+                "SELECT sequence, key, data, arrived FROM records WHERE sequence > ? ORDER BY sequence LIMIT ?",
+                (after, limit),
+            ).fetchall()
         return [Record(self._shard, str(sequence), key, data, arrived) for sequence, key, data, arrived in rows]
 
+    def arrival_after(self, sequence: int) -> float | None:
+        """When the first record after a sequence arrived; None if there is none."""
+        with self._file.reading() as db:
+            row = db.execute(
+                "SELECT arrived FROM records WHERE sequence > ? ORDER BY sequence LIMIT 1", (sequence,)
+            ).fetchone()
+        return float(row[0]) if row else None
+
     def count_after(self, sequence: int) -> int:
-        """How many records follow a sequence. Those of a log are numbered without a gap, but for the ones trimmed at its start."""
-        first, last = self._connection().execute("SELECT min(sequence), max(sequence) FROM records").fetchone()
+        """How many records follow a sequence."""
+        with self._file.reading() as db:
+            first, last = db.execute(_ENDS).fetchone()
         return max(0, last - max(sequence, first - 1)) if last else 0
 
     def before(self, since: float) -> int:
-        """The sequence of the last record that arrived before a time; 0 if there is none."""
-        row = self._connection().execute("SELECT max(sequence) FROM records WHERE arrived < ?", (since,)).fetchone()
-        return int(row[0] or 0)
+        """The sequence after which the records that arrived at a time or later follow; 0 if all did."""
+        with self._file.reading() as db:
+            first, last = db.execute(_ENDS).fetchone()
+        if not last:
+            return 0
+
+        def arrived(sequence: int) -> float:
+            return self.arrival_after(sequence - 1) or 0.0
+
+        return int(first) - 1 + bisect_left(range(first, last + 1), since, key=arrived)
+
+    def position(self, consumer: str) -> int:
+        """The sequence that a consumer committed last; 0 before the first."""
+        with self._file.reading() as db:
+            row = db.execute("SELECT sequence FROM positions WHERE consumer = ?", (consumer,)).fetchone()
+        return int(row[0]) if row else 0
+
+    def commit(self, consumer: str, sequence: int) -> None:
+        """Remember a consumer's position. Raises StreamBusy, StreamFull."""
+        with self._file.writing() as db:
+            db.execute("INSERT OR REPLACE INTO positions VALUES (?, ?)", (consumer, sequence))
 
     def trim(self, until: float) -> int:
         """Remove the records that arrived before a time, a few at a time, so that writers get in between."""
         removed, last = 0, self.before(until)
-        while last:
-            with translated(self._path, StreamBusy, StreamFull), _written(self._connection()) as db:
-                gone = db.execute(
-                    "DELETE FROM records WHERE sequence IN (SELECT sequence FROM records WHERE sequence <= ? ORDER BY sequence LIMIT ?)",
-                    (last, _TRIMMED_AT_ONCE),
-                ).rowcount
-            removed += gone
-            if gone < _TRIMMED_AT_ONCE:
-                break
-        return removed
-
-    def _connection(self) -> sqlite3.Connection:
-        made: sqlite3.Connection | None = getattr(self._own, "connection", None)
-        if made is None:
-            with transaction(self._path, _RECORDS):
-                pass  # which makes the file
-            made = self._own.connection = sqlite3.connect(self._path, timeout=_WAIT_SECONDS, isolation_level=None)
-            made.execute("PRAGMA synchronous = FULL")
-        return made
+        while True:
+            with self._file.writing() as db:
+                first = db.execute(_ENDS).fetchone()[0] or last + 1
+                end = min(last, first + _TRIMMED_AT_ONCE - 1)
+                removed += max(0, db.execute("DELETE FROM records WHERE sequence <= ?", (end,)).rowcount)
+            if end >= last:
+                return removed
 
 
-_WAIT_SECONDS = 10.0
-"""How long a put waits for another writer of its shard before the stream counts as busy."""
+# Dagster copies a resource for each one that depends on it; the open files are shared by all copies. A forked process opens its own.
+@lru_cache(maxsize=256)
+def _log_of(path: str, _process: int) -> _Log:
+    return _Log(Path(path))
 
 
-@contextmanager
-def _written(db: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    db.execute("BEGIN IMMEDIATE")
+def _locked(file: TextIO) -> bool:
+    """Whether this took the lock on an open file, which nobody replaced meanwhile."""
     try:
-        yield db
-        db.execute("COMMIT")
-    except BaseException:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
-        raise
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return _is_there(file)
 
 
-# Dagster copies a resource for each one that depends on it; the open files are shared by all copies.
-_log_of = lru_cache(maxsize=1024)(lambda path: _Log(Path(path)))
+def _is_there(file: TextIO) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), Path(file.name).stat())
+    except FileNotFoundError:
+        return False
 
 
 def _shard_name(number: int) -> str:
