@@ -6,8 +6,6 @@ when its standard input does, so it doesn't outlive the process that started it,
 
 import argparse
 import logging
-import os
-import signal
 import socket
 import threading
 
@@ -21,6 +19,7 @@ def main() -> None:
     """Serve until SIGTERM, or until standard input ends."""
     import uvicorn  # noqa: PLC0415  # the arguments are held first
 
+    from instacart_pipeline.cli.children import end_with_parent  # noqa: PLC0415
     from instacart_pipeline.profiles import build_resources  # noqa: PLC0415
     from instacart_pipeline.serving.api import create_app  # noqa: PLC0415
     from instacart_pipeline.serving.reorder import part as reorder  # noqa: PLC0415
@@ -31,7 +30,7 @@ def main() -> None:
     parser.add_argument("--fd", type=int, required=True, help="a listening socket")
     parser.add_argument("--access-log", action="store_true", help="log a line a request, without its headers")
     options = parser.parse_args()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
     settings = Settings.from_env()
     found = build_resources(settings)
@@ -53,13 +52,6 @@ def main() -> None:
         timeout_graceful_shutdown=_DRAIN_SECONDS,
     )
     uvicorn.Server(config).run(sockets=[socket.socket(fileno=options.fd)])
-
-
-def _end_with_parent() -> None:
-    # The file descriptor itself: a buffered stream read by a daemon thread breaks the interpreter's own ending.
-    while os.read(0, 4096):
-        pass
-    os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":

@@ -94,13 +94,20 @@ class Children:
             if (code := child.process.poll()) is not None and not self._stopping.is_set():
                 raise ServerEnded(f"The {child.name} ended with code {code} while it was starting. It said above why.")
 
-    def restart_the_dead(self) -> None:
-        """Start those again that ended; one that ends at once is left dead for a second each time."""
+    def restart_the_dead(self, *, but_done: bool = False) -> None:
+        """Start those again that ended, or but the ones that ended well; one that ends at once is left dead for a second each time."""
         for child in self._running:
             code = child.process.poll()
-            if code is not None and time.monotonic() - child.started > _RESTART_SECONDS:
+            if code is None or (but_done and code == 0):
+                continue
+            if time.monotonic() - child.started > _RESTART_SECONDS:
                 output.note(f"The {child.name} ended with code {code} and is started again.")
                 child.process = child.start()
+
+    @property
+    def all_done(self) -> bool:
+        """Whether every one has ended well."""
+        return all(child.process.poll() == 0 for child in self._running)
 
     def __exit__(self, *_: object) -> None:
         deadline = time.monotonic() + _END_SECONDS
@@ -138,3 +145,13 @@ def await_answer(url: str, path: str, name: str, children: Children, stopping: t
         raise ServerEnded(
             f"The {name} does not answer at {url} after {_START_SECONDS:.0f} s. Its log above may say why."
         )
+
+
+def end_with_parent() -> None:
+    """Wait, in a thread of a child, until its standard input ends; then end it as SIGTERM does.
+
+    The file descriptor itself is read: a buffered stream read by a daemon thread breaks the interpreter's own ending.
+    """
+    while os.read(0, 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)

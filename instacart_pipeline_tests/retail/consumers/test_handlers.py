@@ -1,0 +1,311 @@
+"""The consumers as functions of events: what comes of lines, of records that hold none, and of the same event twice."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from instacart_pipeline.lake.errors import InputInvalid, PipelineError
+from instacart_pipeline.resources.local.lookup_tables import SqliteLookupTables
+from instacart_pipeline.resources.local.storage import LocalStorage
+from instacart_pipeline.resources.lookup_tables import Item, LookupsBusy, LookupTable
+from instacart_pipeline.resources.storage import FileNotWritten
+from instacart_pipeline.retail.consumers.consumer import Consumer, Taken, record_of
+from instacart_pipeline.retail.consumers.events import (
+    ALL_DONE,
+    Event,
+    EventInvalid,
+    failed_from,
+    kinesis_event,
+    records_of,
+)
+from instacart_pipeline.retail.consumers.roster import NAMES, consumers
+from instacart_pipeline.retail.lines import Line
+from instacart_pipeline.retail.lookups import BY_PRODUCT, INVOICES
+from instacart_pipeline.retail.tables import UNKNOWN
+from instacart_pipeline_tests.retail.consumers.shop import ARRIVED, Shop, a_line, as_lambda_sends, many_lines, records
+
+SHARD = "shardId-000000000006"
+SEQUENCE = "49590338271490256608559692538361571095921575989136588898"
+# As AWS's documentation of Lambda has it, but for the data.
+AWS_EVENT: Event = {
+    "Records": [
+        {
+            "kinesis": {
+                "kinesisSchemaVersion": "1.0",
+                "partitionKey": "536365",
+                "sequenceNumber": SEQUENCE,
+                "data": base64.b64encode(a_line().record()).decode(),
+                "approximateArrivalTimestamp": 1545084650.987,
+            },
+            "eventSource": "aws:kinesis",
+            "eventVersion": "1.0",
+            "eventID": f"{SHARD}:{SEQUENCE}",
+            "eventName": "aws:kinesis:record",
+            "invokeIdentityArn": "arn:aws:iam::123456789012:role/lambda-role",
+            "awsRegion": "us-east-2",
+            "eventSourceARN": "arn:aws:kinesis:us-east-2:123456789012:stream/lambda-stream",
+        }
+    ]
+}
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    return Shop(tmp_path)
+
+
+def event_of(lines: Iterable[Line | bytes], **place: object) -> Event:
+    return as_lambda_sends(kinesis_event("transactions", records(lines, **place)))  # type: ignore[arg-type]
+
+
+# Events.
+
+
+def test_an_event_of_lambda_is_read_and_ours_has_its_shape() -> None:
+    (record,) = records_of(AWS_EVENT)
+    assert (record.shard, record.sequence, record.key, record.arrived) == (SHARD, SEQUENCE, "536365", 1545084650.987)
+    assert Line.of_record(record.data) == a_line()
+    ours = kinesis_event("transactions", [record])
+    assert records_of(as_lambda_sends(ours)) == [record]
+    assert ours["Records"][0].keys() == AWS_EVENT["Records"][0].keys()
+    assert ours["Records"][0]["kinesis"] == AWS_EVENT["Records"][0]["kinesis"]
+    assert ours["Records"][0]["eventID"] == AWS_EVENT["Records"][0]["eventID"]
+
+
+@pytest.mark.parametrize("event", [{}, {"Records": [{"s3": {}}]}, [], {"Records": 5}])
+def test_an_event_of_something_else_is_refused_as_a_whole(shop: Shop, event: Event) -> None:
+    with pytest.raises(EventInvalid, match="event source mapping"):
+        shop.consumer("lookups").handle(event)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_empty_event_is_done(shop: Shop, name: str) -> None:
+    assert shop.consumer(name).handle({"Records": []}) == ALL_DONE
+
+
+# The raw zone.
+
+
+def test_lines_become_a_file_a_day_named_by_the_places_they_have_in_the_stream(shop: Shop) -> None:
+    lines = [
+        a_line("1"),
+        a_line("2", invoice_time="2010-12-02 09:00:00"),
+        a_line("3"),
+        a_line("4", invoice_time="2010-12-02 09:00:00"),
+    ]
+    assert shop.consumer("raw_zone").handle(event_of(lines, first=7)) == ALL_DONE
+    assert shop.days() == ["2010-12-01", "2010-12-02"]
+    assert list(shop.files("2010-12-02")) == ["shardId-000000000000-00000000000000000008-00000000000000000010.csv"]
+    assert shop.files()["shardId-000000000000-00000000000000000007-00000000000000000009.csv"] == (
+        "invoiceno,stockcode,description,quantity,invoicedate,unitprice,customerid,country,repeat\n"
+        "1,85123A,HEART,6,2010-12-01 08:26:00,2.5500,17850,United Kingdom,1\n"
+        "3,85123A,HEART,6,2010-12-01 08:26:00,2.5500,17850,United Kingdom,1\n"
+    )
+
+
+@pytest.mark.parametrize("text", ['a, "b"', "two\nlines", "two\r\nlines", "'", "größe ☕", '""', None])
+def test_every_text_is_read_back_as_it_was(shop: Shop, text: str | None) -> None:
+    line = a_line(description=text, customer_id=UNKNOWN, repeat=2)
+    shop.consumer("raw_zone").handle(event_of([line]))
+    (file,) = shop.files().values()
+    (row,) = csv.DictReader(io.StringIO(file, newline=""))
+    assert (row["description"], row["customerid"], row["repeat"]) == (text or "", "", "2")
+    assert shop.raw_lines() == {line.line_id: 1}
+
+
+def test_a_longer_and_a_shorter_reading_of_the_same_records_take_no_line_away(shop: Shop) -> None:
+    lines = list(many_lines(30))
+    raw_zone = shop.consumer("raw_zone")
+    for count in (20, 30, 10):  # a worker killed after 20, another that went on, a third that comes late
+        raw_zone.handle(event_of(lines[:count]))
+    assert shop.raw_lines().keys() == {line.line_id for line in lines}
+
+
+# The lookup tables.
+
+
+def test_each_line_becomes_an_item_of_its_invoice_found_by_customer_and_product_too(shop: Shop) -> None:
+    lines = [a_line(stock_code="85123a"), a_line(stock_code="POST", customer_id=UNKNOWN, description=None)]
+    assert shop.consumer("lookups").handle(event_of(lines)) == ALL_DONE
+    post, heart = sorted(shop.tables.all_of(INVOICES, "536365"), key=lambda item: bool(item["is_product"]))
+    assert heart == {
+        "invoice_no": "536365",
+        "line_key": f"2010-12-01 08:26:00#{lines[0].line_id}",
+        "line_id": lines[0].line_id,
+        "stock_code": "85123a",
+        "description": "HEART",
+        "quantity": 6,
+        "invoice_time": "2010-12-01 08:26:00",
+        "unit_price": "2.5500",
+        "customer_id": "17850",
+        "country": "United Kingdom",
+        "repeat": 1,
+        "is_product": True,
+        "is_cancellation": False,
+        "customer_product": "17850#85123A",
+    }
+    assert shop.tables.all_of(INVOICES, "17850#85123A", index=BY_PRODUCT) == [heart]
+    assert "customer_product" not in post
+    assert "description" not in post
+
+
+def test_a_customers_invoice_is_the_sum_of_its_lines_to_the_penny(shop: Shop) -> None:
+    lines = [
+        a_line("C1", quantity=-3, unit_price="0.1000", invoice_time="2010-12-01 09:00:00", country="France"),
+        a_line("C1", quantity=-1, unit_price="0.2000", invoice_time="2010-12-01 08:00:00"),
+        a_line("C1", quantity=2, unit_price="-0.0001"),
+        a_line("C1", quantity=7, customer_id=UNKNOWN),
+    ]
+    shop.consumer("lookups").handle(event_of(lines))
+    assert shop.customers() == {
+        ("17850", "C1"): {
+            "customer_id": "17850",
+            "invoice_no": "C1",
+            "invoice_time": "2010-12-01 08:00:00",
+            "country": "United Kingdom",
+            "lines": 3,
+            "quantity": -2,
+            "amount": "-0.5002",
+            "is_cancellation": True,
+        }
+    }
+
+
+def test_late_lines_and_reruns_in_any_order_never_lower_or_double_a_count(shop: Shop) -> None:
+    lookups = shop.consumer("lookups")
+    first, second = (
+        event_of([a_line(stock_code="1")]),
+        event_of([a_line(stock_code="2"), a_line(stock_code="3")], first=2),
+    )
+    counts = []
+    for event in (second, first, second, first):
+        lookups.handle(event)
+        counts.append(shop.customers()["17850", "536365"]["lines"])
+    assert counts == [2, 3, 3, 3]
+
+
+def test_an_invoice_of_two_customers_is_a_part_of_each(shop: Shop) -> None:
+    shop.consumer("lookups").handle(event_of([a_line(quantity=1), a_line(quantity=2, customer_id="12345")]))
+    assert {key: item["quantity"] for key, item in shop.customers().items()} == {
+        ("17850", "536365"): 1,
+        ("12345", "536365"): 2,
+    }
+
+
+# What holds for both.
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_same_event_twice_changes_nothing(shop: Shop, name: str) -> None:
+    def state() -> object:
+        raw = {day: shop.files(day) for day in shop.days()}
+        return raw, shop.invoices(), shop.customers(), shop.letters(name)
+
+    event = event_of([*many_lines(50), b"no line", a_line()])
+    assert shop.consumer(name).handle(event) == ALL_DONE
+    before = state()
+    assert shop.consumer(name).handle(event) == ALL_DONE
+    assert state() == before
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"\xff\x00 no JSON", "is no line of an invoice: JSONDecodeError"),
+        (b'{"invoiceno": "1"}', "KeyError: 'stockcode'"),
+        (b"[1, 2]", "TypeError"),
+        (a_line()._replace(invoice_no="").record(), "not as `read_line` leaves lines"),
+        (a_line()._replace(invoice_no="9" * 65).record(), "not as"),
+        (a_line()._replace(invoice_time="2010-02-30 08:00:00").record(), "not as"),
+        (a_line()._replace(invoice_time="../../etc").record(), "not as"),
+        (a_line()._replace(country="U\x00K").record(), "not as"),
+        (a_line()._replace(quantity=True).record(), "not as"),
+        (a_line()._replace(repeat=0).record(), "not as"),
+        (a_line()._replace(stock_code=5).record(), "TypeError"),  # type: ignore[arg-type]  # which is the fault
+        (a_line()._replace(unit_price="2.5").record(), "not as"),
+    ],
+)
+def test_a_poisoned_record_in_the_middle_becomes_a_dead_letter_and_the_others_go_on(
+    shop: Shop, name: str, data: bytes, reason: str
+) -> None:
+    lines = list(many_lines(10))
+    assert shop.consumer(name).handle(event_of([*lines[:5], data, *lines[5:]])) == ALL_DONE
+    (letter,) = shop.letters(name)
+    assert reason in str(letter["reason"])
+    assert letter["position"] == f"shardId-000000000000#{6:060}"
+    assert record_of(letter) == records([data], first=6, arrived=float(int(ARRIVED)))[0]
+    found = shop.raw_lines() if name == "raw_zone" else shop.invoices()
+    assert found == dict.fromkeys((line.line_id for line in lines), 1)
+
+
+class BusyTables(SqliteLookupTables):
+    """Takes no items of the table `table`, for now."""
+
+    table: str
+
+    def put(self, table: LookupTable, items: Iterable[Item]) -> None:
+        if table.name == self.table:
+            raise LookupsBusy(f"{table.name} is busy")
+        super().put(table, items)
+
+
+class FullStorage(LocalStorage):
+    """Has room for one day alone."""
+
+    def add(self, system: str, table: str, dt: str, name: str, content: bytes) -> bool:
+        if dt != "2010-12-01":
+            raise FileNotWritten("no room")
+        return super().add(system, table, dt, name, content)
+
+
+def test_a_failure_that_may_pass_has_all_records_come_again_and_makes_no_dead_letters(shop: Shop) -> None:
+    event = event_of(many_lines(100), first=41)
+    busy = consumers(FullStorage(home=str(shop.home)), BusyTables(home=str(shop.home), table="invoices"), 60)
+    for name in NAMES:
+        assert busy[name].handle(event) == failed_from("41")
+        assert shop.letters(name) == []
+        assert shop.consumer(name).handle(event) == ALL_DONE
+    assert set(shop.raw_lines().values()) == set(shop.invoices().values()) == {1}
+    assert len(shop.raw_lines()) == len(shop.invoices()) == 100
+
+
+def test_a_dead_letter_that_can_not_be_kept_comes_again(shop: Shop) -> None:
+    busy = consumers(shop.storage, BusyTables(home=str(shop.home), table="dead_letters"), 60)["lookups"]
+    event = event_of([a_line(), b"no line"])
+    assert busy.handle(event) == failed_from("1")
+    assert shop.consumer("lookups").handle(event) == ALL_DONE
+    assert len(shop.letters("lookups")) == len(shop.invoices()) == 1
+
+
+def test_a_line_that_is_refused_for_good_is_found_among_the_others(shop: Shop) -> None:
+    kept: list[str] = []
+
+    def store(taken: list[Taken]) -> None:
+        if any(each.line.invoice_no == "13" for each in taken):
+            raise InputInvalid("13 is too much")
+        kept.extend(each.line.invoice_no for each in taken)
+
+    picky = Consumer("picky", 100, 0.0, shop.tables, store)  # type: ignore[arg-type]  # a list is a sequence
+    assert picky.handle(event_of(a_line(str(number)) for number in range(11, 16))) == ALL_DONE
+    assert kept == ["11", "12", "14", "15"]
+    assert [letter["reason"] for letter in shop.letters("picky")] == ["13 is too much"]
+
+
+def test_whoever_wants_to_know_is_told_of_dead_letters_once_they_are_kept(shop: Shop) -> None:
+    told: list[int] = []
+    consumer = Consumer("deaf", 100, 0.0, shop.tables, lambda _: None, told.append)
+    consumer.handle(event_of([b"1", a_line(), b"2"]))
+    assert (told, len(shop.letters("deaf"))) == ([2], 2)
+
+
+def test_an_error_of_ours_that_is_no_fault_of_the_input_is_never_for_good() -> None:
+    assert not issubclass(FileNotWritten, InputInvalid)
+    assert not issubclass(LookupsBusy, InputInvalid)
+    assert issubclass(InputInvalid, PipelineError)

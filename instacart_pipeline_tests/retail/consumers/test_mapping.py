@@ -1,0 +1,258 @@
+"""The worker: batches, what is committed, failures, and several workers on the shards of one stream."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from instacart_pipeline.resources.lookup_tables import LookupsBusy
+from instacart_pipeline.resources.stream import Batch, Claim, ClaimLost, Entry, Record, Rewind, Shard
+from instacart_pipeline.retail.consumers.consumer import Consumer, Taken
+from instacart_pipeline.retail.consumers.mapping import Delivered, Mapping
+from instacart_pipeline_tests.retail.consumers.shop import Shop, a_line, many_lines
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    return Shop(tmp_path)
+
+
+def drain(shop: Shop, consumer: Consumer) -> list[Delivered]:
+    seen: list[Delivered] = []
+    Mapping(shop.stream, consumer, 0.01, on_batch=seen.append).run(threading.Event(), until_empty=True)
+    return seen
+
+
+def lag(shop: Shop, name: str) -> int:
+    return sum(each.records or 0 for each in shop.stream.lag(name))
+
+
+@contextmanager
+def working(*mappings: Mapping) -> Iterator[None]:
+    """Workers in threads, until the end of the block."""
+    stopping = threading.Event()
+    threads = [threading.Thread(target=mapping.run, args=(stopping,)) for mapping in mappings]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        for thread in threads:
+            thread.join(20)
+    assert not any(thread.is_alive() for thread in threads)
+
+
+def soon(true: Callable[[], bool], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it did not come true"
+        time.sleep(0.02)
+
+
+def test_everything_is_read_in_batches_of_at_most_the_consumers_size_and_committed(shop: Shop) -> None:
+    shop.put(many_lines(5000))
+    seen = drain(shop, shop.consumer("lookups"))
+    assert sum(each.done for each in seen) == len(shop.invoices()) == 5000
+    assert max(each.records for each in seen) <= 2000
+    assert lag(shop, "lookups") == 0
+    assert drain(shop, shop.consumer("lookups")) == []
+
+
+def test_nothing_is_given_before_its_window_is_over_and_until_empty_waits_for_none(shop: Shop) -> None:
+    shop.put([a_line()])
+    begun = time.time()
+    with working(Mapping(shop.stream, shop.consumer("raw_zone", window=1.0), 0.01)):
+        time.sleep(0.4)
+        assert shop.raw_lines() == {}
+        soon(lambda: bool(shop.raw_lines()))
+    assert time.time() - begun > 0.9
+    shop.put([a_line("2")])
+    drain(shop, shop.consumer("raw_zone", window=3600))
+    assert len(shop.raw_lines()) == 2
+
+
+def test_a_consumer_that_fails_for_a_while_holds_its_place_and_goes_on_there(shop: Shop) -> None:
+    kept: list[str] = []
+    tries: list[int] = []
+
+    def store(taken: Sequence[Taken]) -> None:
+        tries.append(len(taken))
+        if len(tries) < 4:
+            raise LookupsBusy("not now")
+        kept.extend(each.line.line_id for each in taken)
+
+    lines = list(many_lines(60, lines_an_invoice=60))
+    shop.put(lines)
+    seen = drain(shop, Consumer("moody", 20, 0.0, shop.tables, store))
+    assert kept == [line.line_id for line in lines]
+    assert [each.done for each in seen] == [0, 0, 0, 20, 20, 20]
+
+
+def test_what_was_dealt_with_before_a_failure_is_committed(shop: Shop) -> None:
+    given: list[list[str]] = []
+
+    class Half(Consumer):
+        """Reports the sixth record of its first batch, and one further on."""
+
+        def handle(self, event, context=None):  # type: ignore[no-untyped-def]  # as Consumer's
+            sequences = [each["kinesis"]["sequenceNumber"] for each in event["Records"]]
+            given.append(sequences)
+            failed = [sequences[8], sequences[5]] if len(given) == 1 else []
+            return {"batchItemFailures": [{"itemIdentifier": sequence} for sequence in failed]}
+
+    shop.put(many_lines(10, lines_an_invoice=10))
+    seen = drain(shop, Half("half", 100, 0.0, shop.tables, lambda _: None))
+    assert given == [[str(n) for n in range(1, 11)], [str(n) for n in range(6, 11)]]
+    assert [each.done for each in seen] == [5, 5]
+
+
+def test_an_answer_that_names_no_record_of_the_batch_fails_it_whole(shop: Shop) -> None:
+    given: list[int] = []
+
+    class Odd(Consumer):
+        def handle(self, event, context=None):  # type: ignore[no-untyped-def]  # as Consumer's
+            given.append(len(event["Records"]))
+            return {"batchItemFailures": [{"itemIdentifier": ""}] if len(given) == 1 else []}
+
+    shop.put(many_lines(10, lines_an_invoice=10))
+    drain(shop, Odd("odd", 100, 0.0, shop.tables, lambda _: None))
+    assert given == [10, 10]
+
+
+def test_an_error_of_any_kind_at_one_shard_holds_up_no_other(shop: Shop) -> None:
+    lines = list(many_lines(400))
+    shop.put(lines)
+    bad = next(shard for shard in shop.stream.state().shards if shop.stream.read(shard.id, "", 1).records)
+    poison = {record.data for record in shop.stream.read(bad.id, "", 1000).records}
+    kept: list[str] = []
+
+    def store(taken: Sequence[Taken]) -> None:
+        if any(each.record.data in poison for each in taken):
+            raise ZeroDivisionError
+        kept.extend(each.line.line_id for each in taken)
+
+    with working(Mapping(shop.stream, Consumer("unlucky", 50, 0.0, shop.tables, store), 0.01)):
+        soon(lambda: len(kept) == len(lines) - len(poison))
+    assert lag(shop, "unlucky") == len(poison)
+
+
+def test_two_workers_share_the_shards_and_take_over_from_one_that_stops(shop: Shop) -> None:
+    by_worker: dict[str, set[str]] = {"one": set(), "other": set()}
+
+    def worker(name: str) -> Mapping:
+        def tell(delivered: Delivered) -> None:
+            by_worker[name].add(delivered.shard)
+
+        return Mapping(shop.stream, shop.consumer("lookups"), 0.01, turn_seconds=0.3, on_batch=tell)
+
+    lines = list(many_lines(6000))
+    feeding = iter(range(0, len(lines), 100))
+
+    def feed() -> None:
+        place = next(feeding)
+        shop.put(lines[place : place + 100])
+
+    with working(worker("one")):
+        with working(worker("other")):
+            while not (by_worker["one"] and by_worker["other"]):
+                feed()
+                time.sleep(0.05)
+        rest = list(feeding)
+        for place in rest:
+            shop.put(lines[place : place + 100])
+        soon(lambda: lag(shop, "lookups") == 0, 60)
+    given = shop.invoices()
+    assert set(given.values()) == {1}
+    assert len(given) == len(lines)
+    assert {each["lines"] for each in shop.customers().values()} == {20}
+
+
+def test_a_worker_that_is_told_to_stop_ends_between_two_batches(shop: Shop) -> None:
+    shop.put(many_lines(2000, lines_an_invoice=2000))
+    stopping = threading.Event()
+    kept: list[int] = []
+
+    def store(taken: Sequence[Taken]) -> None:
+        kept.append(len(taken))
+        if len(kept) == 3:
+            stopping.set()
+
+    Mapping(shop.stream, Consumer("obedient", 100, 0.0, shop.tables, store), 0.01).run(stopping)
+    assert (kept, lag(shop, "obedient")) == ([100, 100, 100], 1700)
+    shop.stream.rewind("obedient", Rewind())  # which it could not while a claim is held
+
+
+class Closing:
+    """A stream of two shards, the second made of the first, which is closed; its claims are lost once."""
+
+    name = "closing"
+
+    def __init__(self) -> None:
+        self.records = {"a": ["1", "2"], "b": ["1"]}
+        self.done: dict[str, str] = {}
+        self.finished: list[str] = []
+        self.to_lose = 1
+
+    def state(self) -> object:
+        from instacart_pipeline.resources.stream import StreamState  # noqa: PLC0415  # for this one
+
+        return StreamState(self.name, [Shard("a"), Shard("b", ("a",))])
+
+    def read(self, shard: str, after: str, limit: int) -> Batch:
+        left = [sequence for sequence in self.records[shard] if sequence > after][:limit]
+        return Batch([Record(shard, s, "k", a_line(s).record(), 1.0) for s in left], shard == "a")
+
+    @contextmanager
+    def claim(self, consumer: str, shard: Shard) -> Iterator[Claim | None]:
+        ready = shard.id not in self.finished and all(parent in self.finished for parent in shard.parents)
+        yield _ClosingClaim(self, shard) if ready else None
+
+    def lag(self, consumer: str) -> list[object]:
+        from instacart_pipeline.resources.stream import Lag  # noqa: PLC0415  # for this one
+
+        left = {s: [n for n in held if n > self.done.get(s, "")] for s, held in self.records.items()}
+        return [Lag(shard, len(held), 0.0) for shard, held in left.items()]
+
+    def trim(self) -> int:
+        return 0
+
+
+class _ClosingClaim(Claim):
+    def __init__(self, stream: Closing, shard: Shard) -> None:
+        self.stream, self.shard, self.position = stream, shard, stream.done.get(shard.id, "")
+
+    def commit(self, sequence: str) -> None:
+        if self.stream.to_lose:
+            self.stream.to_lose -= 1
+            raise ClaimLost("somebody else has it")
+        self.stream.done[self.shard.id] = self.position = sequence
+
+    def finish(self) -> None:
+        self.stream.finished.append(self.shard.id)
+
+
+def test_a_closed_shard_is_finished_and_then_those_made_of_it_are_read_and_a_lost_claim_is_taken_anew(
+    shop: Shop,
+) -> None:
+    stream, kept = Closing(), list[tuple[str, str]]()
+    consumer = Consumer(
+        "c", 10, 0.0, shop.tables, lambda taken: kept.extend((t.record.shard, t.record.sequence) for t in taken)
+    )
+    Mapping(stream, consumer, 0.01).run(threading.Event(), until_empty=True)  # type: ignore[arg-type]  # a stream in all but name
+    assert kept == [("a", "1"), ("a", "2")] * 2 + [("b", "1")]
+    assert stream.finished == ["a"]
+
+
+def test_a_key_that_floods_one_shard_does_not_keep_the_others_waiting(shop: Shop) -> None:
+    shop.stream.put([Entry("flood", a_line("flood", repeat=n).record()) for n in range(1, 2001)])
+    shop.put(many_lines(1000))
+    seen = drain(shop, Consumer("fair", 400, 0.0, shop.tables, lambda _: None))
+    shards = [each.shard for each in seen]
+    assert set(shards[:4]) == {shard.id for shard in shop.stream.state().shards}
+    assert len(shards) > 6
