@@ -41,15 +41,16 @@ def places(items: Any) -> list[Value]:
     return [item["place"] for item in items]
 
 
-def paged(lookups: LookupTables, table: LookupTable, partition: str, **how: Any) -> list[list[Value]]:
-    """The places of the pages of a query, until there is no further one."""
-    pages: list[list[Value]] = []
-    after = ""
-    while not pages or after:
-        page = lookups.query(table, partition, after=after, **how)
-        pages.append(places(page.items))
-        after = page.after
-    return pages
+def paged(lookups: LookupTables, table: LookupTable, partition: str, *, limit: int, **how: Any) -> list[Value]:
+    """The places of all pages of a query. The last page may be empty."""
+    found: list[Value] = []
+    after, begun = "", False
+    while after or not begun:
+        page = lookups.query(table, partition, after=after, limit=limit, **how)
+        assert len(page.items) <= limit
+        found += places(page.items)
+        after, begun = page.after, True
+    return found
 
 
 def mixed(numbers: range) -> list[int]:
@@ -100,7 +101,7 @@ def test_keys_may_hold_any_character(lookups: LookupTables, things: LookupTable,
     items = [thing(key, box=key, colour=key, weight="1"), thing(key + "x", box=key, colour=key, weight="1")]
     lookups.put(things, [*items, thing("other", box="other")])
     assert lookups.get(things, key, key) == items[0]
-    assert paged(lookups, things, key, limit=1) == [[key], [key + "x"]]
+    assert paged(lookups, things, key, limit=1) == [key, key + "x"]
     settles(lambda: sorted(places(lookups.all_of(things, key, index=BY_COLOUR))), sorted([key, key + "x"]))
     lookups.delete(things, [(key, key)])
     assert places(lookups.all_of(things, key)) == [key + "x"]
@@ -154,9 +155,8 @@ def test_pages_follow_each_other_in_the_order_of_the_sort_key(
     order = ["0", "1", "10", "2", "A", "a"]
     lookups.put(things, [thing(place) for place in reversed(order)] + [thing("5", box="boy"), thing("5", box="bo")])
     for descending in (False, True):
-        pages = paged(lookups, things, "box", limit=limit, descending=descending)
-        assert [place for page in pages for place in page] == (order[::-1] if descending else order)
-        assert all(len(page) <= limit for page in pages)
+        found = paged(lookups, things, "box", limit=limit, descending=descending)
+        assert found == (order[::-1] if descending else order)
 
 
 def test_sort_keys_lie_in_the_order_of_their_bytes(lookups: LookupTables, things: LookupTable) -> None:
@@ -184,12 +184,10 @@ def test_items_that_tie_in_an_index_are_paged_without_loss_or_repeat(
     given = [thing(f"{n}", box=f"box-{n % 3}", colour="red", weight="12"[n > 9]) for n in range(12)]
     lookups.put(things, [*given, thing("no-weight", colour="red"), thing("blue", colour="blue", weight="1")])
     settles(lambda: len(lookups.all_of(things, "red", index=BY_COLOUR)), 12)
-    pages = paged(lookups, things, "red", index=BY_COLOUR, limit=limit, descending=descending)
-    found = [place for page in pages for place in page]
+    found = paged(lookups, things, "red", index=BY_COLOUR, limit=limit, descending=descending)
     assert sorted(found) == sorted(places(given))
     heavy = {"10", "11"}
     assert set(found[:2] if descending else found[-2:]) == heavy
-    assert all(len(page) <= limit for page in pages)
 
 
 def test_an_item_without_an_attribute_of_an_index_is_not_in_it(lookups: LookupTables, things: LookupTable) -> None:
@@ -237,7 +235,7 @@ def test_a_place_that_no_page_gave_is_refused(
         lookups.query(things, "box", after=after, index=index)
 
 
-def test_a_place_of_another_index_is_refused(lookups: LookupTables, things: LookupTable) -> None:
+def test_a_place_of_another_index_or_partition_is_refused(lookups: LookupTables, things: LookupTable) -> None:
     lookups.put(things, [thing(f"{n}", colour="box", weight="1") for n in range(3)])
     of_index = eventually(lambda: lookups.query(things, "box", index=BY_COLOUR, limit=1).after)
     of_table = lookups.query(things, "box", limit=1).after
@@ -245,6 +243,8 @@ def test_a_place_of_another_index_is_refused(lookups: LookupTables, things: Look
         lookups.query(things, "box", after=of_index, limit=1)
     with pytest.raises(InputInvalid):
         lookups.query(things, "box", after=of_table, index=BY_COLOUR, limit=1)
+    with pytest.raises(InputInvalid):
+        lookups.query(things, "boy", after=of_table, limit=1)
 
 
 def test_a_large_partition_is_paged_whole(lookups: LookupTables, things: LookupTable) -> None:
@@ -253,9 +253,7 @@ def test_a_large_partition_is_paged_whole(lookups: LookupTables, things: LookupT
     lookups.put(things, [thing(f"{n:05}", said=said, colour="red", weight=f"{n % 10}") for n in numbers])
     expected = [f"{n:05}" for n in range(5000)]
     assert places(lookups.all_of(things, "box")) == expected
-    assert [place for page in paged(lookups, things, "box", limit=700, descending=True) for place in page] == expected[
-        ::-1
-    ]
+    assert paged(lookups, things, "box", limit=700, descending=True) == expected[::-1]
     settles(lambda: sorted(places(lookups.all_of(things, "red", index=BY_COLOUR))), expected)
     assert lookups.count(things) == 5000
     assert sorted(places(scanned(lookups, things))) == expected

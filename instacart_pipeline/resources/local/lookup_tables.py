@@ -1,21 +1,28 @@
-"""Lookup tables on this machine: a SQLite file a table, items as JSON under their key."""
+"""Lookup tables on this machine: a SQLite file a table, items as JSON under their key.
+
+What an index needs of an item stands in columns beside the JSON, filled when it is put: SQLite can index into JSON, but more slowly.
+"""
 
 from __future__ import annotations
 
 import base64
-import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+import os
+import time
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from instacart_pipeline.lake.errors import InputInvalid
-from instacart_pipeline.resources.local.sqlite_file import transaction, translated
+from instacart_pipeline.resources.local.sqlite_file import SqliteFile
 from instacart_pipeline.resources.lookup_tables import Item, LookupsBusy, LookupTable, LookupTables, Page, Value
 
-_BY_KEY = "pk = ? AND sk = ?"
+_WAIT_SECONDS = 10.0
+"""How long a put waits for other processes to write to its table before the tables count as busy."""
+_EXPIRED_AT_ONCE = 100
+"""How many expired items a put removes: more than it adds in the tables that have any."""
 
 
 class SqliteLookupTables(LookupTables):
@@ -24,35 +31,22 @@ class SqliteLookupTables(LookupTables):
     home: str
 
     def put(self, table: LookupTable, items: Iterable[Item]) -> None:
-        """See LookupTables."""
-        with self._file(table, write=True) as db:
-            db.executemany("INSERT OR REPLACE INTO items (pk, sk, item) VALUES (?, ?, ?)", _rows(table, items))
+        """See LookupTables. What stands there already is not written again, so going over the same records twice is cheap."""
+        self._put(table, items, "item IS NOT excluded.item")
 
     def put_if_new(self, table: LookupTable, item: Item) -> bool:
         """See LookupTables."""
-        with self._file(table, write=True) as db:
-            return (
-                db.execute(
-                    "INSERT OR IGNORE INTO items (pk, sk, item) VALUES (?, ?, ?)", *_rows(table, [item])
-                ).rowcount
-                == 1
-            )
+        return self._put(table, [item], "false") == 1
 
     def put_if_greater(self, table: LookupTable, items: Iterable[Item], attribute: str) -> None:
         """See LookupTables."""
-        grows = f"coalesce(json_extract(item, '$.{attribute}'), -1e300) < json_extract(excluded.item, '$.{attribute}')"
-        with self._file(table, write=True) as db:
-            db.executemany(
-                "INSERT INTO items (pk, sk, item) VALUES (?, ?, ?)"
-                f" ON CONFLICT (pk, sk) DO UPDATE SET item = excluded.item WHERE {grows}",
-                _rows(table, items),
-            )
+        there, given = (f"json_extract({item}, '$.{attribute}')" for item in ("item", "excluded.item"))
+        self._put(table, items, f"coalesce({there}, -9e999) < {given}")
 
     def get(self, table: LookupTable, partition: str, sort: str = "") -> dict[str, Value] | None:
         """See LookupTables."""
-        with self._file(table) as db:
-            row = db.execute(f"SELECT item FROM items WHERE {_BY_KEY}", (partition, sort)).fetchone()
-        return orjson.loads(row[0]) if row else None
+        found = self._rows(table, "SELECT item FROM items WHERE pk = ? AND sk = ?", (partition, sort))
+        return orjson.loads(found[0][0]) if found else None
 
     def query(
         self,
@@ -65,70 +59,110 @@ class SqliteLookupTables(LookupTables):
         descending: bool = False,
     ) -> Page:
         """See LookupTables."""
-        pk, sk = (f"{index}_pk", f"{index}_sk") if index else ("pk", "sk")
+        pk, sk = (_column(table, attribute) for attribute in table.indexes[index]) if index else ("pk", "sk")
         way, beyond = ("DESC", "<") if descending else ("ASC", ">")
+        asked = [index, partition]
         # Two items of an index may share its keys, so their own keys break the tie.
-        going_on, given = ("", ()) if not after else (f" AND ({sk}, pk, sk) {beyond} (?, ?, ?)", _after(after, 3))
-        with self._file(table) as db:
-            rows = db.execute(
-                f"SELECT {sk}, pk, sk, item FROM items WHERE {pk} = ?{going_on} ORDER BY {sk} {way}, pk {way}, sk {way} LIMIT ?",
-                (partition, *given, limit + 1),
-            ).fetchall()
-        return _page(rows, limit)
+        going_on, place = (f" AND ({sk}, pk, sk) {beyond} (?, ?, ?)", _place(after, asked, 3)) if after else ("", ())
+        rows = self._rows(
+            table,
+            f"SELECT {sk}, pk, sk, item FROM items WHERE {pk} = ? AND {sk} IS NOT NULL{going_on}"
+            f" ORDER BY {sk} {way}, pk {way}, sk {way} LIMIT ?",
+            (partition, *place, limit + 1),
+        )
+        return _page(rows, limit, asked)
 
     def scan(self, table: LookupTable, *, after: str = "", limit: int = 1000) -> Page:
         """See LookupTables."""
-        going_on, given = ("", ()) if not after else (" WHERE (pk, sk) > (?, ?)", _after(after, 2))
-        with self._file(table) as db:
-            rows = db.execute(
-                f"SELECT pk, sk, item FROM items{going_on} ORDER BY pk, sk LIMIT ?", (*given, limit + 1)
-            ).fetchall()
-        return _page(rows, limit)
+        going_on, place = (" WHERE (pk, sk) > (?, ?)", _place(after, [], 2)) if after else ("", ())
+        rows = self._rows(
+            table, f"SELECT pk, sk, item FROM items{going_on} ORDER BY pk, sk LIMIT ?", (*place, limit + 1)
+        )
+        return _page(rows, limit, [])
 
     def delete(self, table: LookupTable, keys: Iterable[tuple[str, str]]) -> None:
         """See LookupTables."""
-        with self._file(table, write=True) as db:
-            db.executemany(f"DELETE FROM items WHERE {_BY_KEY}", keys)
+        with self._file(table).writing() as db:
+            db.executemany("DELETE FROM items WHERE pk = ? AND sk = ?", keys)
 
     def count(self, table: LookupTable) -> int:
         """See LookupTables."""
-        with self._file(table) as db:
-            return int(db.execute("SELECT count(*) FROM items").fetchone()[0])
+        return int(self._rows(table, "SELECT count(*) FROM items", ())[0][0])
 
-    @contextmanager
-    def _file(self, table: LookupTable, *, write: bool = False) -> Iterator[sqlite3.Connection]:
-        path = Path(self.home) / "lookups" / f"{table.name}.sqlite"
-        with translated(path, LookupsBusy, LookupsBusy), transaction(path, _schema(table), write=write) as db:
-            yield db
+    def _put(self, table: LookupTable, items: Iterable[Item], replaces: str) -> int:
+        """Insert items; one whose key is there takes its place if `replaces` holds of the two. Returns how many were written."""
+        beside = _beside(table)
+        columns = ["item", *beside.values()]
+        insert = (
+            f"INSERT INTO items (pk, sk, {', '.join(columns)}) VALUES (?, ?{', ?' * len(columns)})"
+            f" ON CONFLICT (pk, sk) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in columns)} WHERE {replaces}"
+        )
+        rows = [(*table.key_of(item), orjson.dumps(item).decode(), *map(item.get, beside)) for item in items]
+        with self._file(table).writing() as db:
+            if table.expires:
+                expired = f"SELECT pk, sk FROM items WHERE {beside[table.expires]} < ? LIMIT ?"
+                db.execute(f"DELETE FROM items WHERE (pk, sk) IN ({expired})", (time.time(), _EXPIRED_AT_ONCE))
+            return db.executemany(insert, rows).rowcount
+
+    def _rows(self, table: LookupTable, query: str, given: Sequence[Any]) -> list[Any]:
+        with self._file(table).reading() as db:
+            return db.execute(query, given).fetchall()
+
+    def _file(self, table: LookupTable) -> SqliteFile:
+        return _file_of(f"{self.home}/lookups/{table.name}.sqlite", _schema(table), os.getpid())
+
+
+# Dagster copies a resource for each one that depends on it; the open files are shared by all copies. A forked process opens its own.
+@lru_cache(maxsize=256)
+def _file_of(path: str, schema: str, _process: int) -> SqliteFile:
+    return SqliteFile(Path(path), schema, busy=LookupsBusy, full=LookupsBusy, wait_seconds=_WAIT_SECONDS)
+
+
+def _beside(table: LookupTable) -> dict[str, str]:
+    """The columns beside the JSON, by attribute."""
+    attributes = [attribute for pair in table.indexes.values() for attribute in pair]
+    attributes += [table.expires] * bool(table.expires)
+    own = {table.partition_key, table.sort_key}
+    return {attribute: f"its_{attribute}" for attribute in attributes if attribute not in own}
+
+
+def _column(table: LookupTable, attribute: str) -> str:
+    """The column that holds an attribute which is part of a key."""
+    return {table.partition_key: "pk", table.sort_key: "sk"}.get(attribute) or _beside(table)[attribute]
 
 
 def _schema(table: LookupTable) -> str:
-    columns, indexes = "", ""
+    columns = "".join(f", {column}" for column in _beside(table).values())
+    made = f"CREATE TABLE IF NOT EXISTS items (pk TEXT NOT NULL, sk TEXT NOT NULL, item TEXT NOT NULL{columns}, PRIMARY KEY (pk, sk)) WITHOUT ROWID; "
     for name, attributes in table.indexes.items():
-        for part, attribute in zip(("pk", "sk"), attributes, strict=True):
-            columns += f", {name}_{part} TEXT GENERATED ALWAYS AS (json_extract(item, '$.{attribute}')) VIRTUAL"
-        indexes += (
-            f"CREATE INDEX IF NOT EXISTS {name} ON items ({name}_pk, {name}_sk, pk, sk) WHERE {name}_pk IS NOT NULL; "
-        )
-    return f"CREATE TABLE IF NOT EXISTS items (pk TEXT NOT NULL, sk TEXT NOT NULL, item TEXT NOT NULL{columns}, PRIMARY KEY (pk, sk)) WITHOUT ROWID; {indexes}"
+        pk, sk = (_column(table, attribute) for attribute in attributes)
+        key = ", ".join(dict.fromkeys([pk, sk, "pk", "sk"]))
+        made += f"CREATE INDEX IF NOT EXISTS {name} ON items ({key}) WHERE {pk} IS NOT NULL AND {sk} IS NOT NULL; "
+    if table.expires:
+        made += f"CREATE INDEX IF NOT EXISTS by_expiry ON items ({_beside(table)[table.expires]}); "
+    return made
 
 
-def _rows(table: LookupTable, items: Iterable[Item]) -> list[tuple[str, str, str]]:
-    return [(*table.key_of(item), orjson.dumps(item).decode()) for item in items]
-
-
-def _page(rows: Sequence[Sequence[Any]], limit: int) -> Page:
-    """A page of rows (..., item) of which one more than `limit` was asked for; what goes on after it is the place of its last row."""
+def _page(rows: Sequence[Sequence[Any]], limit: int, asked: list[str]) -> Page:
+    """A page of rows (..., item), of which one more than `limit` was looked for. What follows is found by what was asked and the last row's place."""
     shown = rows[:limit]
-    after = base64.urlsafe_b64encode(orjson.dumps(shown[-1][:-1])).decode() if len(rows) > limit else ""
+    after = ""
+    if len(rows) > limit:
+        after = base64.urlsafe_b64encode(orjson.dumps([*asked, *shown[-1][:-1]])).decode()
     return Page([orjson.loads(row[-1]) for row in shown], after)
 
 
-def _after(text: str, parts: int) -> tuple[str, ...]:
+def _place(after: str, asked: list[str], parts: int) -> tuple[str, ...]:
+    """The place of the last row of a page of the same query. Raises InputInvalid."""
     try:
-        place = orjson.loads(base64.urlsafe_b64decode(text.encode()))
+        said = orjson.loads(base64.urlsafe_b64decode(after.encode()))
     except ValueError:
-        place = None
-    if not (isinstance(place, list) and len(place) == parts and all(isinstance(part, str) for part in place)):
-        raise InputInvalid(f"{text!r} is no place that a page ended at. Begin again without it.")
-    return tuple(place)
+        said = None
+    if (
+        not isinstance(said, list)
+        or len(said) != len(asked) + parts
+        or said[: len(asked)] != asked
+        or not all(isinstance(part, str) for part in said)
+    ):
+        raise InputInvalid(f"{after!r} is no place where a page of this query ended. Begin again without it.")
+    return tuple(said[len(asked) :])
