@@ -39,6 +39,8 @@ class NothingDeployed(PipelineError):
 
 def serve(settings: Settings, host: str, port: int, *, workers: int, model_port: int | None, access_log: bool) -> None:
     """Serve until Ctrl-C or SIGTERM. Raises what keeps it from starting."""
+    from instacart_pipeline.container.unpacking import scratch  # noqa: PLC0415  # as the command line says
+
     _hold_keys(settings, host)
     local = settings.profile == "local"
     if local and model_port:
@@ -51,7 +53,14 @@ def serve(settings: Settings, host: str, port: int, *, workers: int, model_port:
         if local and not missing:
             children.start("model server", _model_server(settings, workers))
             await_answer(settings.model_url, "/ping", "model server", children, stopping)
-        worker = [*_python("instacart_pipeline.cli.api_worker"), "--fd", str(listening.fileno())]
+        numbers = stack.enter_context(scratch(settings.home / "scratch"))
+        worker = [
+            *_python("instacart_pipeline.cli.api_worker"),
+            "--fd",
+            str(listening.fileno()),
+            "--metrics",
+            str(numbers),
+        ]
         for _ in range(workers):
             command = [*worker, "--access-log"] if access_log else worker
             children.start("API", command, _environment(settings), (listening.fileno(),))

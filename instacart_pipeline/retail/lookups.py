@@ -26,7 +26,7 @@ DEAD_LETTERS = LookupTable("dead_letters", "consumer", "position")
 """A record that a consumer could make nothing of: consumer, position (`<shard>#<sequence, padded to 60>`), key, data (base64), reason, at."""
 
 REQUESTS = LookupTable("requests", "idempotency_key", expires="expires")
-"""What was answered to a request with an Idempotency-Key: idempotency_key, digest (of its body), answer (JSON), expires."""
+"""A request with an Idempotency-Key that was stored: idempotency_key, digest (of its body, which its answer follows from), expires."""
 
 ALL = (CUSTOMERS, INVOICES, DEAD_LETTERS, REQUESTS)
 

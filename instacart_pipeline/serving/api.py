@@ -16,16 +16,21 @@ from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBea
 from fastapi.staticfiles import StaticFiles
 from pydantic import Field, create_model
 
-from instacart_pipeline.serving.errors import RETRY, tell_errors
+from instacart_pipeline.serving.errors import RETRY, Failed, tell_errors
 from instacart_pipeline.serving.guard import Guard, Keys
+from instacart_pipeline.serving.metrics import TEXT, Counting, Metrics
 from instacart_pipeline.serving.part import STATIC, Part, PartHealth
 
 _header = APIKeyHeader(name="X-API-Key", auto_error=False)
 _bearer = HTTPBearer(auto_error=False)
 
 
-def create_app(parts: Sequence[Part], keys: Sequence[str] = ()) -> FastAPI:
-    """The application of some parts. With `keys`, all but pages, /health and the OpenAPI document asks for one of them."""
+def create_app(parts: Sequence[Part], keys: Sequence[str] = (), metrics: Metrics | None = None) -> FastAPI:
+    """The application of some parts. With `keys`, all but pages, /health and the OpenAPI document asks for one of them.
+
+    `metrics` is what the parts count into as well; without it the application has its own.
+    """
+    counted = metrics or Metrics()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -49,6 +54,7 @@ def create_app(parts: Sequence[Part], keys: Sequence[str] = ()) -> FastAPI:
     )
     tell_errors(app)
     app.add_middleware(Guard, pages=frozenset(page for part in parts for page in part.pages))
+    app.add_middleware(Counting, metrics=counted)  # around the guard, whose refusals count too
     locks: list[Any] = [Depends(_lock(Keys(keys)))] if keys else []
     for part in parts:
         setattr(app.state, part.name, part.service)
@@ -57,6 +63,7 @@ def create_app(parts: Sequence[Part], keys: Sequence[str] = ()) -> FastAPI:
         for address, file in part.pages.items():
             app.api_route(address, methods=["GET", "HEAD"], include_in_schema=False)(_page(file))
     _add_health(app, parts)
+    _add_metrics(app, counted, locks)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     _describe(app, parts, open_to_all=not keys)
     return app
@@ -95,6 +102,17 @@ def _own(part: Part) -> Callable[..., Any]:
 
     health.__doc__ = f"The share of {part.name} alone; 503 unless it serves. Needs no API key."
     return health
+
+
+def _add_metrics(app: FastAPI, metrics: Metrics, locks: Sequence[Any]) -> None:
+    told: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
+    if locks:
+        told[401] = {"model": Failed, "description": "An API key is needed, and was not given or is not known."}
+
+    @app.get("/metrics", tags=["health"], response_class=Response, responses=told, dependencies=locks)
+    def numbers() -> Response:
+        """Prometheus' text form. Of all processes that answer here. Needs an API key where there are keys, as a Bearer token."""
+        return Response(metrics.text(), media_type=TEXT)
 
 
 def _page(file: str) -> Callable[[], Any]:

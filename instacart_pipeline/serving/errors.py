@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel
+
 from instacart_pipeline.lake.errors import PipelineError
 
 if TYPE_CHECKING:
@@ -26,6 +28,19 @@ class Refused(PipelineError):
     def __init__(self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
         self.status, self.code, self.headers = status, code, dict(headers or {})
+
+
+class Problem(BaseModel):
+    """What is wrong: a code for programs, a sentence for people."""
+
+    code: str
+    message: str
+
+
+class Failed(BaseModel):
+    """The body of every answer that is not a success."""
+
+    error: Problem
 
 
 def refusal(code: str, message: str) -> dict[str, Any]:

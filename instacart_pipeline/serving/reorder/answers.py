@@ -8,19 +8,6 @@ from pydantic import BaseModel, Field
 from instacart_pipeline.serving.part import PartHealth
 
 
-class Problem(BaseModel):
-    """What is wrong: a code for programs, a sentence for people."""
-
-    code: str
-    message: str
-
-
-class Failed(BaseModel):
-    """The body of every answer that is not a success."""
-
-    error: Problem
-
-
 class ModelName(BaseModel):
     """A model version: the model's name in the registry, and the number of the version."""
 

@@ -10,22 +10,12 @@ import math
 from collections.abc import Sequence
 
 from instacart_pipeline.reorder.model.features import ORIGINAL
+from instacart_pipeline.serving.bodies import CSV, JSON, text_of
 from instacart_pipeline.serving.errors import Refused
 
-CSV, JSON = "text/csv", "application/json"
 LARGEST = 1e38
 """No feature may lie further from nought: the model's numbers are of 32 bits."""
 _REMEDY = "Write a number, or leave the field empty if the value is missing."
-
-
-def media_type(header: str | None) -> str:
-    """CSV or JSON, by a Content-Type header. Raises Refused (415)."""
-    name = (header or "").split(";")[0].strip().lower()
-    if name not in (CSV, JSON):
-        raise Refused(
-            415, "unsupported_media_type", f"The body is {name or 'of no type'}. Send Content-Type {JSON} or {CSV}."
-        )
-    return name
 
 
 def wanted_type(accept: str | None, default: str, offered: Sequence[str] = (CSV, JSON)) -> str:
@@ -51,7 +41,7 @@ def wanted_type(accept: str | None, default: str, offered: Sequence[str] = (CSV,
 
 def csv_rows(body: bytes, widths: Sequence[int]) -> list[str]:
     """The rows of a CSV body, each of one of the `widths`. Raises Refused."""
-    lines = [line.strip() for line in _text(body).strip().splitlines()]
+    lines = [line.strip() for line in text_of(body).strip().splitlines()]
     if not lines:
         raise Refused(422, "empty", f"The body is empty. Send rows of {len(ORIGINAL)} numbers: {', '.join(ORIGINAL)}.")
     for number, line in enumerate(lines, start=1):
@@ -64,7 +54,7 @@ def csv_rows(body: bytes, widths: Sequence[int]) -> list[str]:
 def json_row(body: bytes) -> str:
     """The row of a JSON body, as CSV: {"features": {name: number, ...}} or {"features": [18 numbers]}. Raises Refused."""
     try:
-        told = json.loads(_text(body))
+        told = json.loads(text_of(body))
     except (ValueError, RecursionError) as error:
         raise Refused(400, "malformed_json", f"The body is no JSON: {error}.") from None
     features = told.get("features") if isinstance(told, dict) else None
@@ -148,13 +138,6 @@ def _all_fit(fields: Sequence[str]) -> bool:
 
 def _fits(number: float) -> bool:
     return abs(number) <= LARGEST  # false for NaN too
-
-
-def _text(body: bytes) -> str:
-    try:
-        return body.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise Refused(400, "not_utf8", f"The body is not UTF-8 (byte {error.start}).") from None
 
 
 def _quality(text: str) -> float:

@@ -10,8 +10,8 @@ import numpy as np
 from fastapi import Depends, Path, Request
 from numpy.typing import NDArray
 
-from instacart_pipeline.serving.errors import RETRY, Refused
-from instacart_pipeline.serving.reorder.answers import Failed, ModelName, ProductFound
+from instacart_pipeline.serving.errors import RETRY, Failed, Refused
+from instacart_pipeline.serving.reorder.answers import ModelName, ProductFound
 from instacart_pipeline.serving.reorder.asking import Answer, Model
 from instacart_pipeline.serving.reorder.days import Days
 from instacart_pipeline.serving.reorder.store import Product, Store

@@ -382,6 +382,7 @@ def test_the_openapi_document_names_every_address(client: httpx.Client) -> None:
         "/health",
         "/health/reorder",
         "/invocations",
+        "/metrics",
         "/v1/probability",
         "/v1/products",
         "/v1/users",
