@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from instacart_pipeline.cli import output
+from instacart_pipeline.cli import output, stream
 from instacart_pipeline.lake.errors import PipelineError
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ run_app = typer.Typer(help="Build a day's tables now, as the schedule or the sen
 app.add_typer(generate_app, name="generate")
 app.add_typer(upload_app, name="upload")
 app.add_typer(run_app, name="run")
+app.add_typer(stream.app, name="stream")
 
 Day = Annotated[str, typer.Option("--dt", help="The day, as 2026-11-20.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for a program to read.")]

@@ -39,6 +39,11 @@ def table(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]], *, 
     console.print(drawn)
 
 
+def json_text(value: object) -> None:
+    """Print JSON, for a program to read."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))  # noqa: T201
+
+
 def note(text: str) -> None:
     """Print a remark."""
     _err.print(text, markup=False, highlight=False, soft_wrap=True)
