@@ -9,17 +9,16 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import threading
 import time
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TextIO
 
-from instacart_pipeline.lake.errors import PipelineError
 from instacart_pipeline.resources.local.sqlite_file import SqliteFile
 from instacart_pipeline.resources.stream import (
     START,
@@ -65,8 +64,10 @@ class LocalStream(Stream):
         by_shard: dict[str, list[Entry]] = {}
         for entry in entries:
             by_shard.setdefault(_shard_of(entry.key, self.shards), []).append(entry)
-        for shard, mine in sorted(by_shard.items()):
-            self._log(shard).append(mine)
+        puts = [self._log(shard).append(mine) for shard, mine in by_shard.items()]
+        wait(puts)
+        for put in puts:
+            put.result()
 
     def state(self) -> StreamState:
         """See Stream."""
@@ -145,13 +146,10 @@ class _LocalClaim(Claim):
 
 
 class _Put:
-    """Entries that a thread waits for to be written, and what became of them."""
+    """Entries to be written, and the moment when they are."""
 
     def __init__(self, entries: Sequence[Entry]) -> None:
-        self.entries, self.taken = entries, False
-        self.error: PipelineError | None = StreamBusy(
-            "The thread that wrote these records was interrupted. Put them again."
-        )
+        self.entries, self.written = entries, Future[None]()
 
 
 class _Log:
@@ -161,36 +159,38 @@ class _Log:
         self._shard = path.stem
         self._file = SqliteFile(path, _SCHEMA, busy=StreamBusy, full=StreamFull, wait_seconds=_WAIT_SECONDS)
         self._waiting: deque[_Put] = deque()
-        self._turn = threading.Lock()
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix=f"stream-{self._shard}")
 
-    def append(self, entries: Sequence[Entry]) -> None:
-        """Add records: all of them are on the disk at the end, or none. Raises StreamBusy, StreamFull.
+    def append(self, entries: Sequence[Entry]) -> Future[None]:
+        """Add records: all of them are on the disk when this is done, or none. Its errors: StreamBusy, StreamFull.
 
-        What threads bring while another writes is written together next, since a flush costs more than many records.
+        What is brought while others are written is written together next, since a flush costs more than many records.
         """
         put = _Put(entries)
         self._waiting.append(put)
-        with self._turn:
-            if not put.taken:
-                self._write([self._waiting.popleft() for _ in range(len(self._waiting))])
-        if put.error:
-            raise type(put.error)(str(put.error)) from put.error
+        self._writer.submit(self._write_waiting)
+        return put.written
 
-    def _write(self, puts: Sequence[_Put]) -> None:
-        for put in puts:
-            put.taken = True
-        error: PipelineError | None = None
+    def _write_waiting(self) -> None:
+        puts = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        if not puts:
+            return  # written with earlier ones
         try:
-            with self._file.writing() as db:
-                # In the order of arrival even if the clock is set back, so that a time can be found by halving.
-                last = db.execute("SELECT arrived FROM records ORDER BY sequence DESC LIMIT 1").fetchone()
-                arrived = max(time.time(), last[0] if last else 0.0)
-                rows = ((entry.key, entry.data, arrived) for put in puts for entry in put.entries)
-                db.executemany("INSERT INTO records (key, data, arrived) VALUES (?, ?, ?)", rows)
-        except PipelineError as failed:
-            error = failed
-        for put in puts:
-            put.error = error
+            self._write([entry for put in puts for entry in put.entries])
+        except BaseException as error:  # noqa: BLE001  # raised by those who wait
+            for put in puts:
+                put.written.set_exception(error)
+        else:
+            for put in puts:
+                put.written.set_result(None)
+
+    def _write(self, entries: Sequence[Entry]) -> None:
+        with self._file.writing() as db:
+            # In the order of arrival even if the clock is set back, so that a time can be found by halving.
+            last = db.execute("SELECT arrived FROM records ORDER BY sequence DESC LIMIT 1").fetchone()
+            arrived = max(time.time(), last[0] if last else 0.0)
+            rows = ((entry.key, entry.data, arrived) for entry in entries)
+            db.executemany("INSERT INTO records (key, data, arrived) VALUES (?, ?, ?)", rows)
 
     def read(self, after: int, limit: int) -> list[Record]:
         """The next records after a sequence."""
