@@ -22,8 +22,9 @@ from sqlglot.optimizer.qualify import qualify
 
 from instacart_pipeline.lake.contracts import PARTITION, TableContract
 from instacart_pipeline.lake.errors import UnsupportedSql
+from instacart_pipeline.lake.redshift_sql import as_redshift_means
 
-Engine = Literal["duckdb", "spark", "athena"]
+Engine = Literal["duckdb", "spark", "athena", "redshift"]
 Schema = Mapping[str, Mapping[str, Mapping[str, str]]]
 """database -> table -> column -> type, the types by their Glue names."""
 
@@ -98,7 +99,10 @@ class Query:
 
     def render(self, engine: Engine, schema: Schema) -> str:
         """The query's text for `engine`."""
-        return self.qualified(schema).sql(dialect=engine, pretty=True, comments=False)
+        tree = self.qualified(schema)
+        if engine == "redshift":
+            tree = as_redshift_means(tree)
+        return tree.sql(dialect=engine, pretty=True, comments=False)
 
 
 def schema_of(tables: Iterator[TableContract] | list[TableContract]) -> dict[str, dict[str, dict[str, str]]]:

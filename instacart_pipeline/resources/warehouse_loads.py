@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlglot import exp
 
@@ -44,6 +45,11 @@ class Load:
     def of(cls, dt: str, version: str, rows: int, lineage: str) -> Load:
         """The record as the table of loads keeps it."""
         return cls(dt, version, rows, json.loads(lineage))
+
+    @property
+    def loaded_at(self) -> datetime:
+        """When the load began, in UTC: its name says so."""
+        return datetime.strptime(self.version.split("-", maxsplit=1)[0], "%Y%m%dT%H%M%S%f")
 
     @property
     def within_warehouse(self) -> dict[str, str]:

@@ -60,6 +60,7 @@ _LIMIT: _Errors = {
         400,
     ),
     "glue": ("ConcurrentRunsExceededException", "Concurrent runs exceeded for job", 400),
+    "redshift-data": ("ActiveStatementsExceededException", "The number of active statements exceeds the limit.", 400),
     "databrew": ("ServiceQuotaExceededException", "The limit of concurrent job runs is exceeded.", 402),
     "sagemaker": (
         "ResourceLimitExceeded",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal["failed", "timed_out", "stopped", "unknown", "stuck", "slow"]
-JobService = Literal["athena", "glue", "databrew", "crawler", "sagemaker"]
+JobService = Literal["athena", "glue", "databrew", "crawler", "redshift-data", "sagemaker"]
 
 
 @dataclass

@@ -38,6 +38,7 @@ from instacart_pipeline_tests.aws_double.journal import Recorded, Requests
 from instacart_pipeline_tests.aws_double.logs import Logs
 from instacart_pipeline_tests.aws_double.objects import Objects
 from instacart_pipeline_tests.aws_double.outcomes import Outcomes
+from instacart_pipeline_tests.aws_double.redshift import Redshift
 from instacart_pipeline_tests.aws_double.sagemaker import SageMaker
 from instacart_pipeline_tests.aws_double.wire import AwsError, Call
 
@@ -82,11 +83,13 @@ class AwsDouble:
         crawlers = Crawlers(self._jobs, objects, catalog, logs, self.pace)
         self.databrew = DataBrew(self._jobs, objects, logs, self.folder)
         self.sagemaker = SageMaker(self._jobs, objects, logs, self.folder, self.pace)
+        self.redshift = Redshift(self._jobs, objects)
         self._handlers = {
             "athena": [self.athena],
             "databrew": [self.databrew],
             "glue": [glue_jobs, crawlers],
             "logs": [logs],
+            "redshift-data": [self.redshift],
             "sagemaker": self.sagemaker.handlers,
             "sagemaker-runtime": [self.sagemaker.endpoints],
         }
@@ -102,6 +105,7 @@ class AwsDouble:
         if AwsDouble._alive is not self or self._server is None:
             return
         self._jobs.close()
+        self.redshift.close()
         self.sagemaker.close()
         self._server.shutdown()
         self._server.server_close()
@@ -126,7 +130,7 @@ class AwsDouble:
         return self._session(wire.CLIENT_KEY)(service)
 
     def jobs(self, service: str | None = None) -> list[JobRun]:
-        """Every job run started so far: of "athena", "glue", "databrew", "crawler" or "sagemaker", or all."""
+        """Every job run started so far: of "athena", "glue", "databrew", "crawler", "redshift-data" or "sagemaker"; or all."""
         return self._jobs.runs(service)
 
     def most_alive_at_once(self, predicate: Callable[[JobRun], bool] = lambda _run: True) -> int:
@@ -185,7 +189,7 @@ class AwsDouble:
                 return wire.answer(call, handle(call.parameters))
             except AwsError as problem:
                 return wire.error(call, problem)
-        if call.service in ("athena", "databrew", "logs", "sagemaker", "sagemaker-runtime"):
+        if call.service in ("athena", "databrew", "logs", "redshift-data", "sagemaker", "sagemaker-runtime"):
             return wire.error(call, AwsError("UnknownOperationException", f"the double has no {call.operation}"))
         return self._moto.answer(request)
 

@@ -87,6 +87,7 @@ _THROTTLED = {
 _BUSY = {
     *("ConcurrentRunsExceededException", "ResourceNumberLimitExceededException", "ServiceQuotaExceededException"),
     *("CrawlerRunningException", "CrawlerStoppingException", "ResourceLimitExceeded"),
+    *("ActiveStatementsExceededException", "ActiveSessionsExceededException"),
 }
 _UNAVAILABLE = {
     "ModelNotReadyException",

@@ -27,6 +27,7 @@ def all_services(session: AwsSession, work: str) -> list[JobService]:
     from instacart_pipeline.resources.aws.databrew import DataBrewRuns  # noqa: PLC0415
     from instacart_pipeline.resources.aws.endpoint_updates import EndpointUpdates  # noqa: PLC0415
     from instacart_pipeline.resources.aws.glue import GlueRuns  # noqa: PLC0415
+    from instacart_pipeline.resources.aws.redshift_statements import RedshiftStatements  # noqa: PLC0415
     from instacart_pipeline.resources.aws.sagemaker_jobs import KINDS  # noqa: PLC0415
 
     others: list[JobService] = [
@@ -35,5 +36,6 @@ def all_services(session: AwsSession, work: str) -> list[JobService]:
         DataBrewRuns(session),
         GlueRuns(session),
         EndpointUpdates(session),
+        RedshiftStatements(session),
     ]
     return [*others, *(kind(session, work) for kind in KINDS)]

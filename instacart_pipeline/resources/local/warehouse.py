@@ -9,7 +9,6 @@ import fcntl
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -206,12 +205,11 @@ def _swap(
     connection.execute(f"INSERT INTO {stored} SELECT * FROM {staged}")
     connection.execute(f"CREATE TABLE IF NOT EXISTS {_stored(loads)} ({_columns(loads)})")
     connection.execute(f"DELETE FROM {_stored(loads)} WHERE table_name = {quoted(target.name)} AND {replaced}")
-    loaded_at = datetime.now(timezone.utc).replace(tzinfo=None)
     for dt, origin in lineage.items():
         record = Load(dt, version, counts.get(dt, 0), origin)
         connection.execute(
             f"INSERT INTO {_stored(loads)} VALUES (?, ?, ?, ?, ?, ?)",
-            [target.name, version, loaded_at, record.rows, record.lineage_json, dt],
+            [target.name, version, record.loaded_at, record.rows, record.lineage_json, dt],
         )
     connection.execute("COMMIT")
     (total,) = one_row(connection, f"SELECT count(*) FROM {stored}")
