@@ -24,7 +24,7 @@ from instacart_pipeline.profiles import build_resources
 from instacart_pipeline.reorder import automation, checks
 from instacart_pipeline.reorder.assets import build_assets
 from instacart_pipeline.reorder.model_assets import build_model_assets
-from instacart_pipeline.reorder.partitions import daily
+from instacart_pipeline.orchestration.partitions import daily
 from instacart_pipeline.reorder.rhythm_assets import build_rhythm_assets, build_rhythm_checks
 from instacart_pipeline.settings import Settings
 

@@ -222,7 +222,7 @@ def reconstructable_job(name: str) -> Any:
 
 
 def _hold_day(dt: str, settings: Settings) -> None:
-    from instacart_pipeline.reorder.partitions import daily  # noqa: PLC0415
+    from instacart_pipeline.orchestration.partitions import daily  # noqa: PLC0415
 
     days = daily(settings.first_day, settings.timezone)
     if not days.has_partition_key(dt):

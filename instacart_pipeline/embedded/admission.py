@@ -54,7 +54,7 @@ def admit(
     """Read CSV files and write the good rows of `target` to the folder `to`, the others to `rejects_to`.
 
     `references` gives the folder of each table that a foreign key points to, by qualified name. Files are named in the rejects
-    by their path below `root`. `scratch` is for what is spilled, and is not cleaned up.
+    by their path below `root`. `scratch` is for what is spilled, and is not cleaned up. No files at all are no rows.
 
     Raises ColumnsMissing; FileUnreadable, naming file and line, on what can't be read at all.
     """
@@ -87,6 +87,10 @@ def _read(
 ) -> tuple[Sifted, int, tuple[Outcome, ...]]:
     import duckdb  # noqa: PLC0415  # engines are loaded where they are used
 
+    if not files:
+        nothing = ", ".join(f'NULL AS "{name}"' for name in target.column_names)
+        write(connection, f"SELECT {nothing} WHERE false", target, to)
+        return Sifted(rows_in=0), *verify(connection, target, to, references)
     surveys = [survey(file.path) for file in files]
     # Whatever goes wrong with the quick reading, the sifting finds out what it was and says it in better words.
     with suppress(duckdb.Error):

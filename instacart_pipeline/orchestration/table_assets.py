@@ -32,6 +32,8 @@ from instacart_pipeline.lake.rules import Outcome, Rule, rules_of
 from instacart_pipeline.resources.published import Published, VersionRefused
 from instacart_pipeline.resources.warehouse import Loaded
 
+Results = Iterator[AssetCheckResult | MaterializeResult[Any]]
+"""What the function of an asset yields."""
 _Made = TypeVar("_Made")
 
 OWNERS = ["team:data-platform"]
@@ -102,7 +104,7 @@ def check_specs(
     ]
 
 
-def publish(table: TableContract, work: Callable[[], Published]) -> Iterator[AssetCheckResult | MaterializeResult[Any]]:
+def publish(table: TableContract, work: Callable[[], Published]) -> Results:
     """Do the work and report it to Dagster: a result for each rule, and the materialization if there was one.
 
     Raises what the work raises. A refused version shows its broken rules as failed checks first.
@@ -126,7 +128,7 @@ def publish(table: TableContract, work: Callable[[], Published]) -> Iterator[Ass
     )
 
 
-def load(table: TableContract, work: Callable[[], Loaded]) -> Iterator[AssetCheckResult | MaterializeResult[Any]]:
+def load(table: TableContract, work: Callable[[], Loaded]) -> Results:
     """Do the work on a table of the warehouse and report it to Dagster, as `publish` does for a table of the lake.
 
     `dagster/row_count` counts the rows of the days that were loaded, `total` all of the table.
@@ -177,14 +179,15 @@ def _judged(
     try:
         made = work()
     except VersionRefused as refused:
-        yield from _check_results(table, [outcome for outcome in refused.outcomes if outcome.passed])
-        yield from _check_results(table, [outcome for outcome in refused.outcomes if not outcome.passed])
+        yield from check_results(table, [outcome for outcome in refused.outcomes if outcome.passed])
+        yield from check_results(table, [outcome for outcome in refused.outcomes if not outcome.passed])
         raise
-    yield from _check_results(table, outcomes_of(made))
+    yield from check_results(table, outcomes_of(made))
     return made
 
 
-def _check_results(table: TableContract, outcomes: Iterable[Outcome]) -> Iterator[AssetCheckResult]:
+def check_results(table: TableContract, outcomes: Iterable[Outcome]) -> Iterator[AssetCheckResult]:
+    """What came of a table's rules, as results of its checks."""
     for outcome in outcomes:
         yield AssetCheckResult(
             asset_key=asset_key(table),

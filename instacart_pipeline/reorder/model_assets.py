@@ -23,11 +23,17 @@ from dagster import (
 from instacart_pipeline.lake.artefacts import Artefact
 from instacart_pipeline.lake.errors import ArtefactNotFound
 from instacart_pipeline.orchestration.pictures import picture
-from instacart_pipeline.orchestration.table_assets import OWNERS, asset_key, publish, service_metadata, table_asset
+from instacart_pipeline.orchestration.table_assets import (
+    OWNERS,
+    Results,
+    asset_key,
+    publish,
+    service_metadata,
+    table_asset,
+)
 from instacart_pipeline.reorder import model_jobs as jobs
 from instacart_pipeline.reorder import model_tables as m
 from instacart_pipeline.reorder import tables as t
-from instacart_pipeline.reorder.assets import Results
 from instacart_pipeline.resources.endpoints import Endpoints
 from instacart_pipeline.resources.model_registry import ModelRegistry, ModelVersion
 from instacart_pipeline.resources.sagemaker import SageMaker
@@ -153,7 +159,9 @@ def _evaluation(days: DailyPartitionsDefinition) -> AssetsDefinition:
         made = sagemaker.process(jobs.evaluating(challenger, rival.artefact if rival else None), context.partition_key)
         with sagemaker.unpacked(made) as folder:
             told = json.loads((folder / "output" / "evaluation.json").read_text())
-            pictures = {path.stem: picture(path.stem, path.read_bytes()) for path in sorted((folder / "output").glob("*.png"))}
+            pictures = {
+                path.stem: picture(path.stem, path.read_bytes()) for path in sorted((folder / "output").glob("*.png"))
+            }
         with sagemaker.unpacked(challenger) as folder:
             features = json.loads((folder / "model" / "model.json").read_text())["features"]
             training = json.loads((folder / "output" / "training.json").read_text())

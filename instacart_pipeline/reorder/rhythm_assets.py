@@ -16,10 +16,10 @@ from dagster import (
 
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.sql import Query
-from instacart_pipeline.orchestration.table_assets import asset_key, publish, table_asset
+from instacart_pipeline.orchestration.table_assets import Results, asset_key, publish, table_asset
 from instacart_pipeline.reorder import model_tables as m
 from instacart_pipeline.reorder import tables as t
-from instacart_pipeline.reorder.assets import Results, sql
+from instacart_pipeline.reorder.assets import sql
 from instacart_pipeline.resources.athena import Athena
 from instacart_pipeline.resources.catalog import Catalog
 from instacart_pipeline.resources.glue import Glue, GlueJob

@@ -28,10 +28,11 @@ class Intake(ConfigurableResource[Any], ABC):
     """
 
     @abstractmethod
-    def admit(self, staged: TableContract, target: TableContract, dt: str) -> Published:
+    def admit(self, staged: TableContract, target: TableContract, dt: str, *, may_lack: bool = False) -> Published:
         """Publish the good rows of `staged` at `dt` as `target`, and the others as `<target>_rejects`.
 
-        The facts of the version are rows_in, rejects and duplicates.
+        The facts of the version are rows_in, rejects and duplicates. If `staged` has no such day and `may_lack` it, both are
+        published without rows, and their lineage names no upload: a day that comes later replaces them.
 
         Raises: ColumnsMissing, FileUnreadable and UploadChanged about files; VersionRefused if more than the allowed
         share of rows was rejected: the rejects are then published, to be looked at, and the good rows are not.
@@ -40,22 +41,25 @@ class Intake(ConfigurableResource[Any], ABC):
 
 @dataclass(frozen=True)
 class Inputs:
-    """What an admission reads: the upload, the tables looked up by qualified name, and the lineage they make."""
+    """What an admission reads: the upload, if there is one, the tables looked up by qualified name, and the lineage they make."""
 
-    upload: Version
+    upload: Version | None
     references: Mapping[str, Version]
     lineage: Mapping[str, str]
 
     @classmethod
-    def of(cls, catalog: Catalog, staged: TableContract, target: TableContract, dt: str) -> Inputs:
+    def of(
+        cls, catalog: Catalog, staged: TableContract, target: TableContract, dt: str, *, may_lack: bool = False
+    ) -> Inputs:
         """The inputs as the catalog has them. Raises TableNotFound, and MixedUploads if they don't belong together."""
-        upload = catalog.current(staged, dt)
+        upload = catalog.find(staged, dt) if may_lack else catalog.current(staged, dt)
         tables = {column.references.table for column in target.columns if column.references}
         references = {table.qualified_name: catalog.current(table, dt) for table in tables}
         # A table looked up in another must come from the upload that is in the catalog now, as this one does.
         uploads = [table.moved_to(staged.database) for table in tables]
         uploaded = {table.qualified_name: catalog.current(table, dt) for table in uploads}
-        return cls(upload, references, lineage_of({staged.qualified_name: upload, **references, **uploaded}))
+        own = {staged.qualified_name: upload} if upload else {}
+        return cls(upload, references, lineage_of({**own, **references, **uploaded}))
 
     @property
     def versions(self) -> dict[str, str]:

@@ -14,7 +14,7 @@ from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.orchestration.table_assets import asset_key
 from instacart_pipeline.reorder import tables as t
 from instacart_pipeline.reorder.checks import COMPARED, build_checks
-from instacart_pipeline.reorder.partitions import daily
+from instacart_pipeline.orchestration.partitions import daily
 from instacart_pipeline.reorder.tables import ORDER_PRODUCTS_TRAIN, ORDERS, RESULT_TABLE
 from instacart_pipeline_tests.platform import DT, Platform
 

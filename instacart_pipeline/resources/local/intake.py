@@ -24,13 +24,13 @@ class LocalIntake(Intake):
     lake: ResourceDependency[LocalLake]
     max_rejected: float
 
-    def admit(self, staged: TableContract, target: TableContract, dt: str) -> Published:
+    def admit(self, staged: TableContract, target: TableContract, dt: str, *, may_lack: bool = False) -> Published:
         """See Intake."""
         started = time.perf_counter()
-        inputs = Inputs.of(self.lake.catalog, staged, target, dt)
+        inputs = Inputs.of(self.lake.catalog, staged, target, dt, may_lack=may_lack)
         self._hold_unchanged(staged, dt, inputs.upload)
         rejects, raw_zone = rejects_of(target), Path(self.lake.zones.zone("raw"))
-        files = csv_files(Path(inputs.upload.location))
+        files = csv_files(Path(inputs.upload.location)) if inputs.upload else []
         with (
             self.lake.new_version(target, dt) as folder,
             self.lake.new_version(rejects, dt) as rejects_folder,
@@ -65,9 +65,11 @@ class LocalIntake(Intake):
         seconds = time.perf_counter() - started
         return Published(target, dt, current, seconds, superseded=current.name != version.name)
 
-    def _hold_unchanged(self, staged: TableContract, dt: str, upload: Version) -> None:
-        objects = raw_objects(Path(upload.location), Path(self.lake.zones.zone("raw")))
-        if listing_digest(objects) != upload.facts["listing"]:
+    def _hold_unchanged(self, staged: TableContract, dt: str, upload: Version | None) -> None:
+        zones = self.lake.zones
+        folder = upload.location if upload else zones.raw_partition(staged.system, staged.name, dt)
+        objects = raw_objects(Path(folder), Path(zones.zone("raw")))
+        if listing_digest(objects) != (upload.facts["listing"] if upload else listing_digest([])):
             raise UploadChanged(
                 f"The files of {staged.qualified_name} dt={dt} changed after they were catalogued. "
                 f"Run the day again once the upload is whole; the sensor does so by itself."

@@ -5,7 +5,7 @@ import dagster as dg
 from instacart_pipeline.lake.contracts import Column, TableContract
 from instacart_pipeline.orchestration.table_assets import asset_key
 from instacart_pipeline.profiles import aws_lake
-from instacart_pipeline.reorder.partitions import daily
+from instacart_pipeline.orchestration.partitions import daily
 from instacart_pipeline.resources.aws.sagemaker import AwsSageMaker
 from instacart_pipeline.resources.sagemaker import TrainingJob, TransformJob
 from instacart_pipeline.settings import Settings

@@ -1,4 +1,4 @@
-"""The days of the reorder system."""
+"""The days that a system's assets are partitioned by."""
 
 from __future__ import annotations
 
