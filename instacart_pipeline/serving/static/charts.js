@@ -83,16 +83,16 @@ export class TimeChart {
     if (focused) this.hits[this.at].focus();
   }
 
-  // As many labels as fit: each that comes too close to the one before it is left out.
+  // As many labels as fit: a month that comes too close to the one before it is left out, a year moves along.
   labels(x, band, base) {
     const made = [];
     let free = [-Infinity, -Infinity];
     this.points.forEach((point, at) => {
       [point.label, point.under].forEach((text, row) => {
         const half = ((text?.length ?? 0) * LETTER) / 2;
-        const middle = Math.min(x(at), this.width - half - 1);
+        const middle = Math.min(row ? Math.max(x(at), free[row] + half) : x(at), this.width - half - 1);
         if (!text || middle - half < free[row]) return;
-        free[row] = middle + half + 5;
+        free[row] = middle + half + (row ? 9 : 5);
         made.push(draw("text", { class: row ? "tick year" : "tick", x: middle, y: base + 17 + row * 15, "text-anchor": "middle" }, text));
       });
     });
@@ -151,13 +151,12 @@ export class TimeChart {
 export function bars(rows, most = Math.max(...rows.map((row) => row.value), 0)) {
   const list = element("ul", "items sold");
   list.role = "list"; // Safari forgets lists without bullets
-  for (const { name, note, said, value, mark } of rows) {
-    const called = element("span", "name", name);
-    if (note) called.append(element("span", "aisle", note));
+  const marked = rows.some((row) => row.mark);
+  rows.forEach(({ name, note, said, value, mark }, at) => {
     const width = most > 0 && value > 0 ? Math.max((value / most) * 100, 0.5) : 0;
     const bar = draw("svg", { class: "hbar", "aria-hidden": "true" }, draw("rect", { class: "track", width: "100%", height: "100%", rx: 4 }), draw("rect", { class: "length", width: `${width}%`, height: "100%", rx: 4 }));
-    list.append(element("li", mark ? "marked" : "", called, element("span", "share", said), bar));
-  }
+    list.append(element("li", mark ? "marked" : marked || at ? "" : "best", element("span", "name", name), element("span", "share", said), element("span", "aisle", note), bar));
+  });
   return list;
 }
 

@@ -1,7 +1,8 @@
 // The page: what is asked when, and where the answer goes. How answers look stands in view.js.
 
-import { ask, Failed, key } from "./api.js";
+import { ask } from "./api.js";
 import { Combobox } from "./combobox.js";
+import { keyForm } from "./key-form.js";
 import { basket, byId, element, lastOrders, notice, skeleton, summary, verdict } from "./view.js";
 
 const NAMES = [
@@ -17,39 +18,9 @@ const HEALTH_EVERY = 15_000;
 let shown = null; // the basket on the page
 let asking = new AbortController();
 
-// Without a key nothing else can be asked; whoever failed for it is asked again once there is one.
-let waiting = null;
-function needsKey(error, again) {
-  if (!(error instanceof Failed) || error.status !== 401) return false;
-  waiting = again;
-  byId("key-form").hidden = false;
-  byId("key-error").textContent = key.get() ? error.message : "";
-  key.forget();
-  byId("forget").hidden = true;
-  byId("key").focus();
-  return true;
-}
-
-byId("key-form").addEventListener("submit", async (event) => {
-  event.preventDefault();
-  key.set(byId("key").value.trim());
-  try {
-    await ask("/v1/users?limit=1");
-  } catch (error) {
-    if (needsKey(error, waiting)) return;
-  }
-  byId("key").value = "";
-  byId("key-form").hidden = true;
-  byId("forget").hidden = false;
+const needsKey = keyForm("/v1/users?limit=1", () => {
   byId("customer").focus();
   begin();
-  waiting?.();
-  waiting = null;
-});
-
-byId("forget").addEventListener("click", () => {
-  key.forget();
-  location.reload();
 });
 
 async function health() {
@@ -204,6 +175,5 @@ async function begin() {
   }
 }
 
-byId("forget").hidden = !key.get();
 begin();
 setInterval(() => document.hidden || health(), HEALTH_EVERY);

@@ -60,7 +60,7 @@ export function quarterPoints({ quarters, covered }) {
     const [year, number] = row.quarter.split("Q").map(Number);
     const first = `${year}-${String(number * 3 - 2).padStart(2, "0")}-01`;
     const note = only(first, plus(`${plus(first, 93).slice(0, 7)}-01`, -1), covered);
-    return { ...point(row, note), name: `Quarter ${number} of ${year}`, label: `Q${number}`, under: at === 0 || number === 1 ? String(year) : "" };
+    return { ...point(row, note), name: `Q${number} ${year}`, label: `Q${number}`, under: at === 0 || number === 1 ? String(year) : "" };
   });
 }
 
@@ -81,10 +81,10 @@ function point(row, note) {
   return { value: Number(row.revenue), said: money(row.revenue), note, partial: row.partial };
 }
 
-export function highest(points, word) {
+export function highest(points) {
   if (points.length < 2) return "";
   const best = points.reduce((high, one) => (one.value > high.value ? one : high));
-  return `Highest ${word}: ${best.name.replace(/^Week/, "the week").replace(/^Quarter/, "quarter")}, ${whole.format(best.value)}.`;
+  return `Highest: ${best.name.replace(/^W/, "w")}, ${whole.format(best.value)}.`;
 }
 
 export function partialNote(points, word) {
@@ -106,7 +106,7 @@ export function tiles({ totals }) {
     ["Net revenue", money(totals.revenue)],
     ["Invoices", count(totals.invoices)],
     ["Lines", count(totals.lines)],
-    ["Net revenue per invoice", each === null ? "–" : money(each)],
+    ["Average per invoice", each === null ? "–" : money(each)],
     ["Known customers", count(totals.customers)],
   ];
   return shown.map(([name, value]) => element("div", "card tile", element("dt", "", name), element("dd", "", value)));
@@ -147,7 +147,7 @@ export function countries({ countries: told, choice }, choose) {
 }
 
 function apartRow({ name, said, note, mark }) {
-  return element("p", `apart${mark ? " marked" : ""}`, element("span", "name", name, element("span", "aisle", note)), element("span", "share", said));
+  return element("p", `apart${mark ? " marked" : ""}`, element("span", "name", name), element("span", "share", said), element("span", "aisle", note));
 }
 
 export function customers({ customers: told, totals }) {
@@ -167,7 +167,8 @@ export function summary({ choice, covered, totals }) {
 }
 
 export function nothing({ choice, choices }) {
-  const days = choice.first || choice.last ? ` ${choice.first ? `from ${date(choice.first)}` : ""}${choice.last ? ` up to ${date(choice.last)}` : ""}` : "";
-  const records = choices.first_day ? `The records go from ${span({ first: choices.first_day, last: choices.last_day }).replace(" to ", " to ")}.` : "There are no sales in the records yet.";
-  return element("div", "card empty", element("p", "", `Nothing was sold${choice.country ? ` to ${choice.country}` : ""}${days.replace(/ +/g, " ")}. ${records}`));
+  const to = choice.country ? ` to ${choice.country}` : "";
+  const days = choice.first && choice.last ? `, ${span(choice)}` : choice.first ? ` from ${date(choice.first)} on` : choice.last ? ` up to ${date(choice.last)}` : "";
+  const records = choices.first_day ? `The records go from ${span({ first: choices.first_day, last: choices.last_day })}.` : "There are no sales in the records yet.";
+  return element("div", "card empty", element("p", "", `Nothing was sold${to}${days}. ${records}`));
 }

@@ -44,6 +44,11 @@ function choose(change) {
   load();
 }
 
+// The day that a date stands at while nothing was chosen: the first there is, or the last.
+function bound(name) {
+  return (name === "from" ? shown?.choices.first_day : shown?.choices.last_day) ?? "";
+}
+
 async function load() {
   showFilter();
   if (filter.from && filter.to && filter.from > filter.to) {
@@ -100,7 +105,7 @@ function show(told) {
 
 function showPeriods(name, word, points, more) {
   const caption = `Net revenue by ${word}`;
-  const says = element("p", "says", look.highest(points, word));
+  const says = element("p", "says", look.highest(points));
   refill(name, [says, charts[name].box, ...look.partialNote(points, word), look.periodNumbers(caption, word[0].toUpperCase() + word.slice(1), points, more)]);
   charts[name].show(points);
 }
@@ -116,26 +121,26 @@ function refill(name, content) {
 function showFilter() {
   if (document.activeElement !== byId("country")) byId("country").value = filter.country || ALL;
   for (const name of ["from", "to"]) {
-    if (document.activeElement !== byId(name) || !byId(name).value) byId(name).value = filter[name];
+    if (document.activeElement !== byId(name)) byId(name).value = filter[name] || bound(name);
     byId(name).removeAttribute("aria-invalid");
   }
   byId("dates-error").textContent = "";
   document.title = filter.country ? `Sales to ${filter.country}` : "Sales";
   if (!shown) return;
-  const { first_day: first, last_day: last } = shown.choices;
+  const last = bound("to");
   const ranges = [
     ["All days", "", ""],
     ["Last 30 days", look.plus(last, -29), last],
     ["Last 90 days", look.plus(last, -89), last],
     [last.slice(0, 4), `${last.slice(0, 4)}-01-01`, last],
   ];
-  for (const name of ["from", "to"]) Object.assign(byId(name), { min: first ?? "", max: last });
+  for (const name of ["from", "to"]) Object.assign(byId(name), { min: bound("from"), max: last });
   const focused = [...byId("ranges").children].indexOf(document.activeElement);
   byId("ranges").replaceChildren(
     ...ranges.map(([name, from, to]) => {
       const chip = element("button", "", name);
       chip.type = "button";
-      chip.setAttribute("aria-pressed", String(from === filter.from && to === filter.to));
+      chip.setAttribute("aria-pressed", String(from === filter.from && (to || last) === (filter.to || last)));
       chip.addEventListener("click", () => choose({ from, to }));
       return chip;
     }),
@@ -170,7 +175,7 @@ for (const name of ["from", "to"]) {
   let typing = 0;
   const take = () => {
     clearTimeout(typing);
-    const day = byId(name).value;
+    const day = byId(name).value === bound(name) ? "" : byId(name).value;
     if (byId(name).validity.badInput || (day && day < "1900")) return; // half of a date
     if (day !== filter[name]) choose({ [name]: day });
   };

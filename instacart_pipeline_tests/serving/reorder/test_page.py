@@ -1,78 +1,23 @@
-"""The page in a real Chromium: what people see and do, by mouse, by keyboard alone, on a phone, and when things fail.
-
-Skipped, saying so, where there is no Chromium or no Playwright (the package, which drives it).
-"""
+"""The page in a real Chromium: what people see and do, by mouse, by keyboard alone, on a phone, and when things fail."""
 
 from __future__ import annotations
 
 import re
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from instacart_pipeline.resources.local.endpoints import LocalEndpoints
 from instacart_pipeline_tests.platform import Platform
+from instacart_pipeline_tests.serving.browser import DESKTOP, LOOK, MARKS, PHONE, focused, opened
 from instacart_pipeline_tests.serving.reorder import shop
 
-playwright = pytest.importorskip(
-    "playwright.sync_api", reason="the package playwright, which drives a browser, is not here"
-)
-
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page, Request, Route
+    from playwright.sync_api import Browser, Page, Route
 
-CHROMIUM = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-)
-ARGUMENTS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
-DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 375, "height": 812}
 KEY = "a-key-of-sixteen"
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed on this machine (apt-get install chromium)"),
-    pytest.mark.xdist_group("browser"),
-]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with playwright.sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS.split())
-        yield started
-        started.close()
-
-
-@contextmanager
-def opened(browser: Browser, url: str, viewport: dict[str, int], path: str = "/", **context: Any) -> Iterator[Page]:
-    """The page in a browser of its own; asks for nothing from elsewhere, and no script fails."""
-    elsewhere: list[str] = []
-    errors: list[str] = []
-
-    def asked(request: Request) -> None:
-        if not request.url.startswith((url, "data:")):
-            elsewhere.append(request.url)
-
-    profile: Any = {"viewport": viewport, **context}
-    own = browser.new_context(**profile)
-    page = own.new_page()
-    page.set_default_timeout(10_000)
-    page.on("request", asked)
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("console", lambda said: errors.append(said.text) if "Content Security Policy" in said.text else None)
-    page.goto(f"{url}{path}")
-    try:
-        yield page
-    finally:
-        own.close()
-    assert elsewhere == []
-    assert errors == []
-
-
-def focused(page: Page) -> str:
-    return str(page.evaluate("document.activeElement.id || document.activeElement.tagName"))
+pytestmark = MARKS
 
 
 def basket_of(page: Page) -> list[str]:
@@ -275,42 +220,10 @@ def test_every_field_has_a_name_and_every_colour_can_be_read(browser: Browser, u
             page.wait_for_selector("#basket .items")
             page.click("#vector-example")
             page.wait_for_selector("#vector-verdict .answer")
-            told = page.evaluate(_LOOK)
+            told = page.evaluate(LOOK)
             assert told["nameless"] == []
             assert told["h1"] == 1
             assert told["language"] == "en"
             assert told["twice"] == []
             assert told["pale"] == [], scheme
             assert told["small"] == []
-
-
-_LOOK = """() => {
-  const seen = (element) => element.checkVisibility() && element.getBoundingClientRect().width > 1;
-  const name = (element) => element.getAttribute("aria-label") || element.labels?.[0]?.innerText || element.innerText || element.alt;
-  const parts = (colour) => colour.match(/[\\d.]+/g).map(Number);
-  const light = (rgb) => rgb.slice(0, 3).map((v) => v / 255).map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
-    .reduce((sum, v, at) => sum + v * [0.2126, 0.7152, 0.0722][at], 0);
-  const ground = (element) => {
-    for (let at = element; at; at = at.parentElement) {
-      const colour = parts(getComputedStyle(at).backgroundColor);
-      if (colour.length < 4 || colour[3] > 0) return colour;
-    }
-    return [255, 255, 255];
-  };
-  const pale = [];
-  for (const element of document.querySelectorAll("body *")) {
-    const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
-    if (!own || !seen(element)) continue;
-    const [a, b] = [light(parts(getComputedStyle(element).color)), light(ground(element))].sort((x, y) => y - x);
-    if ((a + 0.05) / (b + 0.05) < 4.5) pale.push(`${element.className || element.tagName}: ${element.textContent.slice(0, 30)}`);
-  }
-  const ids = [...document.querySelectorAll("[id]")].map((element) => element.id);
-  return {
-    nameless: [...document.querySelectorAll("input, textarea, button, a, [role=listbox]")].filter((e) => !name(e)).map((e) => e.outerHTML),
-    h1: document.querySelectorAll("h1").length,
-    language: document.documentElement.lang,
-    twice: ids.filter((id, at) => ids.indexOf(id) !== at),
-    small: [...document.querySelectorAll("button, summary, input")].filter((e) => seen(e) && e.getBoundingClientRect().height < 24).map((e) => e.outerHTML),
-    pale,
-  };
-}"""
