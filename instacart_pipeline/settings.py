@@ -71,6 +71,8 @@ class Settings:
     """How long transactions are gathered, at most, before they are written to the raw zone as one file a day."""
     stream_backlog: int = 5_000_000
     """Records that the slowest consumer may be behind before the API takes no more and answers 429."""
+    stream_lag_seconds: int = 600
+    """How old a transaction may get before a consumer has dealt with it; an alert is sent when one is older."""
     dagster_url: str = "http://127.0.0.1:3000"
     """Address of the Dagster UI, for the links in alerts."""
     model_url: str = "http://127.0.0.1:8080"
@@ -152,6 +154,7 @@ class Settings:
             "stream_retention_hours": _whole(1),
             "stream_buffer_seconds": _whole(1),
             "stream_backlog": _whole(1),
+            "stream_lag_seconds": _whole(1),
             "dagster_url": _url,
             "model_url": _url,
             "api_keys": _keys,

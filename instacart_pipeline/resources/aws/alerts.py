@@ -72,13 +72,15 @@ def _note(objects: Objects, uri: str, claim: Held, state: str) -> None:
 
 def subject_of(alert: Alert) -> str:
     """One line of at most 100 ASCII characters, as SNS demands of a subject."""
-    line = " ".join(f"Failed: {alert.job} {alert.dt}".split()).encode("ascii", "replace").decode()
+    line = " ".join((alert.title or f"Failed: {alert.job} {alert.dt}").split()).encode("ascii", "replace").decode()
     return line if len(line) <= _SUBJECT else f"{line[: _SUBJECT - 3]}..."
 
 
 def text_of(alert: Alert) -> str:
-    """What people read: the job, the day, where to look, and the error, cut if SNS would not take it all."""
+    """What people read: the job, the day, where to look, and the error, or what else there is to say; cut if SNS would not take it all."""
     head = f"The job {alert.job} failed{f' for {alert.dt}' if alert.dt else ''}.\nRun: {alert.link or alert.run_id}\n\n"
+    if alert.title:
+        head = f"{alert.title}.\n{alert.link}\n\n"
     error = alert.error.encode(errors="replace")
     room = MOST_BYTES - len(head.encode()) - _SUBJECT - 200
     if len(error) <= room:

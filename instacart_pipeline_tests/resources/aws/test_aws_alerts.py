@@ -187,6 +187,12 @@ def test_a_subject_is_one_line_of_at_most_a_hundred_ascii_characters(job: str, s
     assert subject_of(Alert("1", "by_hand", "", "")) == "Failed: by_hand"
 
 
+def test_an_alert_of_something_else_than_a_run_says_what_its_title_says() -> None:
+    alert = Alert("incident-1", "retail_stream", "", "what to do", "http://dagster:3000", "The stream is\n700 s behind")
+    assert subject_of(alert) == "The stream is 700 s behind"
+    assert text_of(alert) == "The stream is\n700 s behind.\nhttp://dagster:3000\n\nwhat to do"
+
+
 @pytest.mark.parametrize("letter", ["x", "ä", "€", "\N{GRINNING FACE}", "\ud800"])
 def test_a_message_that_is_too_long_for_sns_is_cut_saying_so(inbox: Inbox, letter: str) -> None:
     long = Alert("run-1", "reorder_daily", DT, letter * 300_000, ALERT.link)

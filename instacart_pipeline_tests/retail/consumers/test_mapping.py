@@ -11,8 +11,19 @@ from pathlib import Path
 import pytest
 
 from instacart_pipeline.resources.lookup_tables import LookupsBusy
-from instacart_pipeline.resources.stream import Batch, Claim, ClaimLost, Entry, Record, Rewind, Shard
+from instacart_pipeline.resources.stream import (
+    Batch,
+    Claim,
+    ClaimLost,
+    Entry,
+    Lag,
+    Record,
+    Rewind,
+    Shard,
+    StreamState,
+)
 from instacart_pipeline.retail.consumers.consumer import Consumer, Taken
+from instacart_pipeline.retail.consumers.events import ALL_DONE, Answer, Event, Failure, failed_from
 from instacart_pipeline.retail.consumers.mapping import Delivered, Mapping
 from instacart_pipeline_tests.retail.consumers.shop import Shop, a_line, many_lines
 
@@ -100,11 +111,12 @@ def test_what_was_dealt_with_before_a_failure_is_committed(shop: Shop) -> None:
     class Half(Consumer):
         """Reports the sixth record of its first batch, and one further on."""
 
-        def handle(self, event, context=None):  # type: ignore[no-untyped-def]  # as Consumer's
+        def handle(self, event: Event, context: object = None) -> Answer:
+            del context
             sequences = [each["kinesis"]["sequenceNumber"] for each in event["Records"]]
             given.append(sequences)
             failed = [sequences[8], sequences[5]] if len(given) == 1 else []
-            return {"batchItemFailures": [{"itemIdentifier": sequence} for sequence in failed]}
+            return {"batchItemFailures": [Failure(itemIdentifier=sequence) for sequence in failed]}
 
     shop.put(many_lines(10, lines_an_invoice=10))
     seen = drain(shop, Half("half", 100, 0.0, shop.tables, lambda _: None))
@@ -116,9 +128,10 @@ def test_an_answer_that_names_no_record_of_the_batch_fails_it_whole(shop: Shop) 
     given: list[int] = []
 
     class Odd(Consumer):
-        def handle(self, event, context=None):  # type: ignore[no-untyped-def]  # as Consumer's
+        def handle(self, event: Event, context: object = None) -> Answer:
+            del context
             given.append(len(event["Records"]))
-            return {"batchItemFailures": [{"itemIdentifier": ""}] if len(given) == 1 else []}
+            return failed_from("") if len(given) == 1 else ALL_DONE
 
     shop.put(many_lines(10, lines_an_invoice=10))
     drain(shop, Odd("odd", 100, 0.0, shop.tables, lambda _: None))
@@ -199,9 +212,7 @@ class Closing:
         self.finished: list[str] = []
         self.to_lose = 1
 
-    def state(self) -> object:
-        from instacart_pipeline.resources.stream import StreamState  # noqa: PLC0415  # for this one
-
+    def state(self) -> StreamState:
         return StreamState(self.name, [Shard("a"), Shard("b", ("a",))])
 
     def read(self, shard: str, after: str, limit: int) -> Batch:
@@ -210,12 +221,12 @@ class Closing:
 
     @contextmanager
     def claim(self, consumer: str, shard: Shard) -> Iterator[Claim | None]:
+        del consumer
         ready = shard.id not in self.finished and all(parent in self.finished for parent in shard.parents)
         yield _ClosingClaim(self, shard) if ready else None
 
-    def lag(self, consumer: str) -> list[object]:
-        from instacart_pipeline.resources.stream import Lag  # noqa: PLC0415  # for this one
-
+    def lag(self, consumer: str) -> list[Lag]:
+        del consumer
         left = {s: [n for n in held if n > self.done.get(s, "")] for s, held in self.records.items()}
         return [Lag(shard, len(held), 0.0) for shard, held in left.items()]
 
