@@ -20,33 +20,53 @@ from dagster import (
 )
 
 from instacart_pipeline.orchestration.failure import build_failure_sensors
-from instacart_pipeline.profiles import build_resources
-from instacart_pipeline.reorder import automation, checks
-from instacart_pipeline.reorder.assets import build_assets
-from instacart_pipeline.reorder.model_assets import build_model_assets
 from instacart_pipeline.orchestration.partitions import daily
+from instacart_pipeline.profiles import build_resources
+from instacart_pipeline.reorder import assets as reorder_assets
+from instacart_pipeline.reorder import automation as reorder_automation
+from instacart_pipeline.reorder import checks as reorder_checks
+from instacart_pipeline.reorder.model_assets import build_model_assets
 from instacart_pipeline.reorder.rhythm_assets import build_rhythm_assets, build_rhythm_checks
+from instacart_pipeline.retail import assets as retail_assets
+from instacart_pipeline.retail import automation as retail_automation
+from instacart_pipeline.retail import checks as retail_checks
+from instacart_pipeline.retail.analysis_assets import build_analysis_assets
+from instacart_pipeline.retail.stream_sensors import build_stream_sensors
+from instacart_pipeline.retail.warehouse_assets import build_warehouse_assets, build_warehouse_checks
 from instacart_pipeline.settings import Settings
 
 
 def build_defs(settings: Settings, overrides: Mapping[str, object] | None = None) -> Definitions:
     """The definitions under `settings`; `overrides` replaces resources by name. Opens nothing and starts nothing."""
-    days = daily(settings.first_day, settings.timezone)
-    automated = automation.build_automation(days, settings)
+    reorder_days = daily(settings.first_day, settings.timezone)
+    retail_days = daily(settings.retail_first_day, settings.timezone)
+    reorder = reorder_automation.build_automation(reorder_days, settings)
+    retail = retail_automation.build_automation(retail_days, settings)
+    files, pairs = settings.result_files, settings.training_pairs
     assets = [
-        *build_assets(days, result_files=settings.result_files),
-        *build_rhythm_assets(days, training_pairs=settings.training_pairs, result_files=settings.result_files),
-        *build_model_assets(days),
+        *reorder_assets.build_assets(reorder_days, result_files=files),
+        *build_rhythm_assets(reorder_days, training_pairs=pairs, result_files=files),
+        *build_model_assets(reorder_days),
+        *retail_assets.build_assets(retail_days),
+        *build_warehouse_assets(retail_days),
+        *build_analysis_assets(retail_days),
     ]
     return Definitions(
         assets=map_asset_specs(lambda spec: _with_freshness(spec, settings), assets),
         asset_checks=[
-            *checks.build_checks(days, tolerance=settings.row_count_tolerance),
-            *build_rhythm_checks(days),
+            *reorder_checks.build_checks(reorder_days, tolerance=settings.row_count_tolerance),
+            *build_rhythm_checks(reorder_days),
+            *retail_checks.build_checks(retail_days),
+            *build_warehouse_checks(retail_days),
         ],
-        jobs=automated.jobs,
-        schedules=automated.schedules,
-        sensors=[*automated.sensors, *build_failure_sensors(settings)],
+        jobs=[*reorder.jobs, *retail.jobs],
+        schedules=[*reorder.schedules, *retail.schedules],
+        sensors=[
+            *reorder.sensors,
+            *retail.sensors,
+            *build_stream_sensors(settings),
+            *build_failure_sensors(settings),
+        ],
         resources={**build_resources(settings).by_name(), **(overrides or {})},
         executor=_executor(settings),
     )

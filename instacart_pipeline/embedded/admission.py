@@ -16,11 +16,11 @@ from instacart_pipeline.embedded.csv_files import CsvFile
 from instacart_pipeline.embedded.csv_records import opened
 from instacart_pipeline.embedded.duckdb_sql import duckdb_type
 from instacart_pipeline.embedded.parquet import write
-from instacart_pipeline.embedded.sift import EXACT_IN_DOUBLE, Sifted, sift
+from instacart_pipeline.embedded.sift import EXACT_IN_DOUBLE, Sifted, parsed, sift
 from instacart_pipeline.embedded.verify import verify
-from instacart_pipeline.lake.contracts import TableContract, rejects_of
+from instacart_pipeline.lake.contracts import MONEY, TableContract, rejects_of
 from instacart_pipeline.lake.errors import ColumnsMissing
-from instacart_pipeline.lake.rules import Outcome
+from instacart_pipeline.lake.rules import Outcome, outcome_of, rules_of
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -90,7 +90,7 @@ def _read(
     if not files:
         nothing = ", ".join(f'NULL AS "{name}"' for name in target.column_names)
         write(connection, f"SELECT {nothing} WHERE false", target, to)
-        return Sifted(rows_in=0), *verify(connection, target, to, references)
+        return Sifted(rows_in=0), 0, tuple(outcome_of(rule, {}) for rule in rules_of(target))
     surveys = [survey(file.path) for file in files]
     # Whatever goes wrong with the quick reading, the sifting finds out what it was and says it in better words.
     with suppress(duckdb.Error):
@@ -135,10 +135,11 @@ def _typed(file: CsvFile, target: TableContract, digits_only: bool) -> str:
     """A SELECT of the file's rows in their types that fails on the first value that isn't of its type.
 
     Whole numbers are read as doubles and narrowed here: the reader itself would round 2.7 to 3 without a word. A file of
-    digits alone holds nothing to round, and is spared the detour.
+    digits alone holds nothing to round, and is spared the detour. Amounts are read as text for the same reason.
     """
     whole = () if digits_only else _WHOLE
-    types = {c.name: "DOUBLE" if c.type in whole else duckdb_type(c.type) for c in target.columns}
+    read_as = {**dict.fromkeys(whole, "DOUBLE"), MONEY: "VARCHAR"}
+    types = {c.name: read_as.get(c.type, duckdb_type(c.type)) for c in target.columns}
     columns = []
     for column in target.columns:
         name = f'"{column.name}"'
@@ -147,6 +148,9 @@ def _typed(file: CsvFile, target: TableContract, digits_only: bool) -> str:
             columns.append(
                 f"CASE WHEN {fits} THEN {name}::{column.type} WHEN {name} IS NOT NULL THEN error('not whole') END AS {name}"
             )
+        elif column.type == MONEY:
+            value = parsed(column)
+            columns.append(f"CASE WHEN {name} IS NOT NULL THEN coalesce({value}, error('no amount')) END AS {name}")
         elif column.type in ("double", "date", "timestamp"):
             columns.append(
                 f"CASE WHEN isfinite({name}) THEN {name} WHEN {name} IS NOT NULL THEN error('not finite') END AS {name}"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from instacart_pipeline.embedded.csv_files import CsvFile
 from instacart_pipeline.embedded.csv_records import Plain, Record, Records, opened
 from instacart_pipeline.embedded.duckdb_sql import one_row, quoted
-from instacart_pipeline.lake.contracts import Column, TableContract
+from instacart_pipeline.lake.contracts import MONEY, Column, TableContract
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -21,6 +21,14 @@ if TYPE_CHECKING:
 _NO_REJECTS = "SELECT ''::VARCHAR AS file, 0::BIGINT AS line, ''::VARCHAR AS column_name, ''::VARCHAR AS reason, ''::VARCHAR AS raw WHERE false"
 EXACT_IN_DOUBLE = 1 << 53
 """Whole numbers below this are exact as doubles."""
+
+_AMOUNT = r" *[+-]?[0-9]+(\.[0-9]{0,4}0*)? *"
+"""An amount whose value MONEY holds exactly, unless it is too large."""
+_KINDS = {
+    "int": "a whole number",
+    "bigint": "a whole number",
+    MONEY: "an amount of at most 14 digits and four decimals",
+}
 
 # Names with an underscore in front are this module's own: no column of a contract starts with one.
 _STRUCK = (
@@ -90,7 +98,7 @@ def _sift_file(connection: DuckDBPyConnection, file: CsvFile, number: int, targe
     rows = _write_records(file, records)
     texts = ", ".join(f'_{file.header.index(name)} AS "{name}"' for name in target.column_names)
     line_as_it_stood = ", ".join(f"coalesce(_{position}, '')" for position in range(len(file.header)))
-    typed = ", ".join(f'{_parsed(column)} AS "{column.name}"' for column in target.columns)
+    typed = ", ".join(f'{parsed(column)} AS "{column.name}"' for column in target.columns)
     reasons = [(column.name, _reason(column)) for column in target.columns]
     reason = ", ".join(text for _, text in reasons)
     at_fault = ", ".join(f"CASE WHEN {text} IS NOT NULL THEN {quoted(name)} END" for name, text in reasons)
@@ -208,24 +216,26 @@ def _reject_doubled(
     )
 
 
-def _parsed(column: Column) -> str:
+def parsed(column: Column) -> str:
     """The typed value of a text column, NULL where it does not convert."""
     name = f'"{column.name}"'
     if column.type == "string":
         return name
+    if column.type == MONEY:  # a cast alone would round 2.55555, and take 1e3
+        return f"CASE WHEN regexp_full_match({name}, '{_AMOUNT}') THEN TRY_CAST({name} AS {column.type}) END"
     if column.type in ("int", "bigint"):
         number = f"TRY_CAST({name} AS DOUBLE)"  # 2.0 and 2e0 are whole numbers too; 2.7 is not rounded to one
         return (
             f"CASE WHEN {_is_digits(name)} THEN TRY_CAST({name} AS {column.type})"
             f" WHEN {number} = floor({number}) AND abs({number}) < {EXACT_IN_DOUBLE} THEN TRY_CAST({number} AS {column.type}) END"
         )
-    parsed = f"TRY_CAST({name} AS {column.type})"
-    return parsed if column.type == "boolean" else f"CASE WHEN isfinite({parsed}) THEN {parsed} END"
+    value = f"TRY_CAST({name} AS {column.type})"
+    return value if column.type == "boolean" else f"CASE WHEN isfinite({value}) THEN {value} END"
 
 
 def _reason(column: Column) -> str:
     """SQL that is NULL where a text column's value meets the contract, else says in words why not."""
-    name, value = f'"{column.name}"', _parsed(column)
+    name, value = f'"{column.name}"', parsed(column)
     whens = []
     if column.required:
         whens.append(f"WHEN {name} IS NULL THEN '{column.name} is empty'")
@@ -234,7 +244,7 @@ def _reason(column: Column) -> str:
             f"WHEN {value} IS NULL AND {_is_digits(name)} THEN '{column.name} ' || {name} || ' is too large for {column.type}'"
         )
     if column.type != "string":
-        kind = "a whole number" if column.type in ("int", "bigint") else f"a {column.type}"
+        kind = _KINDS.get(column.type, f"a {column.type}")
         whens.append(
             f"WHEN {name} IS NOT NULL AND {value} IS NULL THEN '{column.name} ''' || {name} || ''' is not {kind}'"
         )

@@ -113,7 +113,10 @@ class Heard:
 
 
 class Arrival:
-    """Watches the uploads of `tables` of one system. An upload counts as whole once it stood still for `settle_seconds`."""
+    """Watches the uploads of `tables` of one system. An upload counts as whole once it stood still for `settle_seconds`.
+
+    A day needs all of `tables`, or, with `any_makes_a_day`, any of them.
+    """
 
     def __init__(
         self,
@@ -122,6 +125,8 @@ class Arrival:
         tables: Sequence[TableContract],
         target: TableContract,
         settle_seconds: float,
+        *,
+        any_makes_a_day: bool = False,
     ) -> None:
         self.storage, self.catalog, self.tables, self.target, self.settle = (
             storage,
@@ -130,6 +135,7 @@ class Arrival:
             target,
             settle_seconds,
         )
+        self.any_makes_a_day = any_makes_a_day
 
     def hear(self, uploads: UploadNotices, memory: Memory, known_days: Sequence[str]) -> Heard:
         """Take in notices, for the tick that follows.
@@ -178,12 +184,11 @@ class Arrival:
             looks = dict(zip(looked_at, pool.map(self.files, looked_at), strict=True))
         for day, files in looks.items():
             state = states.get(day, DayState())
-            missing = [table.name for table in self.tables if not files[table.name]]
-            if missing:
+            if missing := self._missing(files):
                 if day in named and len(missing) == len(files):
                     continue  # nothing of it is left
                 incomplete.add(day)
-                waiting[day] = f"waits for {', '.join(missing)}"
+                waiting[day] = f"waits for {(' or ' if self.any_makes_a_day else ', ').join(missing)}"
                 continue
             listing = listing_digest(found for objects in files.values() for found in objects)
             if listing == state.started:
@@ -213,12 +218,16 @@ class Arrival:
         return {table.name: self.storage.objects(table.system, table.name, dt) for table in self.tables}
 
     def missing(self, dt: str) -> list[str]:
-        """The tables that have no file at a day."""
-        return [name for name, files in self.files(dt).items() if not files]
+        """The tables that have no file at a day; none if any table makes a day and one has files."""
+        return self._missing(self.files(dt))
 
     def is_built(self, dt: str, target: TableContract) -> bool:
         """Whether `target` at `dt` was computed from the files that lie in the raw zone now."""
         return self._is_built(dt, target, self.files(dt))
+
+    def _missing(self, files: Mapping[str, Sequence[RawObject]]) -> list[str]:
+        missing = [name for name, found in files.items() if not found]
+        return [] if self.any_makes_a_day and len(missing) < len(files) else missing
 
     def _uploaded(self, known_days: Collection[str]) -> list[str]:
         """The days of `known_days` that any table has a folder of, the newest first."""
@@ -230,10 +239,16 @@ class Arrival:
         if built is None:
             return False
         for table in self.tables:
-            upload = self.catalog.find(table, dt)
-            if upload is None or upload.facts.get("listing") != listing_digest(files[table.name]):
+            upload, there = self.catalog.find(table, dt), files[table.name]
+            if self.any_makes_a_day and not there:
+                # What it was built from, if it was from that table too, is gone.
+                if upload is not None or table.qualified_name in built.lineage:
+                    return False
+                continue
+            if upload is None or upload.facts.get("listing") != listing_digest(there):
                 return False
-            if built.lineage.get(table.qualified_name, upload.name) != upload.name:
+            from_it = built.lineage.get(table.qualified_name, "" if self.any_makes_a_day else upload.name)
+            if from_it != upload.name:
                 return False
         return True
 

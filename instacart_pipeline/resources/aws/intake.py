@@ -2,15 +2,19 @@
 
 import json
 import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from dagster import ResourceDependency
 
-from instacart_pipeline.embedded.admission import Admitted
+from instacart_pipeline.embedded.admission import Admitted, admit
+from instacart_pipeline.embedded.engine import connected
 from instacart_pipeline.lake import errors
 from instacart_pipeline.lake.contracts import PARTITION, TableContract, rejects_of
 from instacart_pipeline.lake.errors import JobFailed, PipelineError, UploadChanged
 from instacart_pipeline.lake.rules import Outcome
 from instacart_pipeline.lake.versions import Version
+from instacart_pipeline.lake.zones import new_version
 from instacart_pipeline.resources.aws.attempts import Attempt, Work
 from instacart_pipeline.resources.aws.clearing import clearing_up
 from instacart_pipeline.resources.aws.glue import ADMIT_UPLOAD, run_glue_job
@@ -32,14 +36,16 @@ class AwsIntake(Intake):
     max_rejected: float
     worker_type: str
 
-    def admit(self, staged: TableContract, target: TableContract, dt: str) -> Published:
+    def admit(self, staged: TableContract, target: TableContract, dt: str, *, may_lack: bool = False) -> Published:
         """See Intake."""
         started = time.perf_counter()
-        inputs = Inputs.of(self.lake.catalog, staged, target, dt)
+        inputs = Inputs.of(self.lake.catalog, staged, target, dt, may_lack=may_lack)
         files = self._unchanged(staged, dt, inputs.upload)
         rejects = rejects_of(target)
         self.lake.sweep(target, dt)
         self.lake.sweep(rejects, dt)
+        if inputs.upload is None:
+            return self._admit_nothing(target, dt, inputs, started)
         contract = json.dumps(target.as_json(), sort_keys=True)
         read = {staged.qualified_name: inputs.upload, **inputs.references}
 
@@ -82,6 +88,23 @@ class AwsIntake(Intake):
 
         return self.lake.jobs.carry_out(Work.of(target, dt, contract, read), make)
 
+    def _admit_nothing(self, target: TableContract, dt: str, inputs: Inputs, started: float) -> Published:
+        """Publish the day without rows. No job is started for it: its files are written here."""
+        rejects, name = rejects_of(target), new_version()
+        with TemporaryDirectory() as made:
+            folder = Path(made)
+            good, rejected, scratch = (folder / part for part in ("good", "rejects", "scratch"))
+            for each in (good, rejected, scratch):
+                each.mkdir()
+            with connected(0, 1, scratch) as connection:
+                admitted = admit(connection, [], target, {}, good, rejected, scratch, folder)
+            for table, written in ((target, good), (rejects, rejected)):
+                for path in written.glob("*.parquet"):
+                    self.lake.objects.put(f"{self.lake.zones.version(table, dt, name)}/{path.name}", path.read_bytes())
+        outcomes = held_to_limit(target, dt, admitted, self.max_rejected)
+        self.lake.publish(rejects, dt, name, 0, (), inputs.lineage, started, {})
+        return self.lake.publish(target, dt, name, 0, outcomes, inputs.lineage, started, {}, facts_of(admitted))
+
     def _run(
         self,
         attempt: Attempt,
@@ -117,10 +140,10 @@ class AwsIntake(Intake):
         with clearing_up(f"The order of an admission at {base}"):
             self.lake.objects.remove_below(base)
 
-    def _unchanged(self, staged: TableContract, dt: str, upload: Version) -> list[str]:
-        """The files of the upload. Raises UploadChanged if they are not the ones that were catalogued."""
+    def _unchanged(self, staged: TableContract, dt: str, upload: Version | None) -> list[str]:
+        """The files of the upload, none if there is none. Raises UploadChanged if they are not the ones that were catalogued."""
         objects = self.storage.all_objects(staged.system, staged.name, dt)
-        if listing_digest(objects) != upload.facts["listing"]:
+        if listing_digest(objects) != (upload.facts["listing"] if upload else listing_digest([])):
             raise UploadChanged(
                 f"The files of {staged.qualified_name} {PARTITION}={dt} changed after they were catalogued. "
                 f"Run the day again once the upload is whole; the sensor does so by itself."
