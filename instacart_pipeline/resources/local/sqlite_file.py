@@ -9,7 +9,7 @@ import errno
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,7 +27,7 @@ class FileDamaged(PipelineError):
 @contextmanager
 def transaction(path: Path, schema: str, *, write: bool = False) -> Iterator[sqlite3.Connection]:
     """A transaction on the file at `path`, which is made with `schema` on first use. An error inside undoes it."""
-    connection = _opened(path, schema, _WAIT_SECONDS)
+    connection = _made(path, schema, _WAIT_SECONDS)
     try:
         # A writer takes its place in the queue before it reads, so that what it decides on can't change under it.
         connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
@@ -52,35 +52,38 @@ class SqliteFile:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """A connection for single queries. Raises `busy` and `full`, of making the file."""
+        """A connection for single queries. A file that isn't made yet is empty, and stays unmade: the disk may be full."""
         with translated(self.path, self._busy, self._full):
-            yield self._connection()
+            yield self._connection(_found)
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """A transaction, on the disk at the end; undone by any error. Raises `busy` and `full`, nothing being written."""
         with translated(self.path, self._busy, self._full):
-            db = self._connection()
+            db = self._connection(_made)
             try:
                 db.execute("BEGIN IMMEDIATE")
                 yield db
                 db.execute("COMMIT")
             except BaseException:
-                self._own.opened = (
-                    None  # closed, a connection undoes its transaction whatever state an error left it in
-                )
-                db.close()
+                if db.in_transaction:  # some errors have ended it themselves
+                    db.execute("ROLLBACK")
                 raise
 
-    def _connection(self) -> sqlite3.Connection:
-        opened: tuple[tuple[int, int] | None, sqlite3.Connection] | None = getattr(self._own, "opened", None)
-        if opened is None or opened[0] != self._identity():
-            db = _opened(self.path, self._schema, self._wait_seconds)
-            db.execute("PRAGMA synchronous = FULL")
-            db.execute("PRAGMA wal_autocheckpoint = 4000")  # pages: 16 MB; a page changed many times is copied once
-            db.execute("PRAGMA cache_size = -16000")  # KB
-            opened = self._own.opened = (self._identity(), db)
-        return opened[1]
+    def _connection(self, opened: Callable[[Path, str, float], sqlite3.Connection | None]) -> sqlite3.Connection:
+        kept: tuple[tuple[int, int] | None, sqlite3.Connection] | None = getattr(self._own, "kept", None)
+        if kept is not None and kept[0] == self._identity():
+            return kept[1]
+        db = opened(self.path, self._schema, self._wait_seconds)
+        if db is None:
+            empty = sqlite3.connect(":memory:")
+            empty.executescript(self._schema)
+            return empty
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA wal_autocheckpoint = 4000")  # pages: 16 MB; a page changed many times is copied once
+        db.execute("PRAGMA cache_size = -16000")  # KB
+        self._own.kept = (self._identity(), db)
+        return db
 
     def _identity(self) -> tuple[int, int] | None:
         """What tells the file from one of the same name made after it: an open connection would go on writing to a removed one."""
@@ -113,15 +116,28 @@ def translated(path: Path, busy: type[PipelineError], full: type[PipelineError])
         raise full(f"{path} can't be written: {error.strerror}. Make room on its disk, then go on.") from error
 
 
-def _opened(path: Path, schema: str, wait_seconds: float) -> sqlite3.Connection:
+def _made(path: Path, schema: str, wait_seconds: float) -> sqlite3.Connection:
+    """A connection to a file, which is made if need be."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(path, timeout=wait_seconds, isolation_level=None)
     try:
-        if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
+        if not _holds_schema(connection):
             connection.execute("PRAGMA journal_mode = WAL")
             connection.executescript(f"BEGIN IMMEDIATE; {schema} PRAGMA user_version = 1; COMMIT;")
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _found(path: Path, _schema: str, wait_seconds: float) -> sqlite3.Connection | None:
+    """A connection to a file that was made before; None if it wasn't."""
+    if not path.exists():
+        return None
+    connection = sqlite3.connect(path, timeout=wait_seconds, isolation_level=None)
+    return connection if _holds_schema(connection) else None
+
+
+def _holds_schema(connection: sqlite3.Connection) -> bool:
+    return bool(connection.execute("PRAGMA user_version").fetchone()[0])
