@@ -27,7 +27,7 @@ from instacart_pipeline.settings import Settings
 
 DT = "2026-11-20"
 Row = dict[str, Any]
-_ARROW = {
+_ARROW: dict[str, pa.DataType] = {
     **{"bigint": pa.int64(), "int": pa.int32(), "double": pa.float64(), "string": pa.string(), "boolean": pa.bool_()},
     **{"date": pa.date32(), "timestamp": pa.timestamp("us"), MONEY: pa.decimal128(18, 4)},
 }
