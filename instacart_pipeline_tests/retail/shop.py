@@ -1,0 +1,144 @@
+"""A shop whose lines lie in the lake, its warehouse, and the assets on it, as tests drive them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from instacart_pipeline.lake.contracts import TableContract
+from instacart_pipeline.lake.sql import Query
+from instacart_pipeline.lake.zones import new_version
+from instacart_pipeline.resources.local.warehouse import LocalWarehouse
+from instacart_pipeline.resources.lookup_tables import Item, Value
+from instacart_pipeline.resources.warehouse import Warehouse
+from instacart_pipeline.retail.analysis_assets import analysis_sql, build_analysis_assets
+from instacart_pipeline.retail.cancellations import cancelled_sale
+from instacart_pipeline.retail.lines import Line, counted
+from instacart_pipeline.retail.lookups import invoice_item
+from instacart_pipeline.retail.sandbox_tables import SANDBOX_TABLES
+from instacart_pipeline.retail.tables import TRANSACTIONS
+from instacart_pipeline.retail.warehouse_assets import build_warehouse_assets, build_warehouse_checks, warehouse_sql
+from instacart_pipeline.retail.warehouse_tables import DATES, SALES_LINES
+from instacart_pipeline_tests.platform import Platform, Row, Run, run_of
+
+DAYS = dg.DailyPartitionsDefinition("2010-12-01")
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+LINE = Line("536365", "85123A", "WHITE HANGING HEART", 6, "2011-03-01 08:26:00", "2.5500", "17850", "United Kingdom")
+
+
+def line(invoice_no: str, time: str, quantity: int = 6, price: str = "2.5500", **changes: Any) -> Line:
+    """A line that is like LINE in what isn't said; `time` is written 2011-03-01 10:00."""
+    return LINE._replace(
+        invoice_no=invoice_no, invoice_time=f"{time}:00", quantity=quantity, unit_price=price, **changes
+    )
+
+
+class Shop:
+    """The warehouse and analyses over hand-made days of retail_curated.transactions."""
+
+    def __init__(self, home: Path) -> None:
+        self.platform = Platform(home)
+        self.warehouse: Warehouse = LocalWarehouse(lake=self.platform.lake)
+        self.instance = dg.DagsterInstance.ephemeral()
+
+    def sold(self, lines: Iterable[Line]) -> None:
+        """Publish lines as the transactions of their days, in the place of those that were there."""
+        by_day: dict[str, list[Line]] = {}
+        for each in counted(lines):
+            by_day.setdefault(each.day, []).append(each)
+        for dt, of_the_day in by_day.items():
+            self.put(dt, of_the_day)
+
+    def put(self, dt: str, lines: Iterable[Line]) -> None:
+        """Publish lines as the transactions of `dt`, whichever day they are of."""
+        self.platform.put_rows(TRANSACTIONS, [_transaction(each) for each in lines], dt=dt, name=new_version())
+
+    def run(
+        self, first: str, last: str = "", *, analyses: Sequence[TableContract] = SANDBOX_TABLES, load: bool = True
+    ) -> Run:
+        """Load the days, rebuild, check, and publish the analyses as of each of them, in one run of the real assets."""
+        wanted = {(*table.asset_key,) for table in analyses}
+        assets = [asset for asset in build_analysis_assets(DAYS) if (*asset.key.path,) in wanted]
+        loading = [*build_warehouse_assets(DAYS), *build_warehouse_checks(DAYS)] if load else []
+        return self._materialized([*loading, *assets], first, last)
+
+    def load(self, *days: str) -> None:
+        """Load the days and rebuild the dates, without Dagster."""
+        self.warehouse.load(warehouse_sql(SALES_LINES), SALES_LINES, days)
+        self.warehouse.rebuild(warehouse_sql(DATES), DATES, max(self.warehouse.days(SALES_LINES)))
+
+    def as_of(self, dt: str) -> dict[str, list[Row]]:
+        """The rows that every analysis as of a day has now, sorted, without publishing them."""
+        return {
+            table.name: sorted(
+                self.warehouse.query(analysis_sql(table).bind(dt=dt)).table.to_pylist(),
+                key=lambda row: str([*row.values()]),
+            )
+            for table in SANDBOX_TABLES
+        }
+
+    def published(self, dt: str, analyses: Sequence[TableContract] = SANDBOX_TABLES) -> dict[str, list[Row]]:
+        """The rows of analyses as they are published for a day, sorted."""
+        return {table.name: self.platform.rows(table, dt) for table in analyses}
+
+    def stored(self, select: str) -> list[Row]:
+        """The rows of a query over the warehouse."""
+        return self.warehouse.query(Query.parse("test", select)).table.to_pylist()  # type: ignore[no-any-return]
+
+    def metadata(self, table: TableContract) -> Mapping[str, Any]:
+        """What the newest materialization says."""
+        event = self.instance.get_latest_materialization_event(dg.AssetKey(table.asset_key))
+        assert event is not None
+        assert event.asset_materialization is not None
+        return {name: value.value for name, value in event.asset_materialization.metadata.items()}
+
+    def _materialized(self, assets: Sequence[Any], first: str, last: str) -> Run:
+        resources = {"warehouse": self.warehouse, "athena": self.platform.resources.athena}
+        days: dict[str, Any] = {"partition_key": first}
+        if last:
+            days = {"tags": {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}}
+        return run_of(
+            dg.materialize(
+                list(assets),
+                resources=resources,
+                instance=self.instance,
+                raise_on_error=False,
+                run_config=QUIET,
+                **days,
+            )
+        )
+
+
+def hold_to_the_rule(shop: Shop, lines: Iterable[Line]) -> int:
+    """Assert that each cancellation of the warehouse takes back what `cancelled_sale` says. Returns how many take something back."""
+    items = [invoice_item(each) for each in lines]
+    candidates: dict[Value, list[Item]] = {}
+    for item in items:
+        candidates.setdefault(item.get("customer_product", ""), []).append(item)
+    by_rule = {}
+    for item in items:
+        if item["is_cancellation"]:
+            sale = cancelled_sale(item, candidates[item.get("customer_product", "")])
+            by_rule[item["line_id"]] = (sale["line_id"], sale["invoice_no"]) if sale else (None, None)
+    stored = shop.stored("SELECT line_id, cancels_line_id, cancels_invoice_no FROM retail_warehouse.cancellations")
+    assert {row["line_id"]: (row["cancels_line_id"], row["cancels_invoice_no"]) for row in stored} == by_rule
+    return sum(line_id is not None for line_id, _ in by_rule.values())
+
+
+def _transaction(said: Line) -> Row:
+    price = Decimal(said.unit_price)
+    return {
+        **said._asdict(),
+        "line_id": said.line_id,
+        "invoice_time": datetime.fromisoformat(said.invoice_time),
+        "unit_price": price,
+        "amount": price * said.quantity,
+        "is_product": said.is_product,
+        "is_cancellation": said.is_cancellation,
+        "came_by": "upload",
+    }
