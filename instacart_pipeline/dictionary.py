@@ -7,6 +7,9 @@ from collections.abc import Iterable
 from instacart_pipeline.lake.contracts import PARTITION, Column, TableContract, rejects_of
 from instacart_pipeline.reorder.model_tables import MODEL_TABLES
 from instacart_pipeline.reorder.tables import ADMITTED, DERIVED, STAGED
+from instacart_pipeline.retail import tables as retail
+from instacart_pipeline.retail.sandbox_tables import SANDBOX_TABLES
+from instacart_pipeline.retail.warehouse_tables import WAREHOUSE_TABLES
 
 
 def dictionary(groups: Iterable[tuple[str, Iterable[TableContract]]]) -> str:
@@ -39,19 +42,26 @@ def _demands(column: Column) -> str:
     return ", ".join(demands)
 
 
-def reorder_dictionary() -> str:
-    """The data dictionary of the reorder system."""
-    admitted = list(ADMITTED.values())
+def whole_dictionary() -> str:
+    """The data dictionary of all systems."""
+    admitted, retail_admitted = list(ADMITTED.values()), list(retail.ADMITTED.values())
     return dictionary(
         [
-            ("Staging: the files as uploaded", STAGED),
-            ("Curated: the same rows, typed and held to their contracts", admitted),
-            ("Rejects: one such table beside each curated one", [rejects_of(admitted[0])]),
-            ("Derived tables", DERIVED),
-            ("Tables of the model", MODEL_TABLES),
+            ("Reorder, staging: the files as uploaded", STAGED),
+            ("Reorder, curated: the same rows, typed and held to their contracts", admitted),
+            ("Rejects: one such table beside each curated one of every system", [rejects_of(admitted[0])]),
+            ("Reorder, derived tables", DERIVED),
+            ("Reorder, tables of the model", MODEL_TABLES),
+            ("Retail, staging: the lines as they came by file and by the stream", retail.STAGED),
+            (
+                "Retail, curated: the same lines, typed, and the transactions they make",
+                [*retail_admitted, retail.TRANSACTIONS],
+            ),
+            ("Retail, warehouse: facts and dimensions", WAREHOUSE_TABLES),
+            ("Retail, sandbox: the analyses", SANDBOX_TABLES),
         ]
     )
 
 
 if __name__ == "__main__":
-    print(reorder_dictionary(), end="")  # noqa: T201
+    print(whole_dictionary(), end="")  # noqa: T201

@@ -1,18 +1,22 @@
 """The commands of `instacart-pipeline`, a function each.
 
-Belongs here: arguments, help and what is printed. Doesn't: running a job (running.py), drawing tables (output.py), any work.
+Belongs here: arguments, help and what is printed. Doesn't: a system's own commands (reorder_commands.py, retail_commands.py), running a job
+(running.py), drawing tables (output.py), any work.
 What a command needs is imported inside it, so that --help answers at once.
 """
 
-from collections.abc import Callable, Mapping
-from datetime import date, datetime, timedelta
 from enum import Enum
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from instacart_pipeline.cli import output, stream
+from instacart_pipeline.cli import (
+    output,
+    reorder_commands,  # noqa: F401  # its commands join their groups
+    retail_commands,  # noqa: F401  # likewise
+    stream,
+)
+from instacart_pipeline.cli.system_commands import Json, generate_app, run_app, upload_app
 from instacart_pipeline.lake.errors import PipelineError
 
 app = typer.Typer(
@@ -22,16 +26,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-generate_app = typer.Typer(help="Make raw files of a system, to try the platform on.", no_args_is_help=True)
-upload_app = typer.Typer(help="Put a folder of files into the raw zone, as a day's upload.", no_args_is_help=True)
-run_app = typer.Typer(help="Build a day's tables now, as the schedule or the sensor would.", no_args_is_help=True)
 app.add_typer(generate_app, name="generate")
 app.add_typer(upload_app, name="upload")
 app.add_typer(run_app, name="run")
 app.add_typer(stream.app, name="stream")
-
-Day = Annotated[str, typer.Option("--dt", help="The day, as 2026-11-20.", show_default=False)]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for a program to read.")]
 
 
 class Format(str, Enum):
@@ -40,104 +38,6 @@ class Format(str, Enum):
     TABLE = "table"
     CSV = "csv"
     JSON = "json"
-
-
-@generate_app.command("reorder")
-def generate_reorder_command(
-    out: Annotated[
-        Path, typer.Option(help="Folder to write to; each day becomes a folder below it.", show_default=False)
-    ],
-    scale: Annotated[float, typer.Option(help="1 is the full Instacart set: 206,209 users, 33 million lines.")] = 0.01,
-    days: Annotated[int, typer.Option(help="Days on end; each day's dump carries the history on.")] = 1,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same files, byte for byte.")] = 7,
-    first_day: Annotated[
-        str, typer.Option(help="The first day. Default: so that the last one is today.", show_default=False)
-    ] = "",
-) -> None:
-    """Generate Instacart-shaped uploads: users with favourites, habits and rhythms, in the six Kaggle files."""
-    from instacart_pipeline.datagen.reorder import generate_reorder  # noqa: PLC0415
-    from instacart_pipeline.lake.zones import parse_day  # noqa: PLC0415
-
-    first = date.fromisoformat(parse_day(first_day)) if first_day else _today() - timedelta(days=days - 1)
-    with output.progress() as bar:
-        task = bar.add_task("generating", total=1.0)
-        uploads = generate_reorder(
-            out,
-            scale=scale,
-            days=days,
-            seed=seed,
-            first_day=first,
-            progress=lambda what, share: bar.update(task, description=what, completed=share),
-        )
-    rows = [
-        (u.day.isoformat(), f"{u.users:,}", f"{u.orders:,}", f"{u.prior_lines:,}", f"{u.train_lines:,}", str(u.folder))
-        for u in uploads
-    ]
-    headers = ("day", "users", "orders", "prior lines", "train lines", "folder")
-    output.table("Generated", headers, rows, right=(1, 2, 3, 4))
-
-
-@upload_app.command("reorder")
-def upload_reorder(
-    folder: Annotated[
-        Path, typer.Argument(help="A folder with the Kaggle file names: orders.csv, order_products__prior.csv, ...")
-    ],
-    dt: Day,
-) -> None:
-    """Upload the five reorder tables. Files appear whole; the same file again changes nothing."""
-    from instacart_pipeline.cli.uploading import upload_folder  # noqa: PLC0415
-    from instacart_pipeline.reorder.tables import STAGED, SYSTEM  # noqa: PLC0415
-
-    report = upload_folder(SYSTEM, [table.name for table in STAGED], folder, dt)
-    rows = [
-        (table, name, f"{size / 1e6:,.1f} MB", "written" if new else "unchanged")
-        for table, name, size, new in report.files
-    ]
-    output.table(f"Uploaded to {report.location}", ("table", "file", "size", ""), rows, right=(2,))
-    if report.ignored:
-        output.note(f"Ignored, as no table's file: {', '.join(report.ignored)}.")
-    if report.missing:
-        output.note(f"The day still lacks {', '.join(report.missing)}; it is built once they are there.")
-
-
-@run_app.command("reorder")
-def run_reorder(dt: Day, as_json: Json = False) -> None:
-    """Build a day: crawl, admit, join, features, result table. Ends with 1 if anything failed."""
-    from instacart_pipeline.reorder.automation import DAILY_JOB  # noqa: PLC0415
-
-    _run(DAILY_JOB, dt, as_json=as_json)
-
-
-@run_app.command("reorder-model")
-def run_reorder_model(dt: Day, as_json: Json = False) -> None:
-    """Train the day's model, hold it against the champion, bring it behind the endpoint, predict the open baskets.
-
-    Needs the day's result table. Ends with the model's figures; with 1 if anything failed.
-    """
-    from instacart_pipeline.cli.modelling import evaluation_of  # noqa: PLC0415
-    from instacart_pipeline.reorder.automation import MODEL_JOB  # noqa: PLC0415
-
-    _run(MODEL_JOB, dt, as_json=as_json, evaluation=evaluation_of)
-
-
-@run_app.command("reorder-baskets")
-def run_reorder_baskets(dt: Day, as_json: Json = False) -> None:
-    """Predict the day's open baskets by the model in use, when no new one took its place. Ends with 1 if anything failed."""
-    from instacart_pipeline.reorder.automation import BASKETS_JOB  # noqa: PLC0415
-
-    _run(BASKETS_JOB, dt, as_json=as_json)
-
-
-def _run(
-    job: str, dt: str, *, as_json: bool, evaluation: Callable[[str], Mapping[str, Any] | None] = lambda _: None
-) -> None:
-    """Run a job for a day and print what came of it, with the day's `evaluation` if there is one."""
-    from instacart_pipeline.cli.running import run_job  # noqa: PLC0415
-
-    report = run_job(job, dt, quiet=as_json)
-    output.run_report(report, as_json=as_json, evaluation=evaluation(dt))
-    if not report.success:
-        raise typer.Exit(1)
 
 
 @app.command()
@@ -186,15 +86,13 @@ def tables(
 @app.command()
 def sweep() -> None:
     """Remove what killed runs left behind, and replaced versions older than INSTACART_RETENTION_DAYS. Runs do so as they go."""
-    from instacart_pipeline.lake.contracts import rejects_of  # noqa: PLC0415
     from instacart_pipeline.profiles import build_lake, build_resources  # noqa: PLC0415
-    from instacart_pipeline.reorder.model_tables import MODEL_TABLES  # noqa: PLC0415
-    from instacart_pipeline.reorder.tables import ADMITTED, DERIVED, SYSTEM  # noqa: PLC0415
+    from instacart_pipeline.reorder.tables import SYSTEM  # noqa: PLC0415
     from instacart_pipeline.settings import Settings  # noqa: PLC0415
+    from instacart_pipeline.systems import LAKE_TABLES  # noqa: PLC0415
 
-    settings, admitted = Settings.from_env(), tuple(ADMITTED.values())
-    tables_ = (*admitted, *(rejects_of(table) for table in admitted), *DERIVED, *MODEL_TABLES)
-    removed = [*build_lake(settings).sweep_all(tables_), *build_resources(settings).sagemaker.sweep(SYSTEM)]
+    settings, lake_tables = Settings.from_env(), tuple(table for tables in LAKE_TABLES.values() for table in tables)
+    removed = [*build_lake(settings).sweep_all(lake_tables), *build_resources(settings).sagemaker.sweep(SYSTEM)]
     output.note(f"Removed {len(removed)} version folders." if removed else "Nothing to remove.")
 
 
@@ -289,9 +187,3 @@ def main() -> None:
     except KeyboardInterrupt:
         output.note("Stopped.")
         raise SystemExit(130) from None
-
-
-def _today() -> date:
-    from instacart_pipeline.settings import Settings  # noqa: PLC0415
-
-    return datetime.now(Settings.from_env().zone).date()

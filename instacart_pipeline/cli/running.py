@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +28,7 @@ from dagster import (
 )
 
 from instacart_pipeline.cli import output
+from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.errors import InputInvalid, PipelineError
 from instacart_pipeline.lake.zones import parse_day
 from instacart_pipeline.orchestration.failure import alert_of
@@ -35,6 +36,23 @@ from instacart_pipeline.settings import PROJECT, Settings
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _STARTED_BY = "instacart_pipeline/started_by"
+
+
+@dataclass(frozen=True)
+class _Days:
+    """The days of a run, both ends included."""
+
+    first: str
+    last: str
+
+    def __str__(self) -> str:
+        return self.first if self.first == self.last else f"{self.first} to {self.last}"
+
+    def tags(self) -> dict[str, str]:
+        """The tags by which Dagster knows a run's partition, or its range of them."""
+        if self.first == self.last:
+            return {"dagster/partition": self.first}
+        return {"dagster/asset_partition_range_start": self.first, "dagster/asset_partition_range_end": self.last}
 
 
 @dataclass
@@ -72,16 +90,17 @@ class RunReport:
         if event.event_type is DagsterEventType.ASSET_MATERIALIZATION:
             materialization = event.step_materialization_data.materialization
             values = {name: value.value for name, value in materialization.metadata.items()}
-            self.assets.append(
-                AssetReport(
-                    "/".join(materialization.asset_key.path),
-                    _number(values.get("dagster/row_count")),
-                    _number(values.get("rejects")),
-                    _number(values.get("duplicates")),
-                    float(str(values.get("seconds", 0))),
-                    str(values.get("dagster/uri", "")),
-                )
+            days = values.get("days_in_run")
+            made = AssetReport(
+                "/".join(materialization.asset_key.path),
+                _number(values.get("dagster/row_count")),
+                _number(values.get("rejects")),
+                _number(values.get("duplicates")),
+                float(str(values.get("seconds", 0))),
+                str(values.get("dagster/uri", "")) if days is None else f"{days:,} days",
             )
+            # A run over many days tells of an asset once for each, with the same figures of them all.
+            self.assets = [*(found for found in self.assets if found.asset != made.asset), made]
         elif event.event_type is DagsterEventType.ASSET_CHECK_EVALUATION:
             check = event.asset_check_evaluation_data
             if check.passed:
@@ -104,13 +123,18 @@ def daily_job(name: str) -> JobDefinition:
     return defs.resolve_job_def(name)
 
 
-def run_job(name: str, dt: str, *, quiet: bool) -> RunReport:
-    """Run a job for a day, showing progress unless `quiet`. Raises InputInvalid if there is no such day."""
+def run_job(name: str, dt: str, *, last: str = "", quiet: bool) -> RunReport:
+    """Run a job for a day, or in one run for each from `dt` to `last`, showing progress unless `quiet`.
+
+    Raises InputInvalid if there is no such day.
+    """
     from instacart_pipeline.profiles import build_resources  # noqa: PLC0415  # as the definitions
 
     settings = Settings.from_env()
-    _hold_day(parse_day(dt), settings)
-    report = RunReport(name, dt, settings.lake if settings.profile == "aws" else str(settings.home))
+    days = _Days(dt, last or dt)
+    for day in (days.first, days.last):
+        _hold_day(name, parse_day(day), settings)
+    report = RunReport(name, str(days), settings.lake if settings.profile == "aws" else str(settings.home))
     started = time.perf_counter()
     with dagster_instance(settings) as instance:
         job = daily_job(name)
@@ -121,9 +145,9 @@ def run_job(name: str, dt: str, *, quiet: bool) -> RunReport:
                 show(entry)
 
             run = (
-                _run_here(job, instance, dt, note)
+                _run_here(job, instance, days, note)
                 if settings.steps_at_once == 1
-                else _run_in_processes(name, instance, dt, note)
+                else _run_in_processes(name, instance, days, note)
             )
         report.run_id, report.success, report.seconds = run.run_id, run.is_success, time.perf_counter() - started
         if not report.success:
@@ -174,23 +198,22 @@ def serve_dagster(host: str, port: int) -> None:
 
 
 def _run_here(
-    job: JobDefinition, instance: DagsterInstance, dt: str, note: Callable[[EventLogEntry], None]
+    job: JobDefinition, instance: DagsterInstance, days: _Days, note: Callable[[EventLogEntry], None]
 ) -> DagsterRun:
     run_id = str(uuid.uuid4())
     instance.add_event_listener(run_id, note)
     result = job.execute_in_process(
         instance=instance,
         run_id=run_id,
-        partition_key=dt,
         raise_on_error=False,
         run_config=_QUIET,
-        tags={_STARTED_BY: "cli"},
+        tags={**days.tags(), _STARTED_BY: "cli"},
     )
     return result.dagster_run
 
 
 def _run_in_processes(
-    name: str, instance: DagsterInstance, dt: str, note: Callable[[EventLogEntry], None]
+    name: str, instance: DagsterInstance, days: _Days, note: Callable[[EventLogEntry], None]
 ) -> DagsterRun:
     token = str(uuid.uuid4())
     ended = threading.Event()
@@ -208,7 +231,7 @@ def _run_in_processes(
     follower = threading.Thread(target=follow)
     follower.start()
     try:
-        tags = {"dagster/partition": dt, _STARTED_BY: token}
+        tags = {**days.tags(), _STARTED_BY: token}
         result = execute_job(reconstructable_job(name), instance, run_config=_QUIET, tags=tags)
     finally:
         ended.set()
@@ -221,14 +244,29 @@ def reconstructable_job(name: str) -> Any:
     return build_reconstructable_job("instacart_pipeline.cli.running", "daily_job", (name,), {})
 
 
-def _hold_day(dt: str, settings: Settings) -> None:
+def uploaded_between(tables: Sequence[TableContract], first: str, last: str) -> list[str]:
+    """The days from `first` to `last` that any of `tables` has files of, in order. Raises InputInvalid if there is none."""
+    from instacart_pipeline.profiles import build_resources  # noqa: PLC0415  # as the definitions
+
+    if parse_day(first) > parse_day(last):
+        raise InputInvalid(f"{first} comes after {last}. Name the earlier day with --from.")
+    storage = build_resources(Settings.from_env()).storage
+    there = {day for table in tables for day in storage.days(table.system, table.name) if first <= day <= last}
+    if not there:
+        names = " or ".join(table.name for table in tables)
+        raise InputInvalid(f"No day from {first} to {last} has a file of {names} in the raw zone. Upload them first.")
+    return sorted(there)
+
+
+def _hold_day(job: str, dt: str, settings: Settings) -> None:
     from instacart_pipeline.orchestration.partitions import daily  # noqa: PLC0415
 
-    days = daily(settings.first_day, settings.timezone)
+    of_retail = job.startswith("retail_")
+    days = daily(settings.retail_first_day if of_retail else settings.first_day, settings.timezone)
     if not days.has_partition_key(dt):
         raise InputInvalid(
             f"There is no day {dt}: days run from {days.get_first_partition_key()} to {days.get_last_partition_key()}. "
-            f"Earlier ones begin with INSTACART_FIRST_DAY."
+            f"Earlier ones begin with {'INSTACART_RETAIL_FIRST_DAY' if of_retail else 'INSTACART_FIRST_DAY'}."
         )
 
 

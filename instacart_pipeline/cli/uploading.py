@@ -1,14 +1,29 @@
 """Putting a folder of files into the raw zone, whatever the system."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.errors import InputInvalid
 from instacart_pipeline.lake.zones import parse_day
 from instacart_pipeline.profiles import build_lake, build_resources
+from instacart_pipeline.resources.storage import is_data_file
 from instacart_pipeline.settings import Settings
+
+_DAYS_AT_ONCE = 8
+_OF_DAY = re.compile(r"(\d{4}-\d\d-\d\d)\.csv(\.gz)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class UploadedDays:
+    """What was uploaded: (day, file name, bytes, whether it was written) of each file, and what was left out."""
+
+    location: str
+    files: Sequence[tuple[str, str, int, bool]]
+    ignored: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -52,3 +67,45 @@ def upload_folder(system: str, tables: Sequence[str], folder: Path, dt: str) -> 
             files += [(table, path.name, path.stat().st_size, written[path.name]) for path in paths]
     missing = [table for table in tables if not storage.objects(system, table, day, limit=1)]
     return Upload(f"{build_lake(settings).zones.zone('raw')}/{system}", files, ignored, missing)
+
+
+def upload_days(
+    table: TableContract, source: Path, dt: str = "", *, progress: Callable[[int, int], None] = lambda _, __: None
+) -> UploadedDays:
+    """Upload files of one table, many days at once: those of the folder `source` named by day, 2010-12-01.csv, gzipped or not.
+
+    With `dt` the file `source`, or all CSV files of that folder, are the day's. Raises InputInvalid if there is no such file.
+    """
+    by_day, ignored = _files_of_days(source, dt)
+    settings = Settings.from_env()
+    storage = build_resources(settings).storage
+    done = list[tuple[str, str, int, bool]]()
+    with ThreadPoolExecutor(_DAYS_AT_ONCE) as pool:
+
+        def put(day: str) -> list[tuple[str, str, int, bool]]:
+            written = storage.put(table.system, table.name, day, by_day[day])
+            return [(day, path.name, path.stat().st_size, written[path.name]) for path in by_day[day]]
+
+        for number, files in enumerate(pool.map(put, by_day), start=1):
+            done += files
+            progress(number, len(by_day))
+    return UploadedDays(build_lake(settings).zones.raw_table(table.system, table.name), done, ignored)
+
+
+def _files_of_days(source: Path, dt: str) -> tuple[dict[str, list[Path]], list[str]]:
+    """The files by day, and the names of others."""
+    found = sorted(source.iterdir()) if source.is_dir() else [source] if source.is_file() else []
+    by_day, ignored = dict[str, list[Path]](), list[str]()
+    for path in (path for path in found if path.is_file()):
+        if dt and is_data_file(path.name):
+            by_day.setdefault(parse_day(dt), []).append(path)
+        elif not dt and (named := _OF_DAY.fullmatch(path.name)):
+            by_day.setdefault(parse_day(named[1]), []).append(path)
+        else:
+            ignored.append(path.name)
+    if not by_day:
+        wanted = "CSV file" if dt else "file named by its day, such as 2010-12-01.csv or 2010-12-01.csv.gz"
+        raise InputInvalid(
+            f"{source} is or holds no {wanted}." + ("" if dt else " Or name the day of a file with --dt.")
+        )
+    return by_day, ignored

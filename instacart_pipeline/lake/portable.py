@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 
 from sqlglot import exp
+from sqlglot.optimizer.scope import Scope, traverse_scope
 
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.sql import Query, Schema
@@ -17,8 +18,9 @@ ALLOWED: tuple[type[exp.Expr], ...] = (
     *(exp.Count, exp.CountIf, exp.Sum, exp.Min, exp.Max, exp.Avg),
     *(exp.Coalesce, exp.Nullif, exp.If, exp.Case, exp.Cast, exp.TryCast, exp.Greatest, exp.Least),
     *(exp.Abs, exp.Floor, exp.Ceil, exp.Sqrt, exp.Ln, exp.Exp, exp.Pow),
-    *(exp.Lower, exp.Upper, exp.Trim, exp.Length, exp.Substring, exp.Concat, exp.DPipe),
-    *(exp.Year, exp.Month, exp.Day, exp.TimestampTrunc),
+    *(exp.Lower, exp.Upper, exp.Trim, exp.Length, exp.Substring, exp.Concat, exp.DPipe, exp.RegexpLike),
+    *(exp.LowerHex, exp.MD5Digest, exp.Encode),  # lower(to_hex(md5(to_utf8(text))))
+    *(exp.Year, exp.Month, exp.Day, exp.TimestampTrunc, exp.TimeToStr),
     *(exp.RowNumber, exp.Lag, exp.Lead),
     *(exp.And, exp.Or, exp.Exists),
 )
@@ -35,14 +37,14 @@ def problems(query: Query, schema: Schema, inputs: Iterable[TableContract]) -> l
 
     Held to: functions on the list; division by floating numbers only, whole ones cast first; text cast with TRY_CAST; fractions dropped by floor or ceil;
     windows ordered by columns that, with the partition, hold a unique set of an input or all that is grouped by, so that ties can't be broken
-    by chance.
+    by chance; or whose partition holds every column there is, so that it doesn't matter how they are.
     """
     tree = query.qualified(schema)
     unique = [set(columns) for table in inputs for columns in table.unique_sets] + _grouped(tree)
     found = [f"{name} is not on the list of functions proven on every engine" for name in unproven_functions(query)]
     found += _divisions(tree)
     found += _casts(tree)
-    found += _windows(tree, unique)
+    found += _windows(tree, unique, schema)
     return found
 
 
@@ -78,8 +80,16 @@ def _grouped(tree: exp.Expr) -> list[set[str]]:
     ]
 
 
-def _windows(tree: exp.Expr, unique: list[set[str]]) -> Iterator[str]:
+def _windows(tree: exp.Query, unique: list[set[str]], schema: Schema) -> Iterator[str]:
+    alike = {
+        id(window)
+        for scope in traverse_scope(tree)
+        for window in scope.expression.find_all(exp.Window)
+        if window.parent_select is scope.expression and _parts_by_whole_rows(window, scope, schema)
+    }
     for window in tree.find_all(exp.Window):
+        if id(window) in alike:
+            continue
         order = window.args.get("order")
         if order is None:
             continue
@@ -90,6 +100,22 @@ def _windows(tree: exp.Expr, unique: list[set[str]]) -> Iterator[str]:
         }
         if not any(columns <= named for columns in unique):
             yield f"{window.sql('athena')} is ordered by columns that are not unique; ties would be broken by chance"
+
+
+def _parts_by_whole_rows(window: exp.Window, scope: Scope, schema: Schema) -> bool:
+    """Whether the rows of a partition of the window are alike in every column of what it reads."""
+    parted = {(part.table, part.name) for part in window.args.get("partition_by", []) if isinstance(part, exp.Column)}
+    read = {
+        (name, column) for name, (_, source) in scope.selected_sources.items() for column in _columns(source, schema)
+    }
+    return read <= parted
+
+
+def _columns(source: object, schema: Schema) -> Collection[str]:
+    if isinstance(source, exp.Table):
+        return schema[source.db][source.name]
+    query = source.expression if isinstance(source, Scope) else None
+    return query.named_selects if isinstance(query, exp.Query) else ()
 
 
 def _is(node: exp.Expr, types: Collection[object]) -> bool:

@@ -1,0 +1,99 @@
+"""The commands of the reorder system: `generate reorder`, `upload reorder`, `run reorder` and what its model takes.
+
+Belongs here: arguments, help and what is printed. What a command needs is imported inside it, so that --help answers at once.
+"""
+
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from instacart_pipeline.cli import output
+from instacart_pipeline.cli.system_commands import Day, Json, generate_app, run, run_app, today, upload_app
+
+
+@generate_app.command("reorder")
+def generate_reorder_command(
+    out: Annotated[
+        Path, typer.Option(help="Folder to write to; each day becomes a folder below it.", show_default=False)
+    ],
+    scale: Annotated[float, typer.Option(help="1 is the full Instacart set: 206,209 users, 33 million lines.")] = 0.01,
+    days: Annotated[int, typer.Option(help="Days on end; each day's dump carries the history on.")] = 1,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same files, byte for byte.")] = 7,
+    first_day: Annotated[
+        str, typer.Option(help="The first day. Default: so that the last one is today.", show_default=False)
+    ] = "",
+) -> None:
+    """Generate Instacart-shaped uploads: users with favourites, habits and rhythms, in the six Kaggle files."""
+    from instacart_pipeline.datagen.reorder import generate_reorder  # noqa: PLC0415
+    from instacart_pipeline.lake.zones import parse_day  # noqa: PLC0415
+
+    first = date.fromisoformat(parse_day(first_day)) if first_day else today() - timedelta(days=days - 1)
+    with output.progress() as bar:
+        task = bar.add_task("generating", total=1.0)
+        uploads = generate_reorder(
+            out,
+            scale=scale,
+            days=days,
+            seed=seed,
+            first_day=first,
+            progress=lambda what, share: bar.update(task, description=what, completed=share),
+        )
+    rows = [
+        (u.day.isoformat(), f"{u.users:,}", f"{u.orders:,}", f"{u.prior_lines:,}", f"{u.train_lines:,}", str(u.folder))
+        for u in uploads
+    ]
+    headers = ("day", "users", "orders", "prior lines", "train lines", "folder")
+    output.table("Generated", headers, rows, right=(1, 2, 3, 4))
+
+
+@upload_app.command("reorder")
+def upload_reorder(
+    folder: Annotated[
+        Path, typer.Argument(help="A folder with the Kaggle file names: orders.csv, order_products__prior.csv, ...")
+    ],
+    dt: Day,
+) -> None:
+    """Upload the five reorder tables. Files appear whole; the same file again changes nothing."""
+    from instacart_pipeline.cli.uploading import upload_folder  # noqa: PLC0415
+    from instacart_pipeline.reorder.tables import STAGED, SYSTEM  # noqa: PLC0415
+
+    report = upload_folder(SYSTEM, [table.name for table in STAGED], folder, dt)
+    rows = [
+        (table, name, f"{size / 1e6:,.1f} MB", "written" if new else "unchanged")
+        for table, name, size, new in report.files
+    ]
+    output.table(f"Uploaded to {report.location}", ("table", "file", "size", ""), rows, right=(2,))
+    if report.ignored:
+        output.note(f"Ignored, as no table's file: {', '.join(report.ignored)}.")
+    if report.missing:
+        output.note(f"The day still lacks {', '.join(report.missing)}; it is built once they are there.")
+
+
+@run_app.command("reorder")
+def run_reorder(dt: Day, as_json: Json = False) -> None:
+    """Build a day: crawl, admit, join, features, result table. Ends with 1 if anything failed."""
+    from instacart_pipeline.reorder.automation import DAILY_JOB  # noqa: PLC0415
+
+    run(DAILY_JOB, dt, as_json=as_json)
+
+
+@run_app.command("reorder-model")
+def run_reorder_model(dt: Day, as_json: Json = False) -> None:
+    """Train the day's model, hold it against the champion, bring it behind the endpoint, predict the open baskets.
+
+    Needs the day's result table. Ends with the model's figures; with 1 if anything failed.
+    """
+    from instacart_pipeline.cli.modelling import evaluation_of  # noqa: PLC0415
+    from instacart_pipeline.reorder.automation import MODEL_JOB  # noqa: PLC0415
+
+    run(MODEL_JOB, dt, as_json=as_json, evaluation=evaluation_of)
+
+
+@run_app.command("reorder-baskets")
+def run_reorder_baskets(dt: Day, as_json: Json = False) -> None:
+    """Predict the day's open baskets by the model in use, when no new one took its place. Ends with 1 if anything failed."""
+    from instacart_pipeline.reorder.automation import BASKETS_JOB  # noqa: PLC0415
+
+    run(BASKETS_JOB, dt, as_json=as_json)

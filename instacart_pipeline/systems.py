@@ -1,0 +1,30 @@
+"""The systems of the platform and their tables in the lake, for what goes over all of them: sweeping, the data dictionary.
+
+Belongs here: the list. Doesn't: anything about a single table (each system's tables.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from instacart_pipeline.lake.contracts import TableContract, rejects_of
+from instacart_pipeline.reorder import model_tables as reorder_models
+from instacart_pipeline.reorder import tables as reorder
+from instacart_pipeline.retail import sandbox_tables as retail_sandbox
+from instacart_pipeline.retail import tables as retail
+
+LAKE_TABLES: Mapping[str, tuple[TableContract, ...]] = {
+    reorder.SYSTEM: (
+        *reorder.ADMITTED.values(),
+        *map(rejects_of, reorder.ADMITTED.values()),
+        *reorder.DERIVED,
+        *reorder_models.MODEL_TABLES,
+    ),
+    retail.SYSTEM: (
+        *retail.ADMITTED.values(),
+        *map(rejects_of, retail.ADMITTED.values()),
+        retail.TRANSACTIONS,
+        *retail_sandbox.SANDBOX_TABLES,
+    ),
+}
+"""The tables of each system that have files of their own in the lake: all but the staged ones, which are raw files, and the warehouse's."""
