@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from instacart_pipeline.resources.local.lookup_tables import SqliteLookupTables
@@ -117,3 +118,16 @@ def as_lambda_sends(event: Event) -> Event:
     """An event after its way over the wire."""
     sent: Event = json.loads(json.dumps(event))
     return sent
+
+
+def lag(shop: Shop, consumer: str) -> int:
+    """How many records a consumer is behind."""
+    return sum(each.records or 0 for each in shop.stream.lag(consumer))
+
+
+def soon(true: Callable[[], bool], seconds: float = 30.0) -> None:
+    """Wait until something is true."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it did not come true"
+        time.sleep(0.01)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from instacart_pipeline.resources.stream import (
 from instacart_pipeline.retail.consumers.consumer import Consumer, Taken
 from instacart_pipeline.retail.consumers.events import ALL_DONE, Answer, Event, Failure, failed_from
 from instacart_pipeline.retail.consumers.mapping import Delivered, Mapping
-from instacart_pipeline_tests.retail.consumers.shop import Shop, a_line, many_lines
+from instacart_pipeline_tests.retail.consumers.shop import Shop, a_line, lag, many_lines, soon
 
 
 @pytest.fixture
@@ -37,10 +37,6 @@ def drain(shop: Shop, consumer: Consumer) -> list[Delivered]:
     seen: list[Delivered] = []
     Mapping(shop.stream, consumer, 0.01, on_batch=seen.append).run(threading.Event(), until_empty=True)
     return seen
-
-
-def lag(shop: Shop, name: str) -> int:
-    return sum(each.records or 0 for each in shop.stream.lag(name))
 
 
 @contextmanager
@@ -57,13 +53,6 @@ def working(*mappings: Mapping) -> Iterator[None]:
         for thread in threads:
             thread.join(20)
     assert not any(thread.is_alive() for thread in threads)
-
-
-def soon(true: Callable[[], bool], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it did not come true"
-        time.sleep(0.02)
 
 
 def test_everything_is_read_in_batches_of_at_most_the_consumers_size_and_committed(shop: Shop) -> None:

@@ -1,0 +1,163 @@
+"""Workers as processes: killed at any moment, told to stop, side by side, and behind by far more than they may keep in memory."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from instacart_pipeline.retail.consumers.consumer import Taken
+from instacart_pipeline.retail.consumers.mapping import Mapping
+from instacart_pipeline.retail.consumers.roster import NAMES
+from instacart_pipeline_tests.retail.consumers.shop import Shop, lag, many_lines, soon
+
+
+class Workers:
+    """Workers of the shop's consumers, as `stream work` starts them."""
+
+    def __init__(self, home: Path) -> None:
+        self.home, self.running = home, list[subprocess.Popen[bytes]]()
+
+    def start(self, consumer: str, *options: str, **settings: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "instacart_pipeline.cli.stream_worker", "--consumer", consumer, *options]
+        environment = {
+            **os.environ,
+            "INSTACART_HOME": str(self.home),
+            "INSTACART_STREAM_BUFFER_SECONDS": "1",
+            **settings,
+        }
+        with (self.home / "worker.log").open("ab") as log:
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=log, env=environment)
+        self.running.append(process)
+        return process
+
+    def end(self) -> None:
+        for process in self.running:
+            with suppress(ProcessLookupError):
+                process.kill()
+            process.wait()
+            if process.stdin:
+                process.stdin.close()
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    return Shop(tmp_path)
+
+
+@pytest.fixture
+def workers(tmp_path: Path) -> Iterator[Workers]:
+    started = Workers(tmp_path)
+    yield started
+    started.end()
+
+
+def ended(processes: Sequence[subprocess.Popen[bytes]], seconds: float = 120.0) -> list[int]:
+    return [process.wait(seconds) for process in processes]
+
+
+def work(home: Path, name: str, *, until_empty: bool, dies: bool) -> None:
+    """A worker, in a process of its own that has everything loaded. One that `dies` is killed between its first batch and the commit."""
+    consumer = Shop(home).consumer(name, window=0.0)
+    if dies:
+        consumer = replace(consumer, store=partial(_store_and_die, consumer.store))
+    Mapping(Shop(home).stream, consumer, 0.01).run(threading.Event(), until_empty=until_empty)
+
+
+def _store_and_die(store: Callable[[Sequence[Taken]], None], taken: Sequence[Taken]) -> None:
+    store(taken)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_worker_killed_ten_times_at_any_moment_loses_no_line_and_counts_none_twice(shop: Shop, name: str) -> None:
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload([__name__])
+    chance = random.Random(name)  # noqa: S311  # which moments doesn't matter, but that they are the same again
+    lines = list(many_lines(30_000))
+    shop.put(lines[:10_000], at_once=1000)
+    kills = between = 0
+    for place in range(10):
+        shop.put(lines[10_000 + place * 2000 : 12_000 + place * 2000], at_once=100)
+        before, dies = lag(shop, name), place % 2 == 0
+        options = {"until_empty": False, "dies": dies}
+        process = processes.Process(target=work, args=(shop.home, name), kwargs=options)
+        process.start()
+        if not dies:
+            soon(lambda: lag(shop, name) < before)  # noqa: B023  # it is called here and now
+            time.sleep(chance.uniform(0.0, 0.1))
+            process.kill()
+        process.join(60)
+        kills += process.exitcode == -signal.SIGKILL
+        between += dies and lag(shop, name) == before
+    assert (kills, between) == (10, 5)
+    last = processes.Process(target=work, args=(shop.home, name), kwargs={"until_empty": True, "dies": False})
+    last.start()
+    last.join(120)
+    assert (last.exitcode, lag(shop, name), shop.letters(name)) == (0, 0, [])
+    expected = {line.line_id for line in lines}
+    if name == "raw_zone":
+        found = shop.raw_lines()
+        assert found.keys() == expected
+        doubles = sum(found.values()) - len(found)
+        assert doubles <= 10 * 10_000  # at most a batch a kill, and each the same line to the letter
+    else:
+        assert shop.invoices() == dict.fromkeys(expected, 1)
+        assert {(each["lines"], each["is_cancellation"]) for each in shop.customers().values()} == {(20, False)}
+        assert len(shop.customers()) == 1500
+
+
+def test_a_worker_ends_with_its_parent_and_at_sigterm_with_everything_committed_that_it_did(
+    shop: Shop, workers: Workers
+) -> None:
+    shop.put(many_lines(3000))
+    by_signal, by_parent = workers.start("lookups"), workers.start("raw_zone")
+    soon(lambda: lag(shop, "lookups") < 3000, 60)
+    by_signal.terminate()
+    assert by_parent.stdin is not None
+    by_parent.stdin.close()
+    assert ended([by_signal, by_parent], 30) == [0, 0]
+    assert len(shop.invoices()) == 3000 - lag(shop, "lookups")
+
+
+def test_two_workers_side_by_side_store_each_line_once(shop: Shop, workers: Workers) -> None:
+    shop.put(many_lines(20_000), at_once=2000)
+    assert ended([workers.start("lookups", "--until-empty") for _ in range(2)]) == [0, 0]
+    assert set(shop.invoices().values()) == {1}
+    assert (len(shop.invoices()), lag(shop, "lookups")) == (20_000, 0)
+
+
+def test_a_backlog_is_worked_off_in_bounded_memory_while_its_numbers_are_told(shop: Shop, workers: Workers) -> None:
+    shop.put(many_lines(120_000, days=2), at_once=10_000)
+    process = workers.start("raw_zone", "--metrics-port", "18765")
+    soon(lambda: not lag(shop, "raw_zone"), 120)
+    most = _most_memory(process.pid)
+    with urllib.request.urlopen("http://127.0.0.1:18765/metrics", timeout=5) as answer:
+        told = answer.read().decode()
+    process.terminate()
+    assert ended([process], 30) == [0]
+    handled = [line for line in told.splitlines() if line.startswith('stream_records_total{consumer="raw_zone"')]
+    assert sum(float(line.rpartition(" ")[2]) for line in handled) == 120_000
+    assert 'stream_batch_seconds_count{consumer="raw_zone"}' in told
+    assert most < 400e6
+
+
+def _most_memory(pid: int) -> float:
+    """The most memory a process had so far, in bytes."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM"):
+            return float(line.split()[1]) * 1024
+    raise AssertionError("the kernel doesn't say")
