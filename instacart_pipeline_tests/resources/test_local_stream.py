@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import resource
 import shutil
 import signal
 import sqlite3
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -21,6 +19,7 @@ from instacart_pipeline.resources.local.stream import LocalStream
 from instacart_pipeline.resources.stream import START, ClaimLost, Entry, Rewind, Shard, StreamFull
 from instacart_pipeline_tests.faulty_run import processes
 from instacart_pipeline_tests.resources.disks import Disk
+from instacart_pipeline_tests.resources.stream_children import hold, put_until_killed, read_whole
 from instacart_pipeline_tests.resources.streams import eventually, the
 
 KILLS = 10
@@ -53,25 +52,13 @@ def files(home: Path) -> list[Path]:
 # Killed processes.
 
 
-def _put_until_killed(home: Path, life: int, acknowledged: Path) -> None:
-    stream, log = stream_at(home), os.open(acknowledged, os.O_WRONLY | os.O_APPEND)
-
-    def put(thread: int) -> None:
-        for number in range(100_000):
-            ids = [f"{thread}.{life}.{number}.{part}" for part in range(1 + number % 7)]
-            stream.put([Entry(f"key-{thread}", text.encode()) for text in ids])
-            os.write(log, ("\n".join(ids) + "\n").encode())
-
-    with ThreadPoolExecutor(6) as threads:
-        list(threads.map(put, range(6)))
-
-
 def test_every_put_of_a_killed_writer_that_returned_is_there_once_and_in_order(tmp_path: Path) -> None:
     random, acknowledged = Random(20101201), tmp_path / "acknowledged"  # noqa: S311  # moments to kill at
     acknowledged.touch()
+    opened = partial(LocalStream, home=str(tmp_path))
     for life in range(KILLS):
         size = acknowledged.stat().st_size
-        writer = processes.Process(target=_put_until_killed, args=(tmp_path, life, acknowledged))
+        writer = processes.Process(target=put_until_killed, args=(opened, life, acknowledged))
         writer.start()
         eventually(lambda size=size: acknowledged.stat().st_size > size, within=60)  # type: ignore[misc]  # binds the loop's
         time.sleep(random.uniform(0, 0.15))
@@ -91,16 +78,12 @@ def test_every_put_of_a_killed_writer_that_returned_is_there_once_and_in_order(t
             assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
-def _hold(home: Path, shard: Shard, held: Path) -> None:
-    with stream_at(home).claim(WORKER, shard):
-        held.touch()
-        time.sleep(300)
-
-
 def test_the_claim_of_a_killed_reader_is_free_at_once(tmp_path: Path) -> None:
     stream = stream_at(tmp_path)
     shard = stream.state().shards[0]
-    reader = processes.Process(target=_hold, args=(tmp_path, shard, tmp_path / "held"))
+    reader = processes.Process(
+        target=hold, args=(partial(LocalStream, home=str(tmp_path)), WORKER, shard, START, tmp_path / "held")
+    )
     reader.start()
     eventually((tmp_path / "held").exists, within=60)
     with stream.claim(WORKER, shard) as claim:
@@ -264,20 +247,13 @@ def test_a_clock_that_is_set_back_hides_no_record_from_a_rewind(
 # Memory.
 
 
-def _read_in_batches(home: Path, grown: Path) -> None:
-    stream, after, read = stream_at(home, shards=1), START, 0
-    while records := stream.read("shard-000", after, 1000).records:
-        read, after = read + len(records), records[-1].sequence
-        if read == 5000:
-            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    grown.write_text(f"{read} {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before}")
-
-
 def test_reading_a_long_shard_takes_the_memory_of_a_batch(tmp_path: Path) -> None:
     stream, data = stream_at(tmp_path, shards=1), b"x" * 1000
     for _ in range(5):
         stream.put([Entry("one", data)] * 20_000)
-    reader = processes.Process(target=_read_in_batches, args=(tmp_path, tmp_path / "grown"))
+    reader = processes.Process(
+        target=read_whole, args=(partial(LocalStream, home=str(tmp_path), shards=1), "shard-000", tmp_path / "grown")
+    )
     reader.start()
     reader.join(120)
     read, kilobytes = map(int, (tmp_path / "grown").read_text().split())

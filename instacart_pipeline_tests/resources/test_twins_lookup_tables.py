@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 from instacart_pipeline.lake.errors import InputInvalid
 from instacart_pipeline.resources.lookup_tables import LookupTable, LookupTables, Value
 from instacart_pipeline_tests.faulty_run import processes
+from instacart_pipeline_tests.resources.stream_children import grow
 from instacart_pipeline_tests.resources.streams import BY_COLOUR, LookupsTwin, eventually, settles
 
 ODD_KEYS = [
@@ -317,17 +317,10 @@ def test_an_item_without_the_attribute_gives_way(lookups: LookupTables, things: 
     settles(lambda: lookups.all_of(things, "red", index=BY_COLOUR), [])
 
 
-def _grow(open_lookups: Callable[[], LookupTables], table: LookupTable, writer: int) -> None:
-    lookups = open_lookups()
-    for number in range(writer, 60, 3):
-        lookups.put_if_greater(table, [thing(place, number=number, by=writer) for place in "abc"], "number")
-        lookups.put(table, [thing(f"{number}", box="put")])
-
-
 def test_of_many_writers_at_once_none_loses_an_item_and_the_greatest_stays(
     lookups_twin: LookupsTwin, things: LookupTable
 ) -> None:
-    writers = [processes.Process(target=_grow, args=(lookups_twin.open, things, writer)) for writer in range(3)]
+    writers = [processes.Process(target=grow, args=(lookups_twin.open, things, writer)) for writer in range(3)]
     for writer in writers:
         writer.start()
     for writer in writers:

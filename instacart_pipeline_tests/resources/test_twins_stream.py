@@ -6,7 +6,6 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 
 from instacart_pipeline.resources.stream import START, Entry, Rewind, Shard, Stream, StreamBusy
 from instacart_pipeline_tests.faulty_run import processes
+from instacart_pipeline_tests.resources.stream_children import hold, put_numbered
 from instacart_pipeline_tests.resources.streams import (
     SHARDS,
     StreamTwin,
@@ -116,14 +116,8 @@ def test_what_is_put_later_follows_in_the_shard(stream_twin: StreamTwin) -> None
     assert int(later.sequence) > int(sequences[-1])
 
 
-def _put_numbered(open_stream: Callable[[], Stream], writer: int) -> None:
-    stream, given = open_stream(), entries(keys=5, each=40, by=f"{writer}-")
-    with ThreadPoolExecutor(5) as threads:  # a thread a key, since only what one puts after the other has an order
-        list(threads.map(lambda key: [stream.put([entry]) for entry in given[key::5]], range(5)))
-
-
 def test_of_many_writers_at_once_none_loses_a_record_or_its_order(stream_twin: StreamTwin) -> None:
-    writers = [processes.Process(target=_put_numbered, args=(stream_twin.open, writer)) for writer in range(3)]
+    writers = [processes.Process(target=put_numbered, args=(stream_twin.open, writer)) for writer in range(3)]
     for writer in writers:
         writer.start()
     for writer in writers:
@@ -189,20 +183,13 @@ def test_a_committed_position_is_where_the_next_worker_begins(stream_twin: Strea
     assert [record.data for record in read_on(stream, shard.id, sequences[2], 2)] == [b"3", b"4"]
 
 
-def _hold(open_stream: Callable[[], Stream], shard: Shard, committed: str, held: Path) -> None:
-    with open_stream().claim(WORKER, shard) as claim:
-        the(claim).commit(committed)
-        held.touch()
-        time.sleep(300)
-
-
 def test_the_shard_of_a_killed_worker_is_taken_over_where_it_committed_last(
     stream_twin: StreamTwin, tmp_path: Path
 ) -> None:
     stream = stream_twin.open()
     shard, sequences = only_shard(stream, 4)
     held = tmp_path / "held"
-    worker = processes.Process(target=_hold, args=(stream_twin.open, shard, sequences[1], held))
+    worker = processes.Process(target=hold, args=(stream_twin.open, WORKER, shard, sequences[1], held))
     worker.start()
     eventually(held.exists)
     with stream.claim(WORKER, shard) as claim:
