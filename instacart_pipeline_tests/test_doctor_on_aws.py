@@ -18,7 +18,7 @@ from instacart_pipeline_tests.test_cli import call
 
 WELL_ON_AWS = {
     *("credentials", "s3", "glue catalog", "glue crawler", "glue job", "athena", "databrew", "sagemaker"),
-    *("role", "sqs", "sns"),
+    *("kinesis", "dynamodb", "role", "sqs", "sns"),
 }
 
 
@@ -97,9 +97,13 @@ def test_an_account_that_was_not_deployed_to_says_so_of_every_thing(there: Docto
     for job in (ADMIT_UPLOAD, SQL_TO_PARQUET):
         glue.delete_job(JobName=job)
     account.double.client("athena").delete_work_group(WorkGroup="instacart", RecursiveDeleteOption=True)
+    account.double.client("kinesis").delete_stream(StreamName="instacart-transactions")
+    for table in ("customers", "checkpoints"):
+        account.double.client("dynamodb").delete_table(TableName=f"instacart-{table}")
     told = there.json()
-    assert (told.code, bad(told)) == (1, {"glue crawler", "glue job", "athena"})
+    assert (told.code, bad(told)) == (1, {"glue crawler", "glue job", "athena", "kinesis", "dynamodb"})
     assert len(told.of("glue job")) == 2
+    assert len(told.of("dynamodb")) == 2
     for service in bad(told):
         for found in told.of(service):
             assert "instacart-pipeline deploy --apply" in found["found"] + found["remedy"]
@@ -142,6 +146,8 @@ DENIED = {
     ("athena", "StartQueryExecution"): ("athena", "athena:StartQueryExecution"),
     ("athena", "GetQueryExecution"): ("athena", "athena:GetQueryExecution"),
     ("databrew", "ListRecipes"): ("databrew", "databrew:ListRecipes"),
+    ("kinesis", "DescribeStreamSummary"): ("kinesis", "kinesis:DescribeStreamSummary"),
+    ("dynamodb", "DescribeTable"): ("dynamodb", "dynamodb:DescribeTable"),
     ("sqs", "GetQueueAttributes"): ("sqs", "sqs:GetQueueAttributes"),
     ("sns", "GetTopicAttributes"): ("sns", "sns:GetTopicAttributes"),
 }
@@ -200,6 +206,26 @@ def test_a_bucket_that_is_not_there_is_named_for_every_zone(there: Doctor) -> No
         f"//nowhere/{zone}" for zone in ("raw", "curated", "features", "sandbox", "models", "work")
     ]
     assert all("NoSuchBucket" in each["found"] and "INSTACART_LAKE" in each["remedy"] for each in found)
+
+
+@pytest.mark.usefixtures("mended")
+def test_a_stream_that_keeps_records_for_less_than_is_set_is_a_note(there: Doctor, account: Account) -> None:
+    account.double.client("kinesis").decrease_stream_retention_period(
+        StreamName="instacart-transactions", RetentionPeriodHours=24
+    )
+    told = there.json()
+    assert (told.code, told.health["kinesis"]) == (0, "note")
+    assert "keeps records for 24 hours; 168 are set" in told.of("kinesis")[0]["found"]
+
+
+@pytest.mark.usefixtures("mended")
+def test_a_table_without_its_index_is_bad(there: Doctor, account: Account) -> None:
+    account.double.client("dynamodb").update_table(
+        TableName="instacart-invoices", GlobalSecondaryIndexUpdates=[{"Delete": {"IndexName": "by_product"}}]
+    )
+    told = there.json()
+    assert (told.code, bad(told)) == (1, {"dynamodb"})
+    assert "instacart-invoices lacks the index by_product" in [found["found"] for found in told.of("dynamodb")]
 
 
 def test_without_a_lake_nothing_else_is_looked_at(there: Doctor) -> None:

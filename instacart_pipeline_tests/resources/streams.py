@@ -107,16 +107,16 @@ def lookups(lookups_twin: LookupsTwin) -> LookupTables:
 @pytest.fixture
 def plain(lookups_twin: LookupsTwin) -> LookupTable:
     """An empty table without a sort key: items are found by `id`."""
-    return _made(lookups_twin, LookupTable("plain", "id"))
+    return made_in(lookups_twin, LookupTable("plain", "id"))
 
 
 @pytest.fixture
 def things(lookups_twin: LookupsTwin) -> LookupTable:
     """An empty table: things in a `box` by their `place`, and by `colour` in the order of `weight`."""
-    return _made(lookups_twin, LookupTable("things", "box", "place", indexes={BY_COLOUR: ("colour", "weight")}))
+    return made_in(lookups_twin, LookupTable("things", "box", "place", indexes={BY_COLOUR: ("colour", "weight")}))
 
 
-def _made(twin: LookupsTwin, table: LookupTable) -> LookupTable:
+def made_in(twin: LookupsTwin, table: LookupTable) -> LookupTable:
     own = replace(table, name=f"{table.name}_{next(_NUMBERS)}")
     twin.make(own)
     return own

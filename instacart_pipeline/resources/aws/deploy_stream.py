@@ -158,8 +158,10 @@ def _settings(session: AwsSession, table: LookupTable, name: str) -> dict[str, C
         )
     if table.expires:
         told = session.call("dynamodb", "describe_time_to_live", TableName=name)["TimeToLiveDescription"]
-        if told.get("TimeToLiveStatus") not in ("ENABLED", "ENABLING") or told.get("AttributeName") != table.expires:
-            mends[f"TimeToLive: {told.get('AttributeName', 'nothing')} -> {table.expires}"] = lambda: session.call(
+        on = told.get("TimeToLiveStatus") in ("ENABLED", "ENABLING")
+        there = told.get("AttributeName", "nothing") if on else "nothing"
+        if there != table.expires:
+            mends[f"TimeToLive: {there} -> {table.expires}"] = lambda: session.call(
                 "dynamodb",
                 "update_time_to_live",
                 TableName=name,
