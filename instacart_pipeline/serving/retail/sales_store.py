@@ -53,7 +53,8 @@ class Facts:
 
     def between(self, first: int, last: int) -> Facts:
         """The rows of the days from `first` to `last`, both included."""
-        start, end = np.searchsorted(self.day, (first, last + 1))
+        # In the column's own type: for another one numpy would make the whole column anew.
+        start, end = np.searchsorted(self.day, np.array((first, last + 1), self.day.dtype))
         return Facts(*(column[start:end] for column in vars(self).values()))
 
     def of_country(self, country: int) -> Facts:
