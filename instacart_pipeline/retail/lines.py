@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
+from math import isfinite
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -25,10 +26,17 @@ _LONGEST = {"invoiceno": 64, "stockcode": 64, "description": 1000, "customerid":
 _RANGES = {column.name: column.between for column in STREAMED_LINES.columns if column.between}
 _WHOLE = re.compile(r"[+-]?\d{1,18}(\.0*)?", re.ASCII)
 _PRICE = re.compile(r"([+-]?)(\d{1,14})(?:\.(\d{0,4})0*)?", re.ASCII)
-_TIME = re.compile(r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d)(?:(:\d\d)(?:\.0*)?)?", re.ASCII)
+_TIME = re.compile(r"((?:19|20|21)\d\d-\d\d-\d\d)[ T](\d\d:\d\d)(?:(:\d\d)(?:\.0*)?)?", re.ASCII)
 _CLEAN_PRICE = re.compile(r"-?\d{1,14}\.\d{4}", re.ASCII)
 _FIVE_DIGITS = re.compile(r"[0-9]{5}")
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_UNFIT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+"""Control characters but for tabs and line ends, and halves of characters, which can't be written as UTF-8."""
+_LONGEST_NUMBER = 64
+"""Characters a number or time may have, so that what is remembered of them stays small."""
+_LARGEST_BITS = 1024
+"""A whole number beyond has no text: Python refuses to write ones of thousands of digits."""
+_SHOWN = 100
+"""Characters of a wrong value that an error repeats."""
 
 FIELDS = STREAMED_LINES.column_names
 """The fields of a line as clients name them, but for case and underscores: invoiceno, InvoiceNo and invoice_no are one."""
@@ -61,7 +69,10 @@ class Line(NamedTuple):
 
     @property
     def content_id(self) -> str:
-        """A digest of everything but `repeat`: MD5, since that is what all of the lake's engines have; it guards nothing."""
+        """A digest of everything but `repeat`: MD5, since that is what all of the lake's engines have; it guards nothing.
+
+        Who moves a | from one text to its neighbour on purpose makes two lines that are taken for one.
+        """
         said = (
             f"{self.invoice_no}|{self.stock_code}|{self.quantity}|{self.invoice_time}|{self.unit_price}"
             f"|{self.customer_id}|{self.country}|{self.description or ''}"
@@ -118,7 +129,7 @@ def _is_clean(line: Line) -> bool:
         and type(quantity) is int
         and type(repeat) is int
         and repeat > 0
-        and not _CONTROL.search(texts)
+        and not _UNFIT.search(texts)
         and _is_clean_price(unit_price)
         and _is_clean_time(invoice_time)
     )
@@ -129,9 +140,8 @@ def _is_clean_price(text: str) -> bool:
     return _CLEAN_PRICE.fullmatch(text) is not None
 
 
-@lru_cache(maxsize=4096)
 def _is_clean_time(text: str) -> bool:
-    return _time(text, []) == text
+    return len(text) <= _LONGEST_NUMBER and _time_of(text) == text
 
 
 def folded(name: str) -> str:
@@ -145,26 +155,21 @@ def read_line(given: Mapping[str, object]) -> Line:
     Values may be texts, as in CSV, or JSON's own. `repeat` may be left out, for 1; who sends several alike counts them (`counted`).
     """
     problems: list[str] = []
-    texts = {name: _text(name, given.get(name), problems) for name in _LONGEST}
-    quantity = _whole("quantity", given.get("quantity"), problems)
-    repeat = _whole("repeat", given.get("repeat") or 1, problems)
-    time = _time(given.get("invoicedate"), problems)
-    price = _price(given.get("unitprice"), problems)
-    problems += [f"{name} is empty" for name in ("invoiceno", "stockcode", "country") if not texts[name]]
-    if problems:
-        raise LineInvalid("; ".join(dict.fromkeys(problems)))
-    customer = texts["customerid"].removesuffix(".0") or UNKNOWN
-    return Line(
-        texts["invoiceno"],
-        texts["stockcode"],
-        texts["description"] or None,
-        quantity,
-        time,
-        price,
-        customer,
-        texts["country"],
-        repeat,
+    value = given.get
+    line = Line(
+        _text("invoiceno", value("invoiceno"), problems, required=True),
+        _text("stockcode", value("stockcode"), problems, required=True),
+        _text("description", value("description"), problems) or None,
+        _whole("quantity", value("quantity"), problems),
+        _time(value("invoicedate"), problems),
+        _price(value("unitprice"), problems),
+        _text("customerid", value("customerid"), problems).removesuffix(".0") or UNKNOWN,
+        _text("country", value("country"), problems, required=True),
+        1 if (repeat := value("repeat")) is None or repeat == "" else _whole("repeat", repeat, problems),
     )
+    if problems:
+        raise LineInvalid("; ".join(problems))
+    return line
 
 
 def counted(lines: Iterable[Line]) -> Iterator[Line]:
@@ -175,56 +180,104 @@ def counted(lines: Iterable[Line]) -> Iterator[Line]:
         yield line if seen[line] == 1 else line._replace(repeat=line.repeat + seen[line] - 1)
 
 
-def _text(name: str, value: object, problems: list[str]) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, (bool, list, dict)):
-        problems.append(f"{name} {value!r} is not a text")
-        return ""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)  # a customer number that some tool made a float of
-    text = str(value).strip(" ")
-    if len(text) > _LONGEST[name]:
+def _text(name: str, value: object, problems: list[str], *, required: bool = False) -> str:
+    text = value.strip(" ") if type(value) is str else _written(value)
+    if text is None:
+        problems.append(f"{name} {_shown(value)} is not a text")
+    elif len(text) > _LONGEST[name]:
         problems.append(f"{name} has {len(text):,} characters; {_LONGEST[name]:,} at most")
-    elif _CONTROL.search(text):
-        problems.append(f"{name} holds a control character")
-    return text
+    elif not text.isprintable() and _UNFIT.search(text):
+        problems.append(f"{name} holds a control character, or half of a character")
+    elif required and not text:
+        problems.append(f"{name} is empty")
+    return text or ""
 
 
 def _whole(name: str, value: object, problems: list[str]) -> int:
-    text = str(value).strip(" ")
-    if isinstance(value, bool) or value is None or not _WHOLE.fullmatch(text):
-        problems.append(f"{name} is empty" if value in (None, "") else f"{name} {value!r} is not a whole number")
+    text = _number(name, value, problems)
+    number = _whole_of(text) if text else None
+    if number is None:
+        if text:
+            problems.append(f"{name} {_shown(value)} is not a whole number")
         return 0
-    number = int(text.split(".")[0])
     _in_range(name, number, problems)
     return number
 
 
 def _price(value: object, problems: list[str]) -> str:
-    text = str(value).strip(" ")
-    found = None if isinstance(value, bool) or value is None else _PRICE.fullmatch(text)
-    if not found:
-        problems.append(
-            "unitprice is empty"
-            if value in (None, "")
-            else f"unitprice {value!r} is not an amount with at most four decimals"
-        )
-        return "0.0000"
-    sign, pounds, pence = found[1], found[2].lstrip("0") or "0", (found[3] or "").ljust(4, "0")
-    _in_range("unitprice", float(f"{sign}{pounds}.{pence}"), problems)
-    negative = "-" if sign == "-" and (pounds != "0" or pence != "0000") else ""
-    return f"{negative}{pounds}.{pence}"
+    text = _number("unitprice", value, problems)
+    price = _price_of(text) if text else ""
+    if price:
+        _in_range("unitprice", float(price), problems)
+    elif text:
+        problems.append(f"unitprice {_shown(value)} is not an amount with at most four decimals")
+    return price
 
 
 def _time(value: object, problems: list[str]) -> str:
-    text = str(value).strip(" ")
-    if found := _TIME.fullmatch(text) if isinstance(value, str) else None:
-        with suppress(ValueError):  # February 30
-            return datetime.fromisoformat(f"{found[1]} {found[2]}{found[3] or ':00'}").strftime("%Y-%m-%d %H:%M:%S")
-    what = "is empty" if value in (None, "") else f"{value!r} is not a time written as 2010-12-01 08:26:00"
-    problems.append(f"invoicedate {what}")
+    text = _number("invoicedate", value, problems)
+    time = _time_of(text) if text and isinstance(value, str) else ""
+    if text and not time:
+        problems.append(f"invoicedate {_shown(value)} is not a time written as 2010-12-01 08:26:00")
+    return time
+
+
+def _number(name: str, value: object, problems: list[str]) -> str:
+    """What is written of a number or time; empty, with its problem, if it can't be one."""
+    text = value.strip(" ") if type(value) is str else _written(value)
+    if text and len(text) <= _LONGEST_NUMBER:
+        return text
+    problems.append(f"{name} is empty" if text == "" else f"{name} {_shown(value)} is no number or time")
     return ""
+
+
+# Lines of one invoice share their time, and prices and quantities are few: what was read of a text is remembered.
+
+
+@lru_cache(maxsize=4096)
+def _whole_of(text: str) -> int | None:
+    return int(text.partition(".")[0]) if _WHOLE.fullmatch(text) else None
+
+
+@lru_cache(maxsize=4096)
+def _price_of(text: str) -> str:
+    """An amount with four decimals; empty if the text is none."""
+    found = _PRICE.fullmatch(text)
+    if not found:
+        return ""
+    price = f"{found[2].lstrip('0') or '0'}.{(found[3] or '').ljust(4, '0')}"
+    return f"-{price}" if found[1] == "-" and price != "0.0000" else price
+
+
+@lru_cache(maxsize=4096)
+def _time_of(text: str) -> str:
+    """A time with its seconds; empty if the text is none."""
+    if found := _TIME.fullmatch(text):
+        time = f"{found[1]} {found[2]}{found[3] or ':00'}"
+        with suppress(ValueError):  # February 30
+            datetime.fromisoformat(time)
+            return time
+    return ""
+
+
+def _written(value: object) -> str | None:
+    """A value that is no text, as one: empty for none, None for what has no text, such as a list or NaN."""
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        # A customer number that some tool made a float of is meant whole.
+        return (str(int(value)) if value.is_integer() else str(value)) if isfinite(value) else None
+    if isinstance(value, str):
+        return str(value).strip(" ")
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= _LARGEST_BITS:
+        return str(value)
+    return None
+
+
+def _shown(value: object) -> str:
+    """The start of a value, for an error's text."""
+    text = "of thousands of digits" if isinstance(value, int) and value.bit_length() > _LARGEST_BITS else repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def _in_range(name: str, number: float, problems: list[str]) -> None:
