@@ -46,6 +46,7 @@ class AwsPlatform(Platform):
             "aws_endpoint": endpoint,
             "service_role": ROLE,
             "model_image": IMAGE,
+            "redshift_workgroup": "warehouse",
             "poll_seconds": 0.02,
             "concurrent_steps": 1,
         }

@@ -5,6 +5,7 @@ Belongs here: bringing a platform to the point where one job of one service is a
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +15,15 @@ from instacart_pipeline.lake.artefacts import Artefact
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.reorder import tables as t
+from instacart_pipeline.resources.aws import warehouse_sql as sql
 from instacart_pipeline.resources.aws.artefacts import Artefacts
+from instacart_pipeline.resources.aws.redshift_statements import rows_of
 from instacart_pipeline.resources.storage import listing_digest
 from instacart_pipeline_tests.aws_double.jobs import JobRun
 from instacart_pipeline_tests.aws_double.server import AwsDouble
 from instacart_pipeline_tests.aws_platform import AwsPlatform
 from instacart_pipeline_tests.platform import DT, Row
-from instacart_pipeline_tests.resources.aws.toy_assets import MODEL, TRAINING, toy_sagemaker
+from instacart_pipeline_tests.resources.aws.toy_assets import LOADED, MODEL, TRAINING, toy_sagemaker
 from instacart_pipeline_tests.resources.toy_model import CODE, ROWS, SCORES
 
 BEFORE = "20260101T000000000000-aaaaaa"
@@ -52,10 +55,15 @@ class Stage:
             return found and found.name
         if self.artefact:
             return toy_sagemaker(platform.settings).artefact("toy", "model", DT).metrics
+        if self.table is LOADED:
+            return warehoused(platform, f"SELECT id, y FROM {LOADED.qualified_name} ORDER BY id")
         return platform.stored(self.table)
 
     def litter(self, platform: AwsPlatform) -> list[str]:
         """What lies in the day's folder of the table, or of the artefact, though no reader can know it."""
+        if self.table is LOADED:
+            tables = warehoused(platform, sql.columns_there([LOADED.database]))
+            return sorted({row["table_name"] for row in tables} - {"loads", LOADED.name})
         found = platform.unpublished(self.table)
         if self.artefact:
             known = toy_sagemaker(platform.settings).artefact("toy", "model", DT).location
@@ -76,6 +84,25 @@ def prepared(stage: Stage, platform: AwsPlatform) -> AwsPlatform:
 
 def _rows(platform: AwsPlatform) -> None:
     platform.put_rows(ROWS, [{"id": 1, "y": 2.0, "x": None}, {"id": 2, "y": 2.0, "x": 0.5}])
+
+
+def _rows_and_loaded(platform: AwsPlatform) -> None:
+    _rows(platform)
+    warehoused(platform, *sql.schema_made(LOADED.database), sql.made(LOADED))
+    warehoused(platform, f"INSERT INTO {LOADED.qualified_name} VALUES (99, 0.5, '{DT}')")
+
+
+def warehoused(platform: AwsPlatform, *statements: str) -> list[Row]:
+    """Run statements in the warehouse; the rows of the last, if it answers any."""
+    client = platform.aws_lake.session.client("redshift-data")
+    number = client.batch_execute_statement(Sqls=list(statements), WorkgroupName="warehouse", Database="dev")["Id"]
+    while (told := client.describe_statement(Id=number))["Status"] not in ("FINISHED", "FAILED"):
+        time.sleep(0.01)
+    assert told["Status"] == "FINISHED", told["Error"]
+    if not told["HasResultSet"]:
+        return []
+    rows: list[Row] = rows_of(platform.aws_lake.session, number, len(statements)).to_pylist()
+    return rows
 
 
 def _rows_and_model(platform: AwsPlatform) -> None:
@@ -197,6 +224,16 @@ STAGES = {
         prepare=_rows_and_model,
         expected=[{"id": 1, "score": 3.75}, {"id": 2, "score": 3.75}],
         job="transform-job/",
+    ),
+    "warehouse": Stage(
+        service="redshift-data",
+        table=LOADED,
+        start="BatchExecuteStatement",
+        look="DescribeStatement",
+        before=None,
+        prepare=_rows_and_loaded,
+        expected=[{"id": 1, "y": 2.0}, {"id": 2, "y": 2.0}],
+        job="COPY",
     ),
     "crawler": Stage(
         service="crawler",

@@ -1,11 +1,12 @@
-"""A graph of two assets on SageMaker, for the fault matrix: the toy model, and what it scores."""
+"""A graph of small assets for the fault matrix: a model on SageMaker, what it scores, and a table of the warehouse."""
 
 import dagster as dg
 
 from instacart_pipeline.lake.contracts import Column, TableContract
-from instacart_pipeline.orchestration.table_assets import asset_key
-from instacart_pipeline.profiles import aws_lake
+from instacart_pipeline.lake.sql import Query
 from instacart_pipeline.orchestration.partitions import daily
+from instacart_pipeline.orchestration.table_assets import asset_key
+from instacart_pipeline.profiles import aws_lake, build_resources
 from instacart_pipeline.resources.aws.sagemaker import AwsSageMaker
 from instacart_pipeline.resources.sagemaker import TrainingJob, TransformJob
 from instacart_pipeline.settings import Settings
@@ -18,6 +19,12 @@ MODEL = TableContract(
     name="model",
     description="No table: it stands for the artefact where tables are asked for.",
     columns=[Column("loss", "double", key=True)],
+)
+LOADED = TableContract(
+    database="toy_warehouse",
+    name="loaded",
+    description="The rows, loaded.",
+    columns=[Column("id", "bigint", key=True), Column("y", "double", nullable=False)],
 )
 TRAINING = TrainingJob("toy", "model", CODE, {"rounds": 3, "rate": 0.5}, {"train": ROWS}, METRICS)
 
@@ -49,5 +56,11 @@ def toy_definitions(settings: Settings) -> dg.Definitions:
         job = TransformJob("scores", made, ROWS, ("id",), ("y", "x"), "score")
         sagemaker.transform(job, SCORES, context.partition_key)
 
+    @dg.asset(key=asset_key(LOADED), partitions_def=days)
+    def loaded(context: dg.AssetExecutionContext) -> None:
+        """The day's rows, in the warehouse."""
+        query = Query.parse("loaded", f"SELECT id, y FROM {ROWS.qualified_name} WHERE dt = :dt")
+        build_resources(settings).warehouse.load(query, LOADED, [context.partition_key])
+
     job = dg.define_asset_job(JOB, selection=dg.AssetSelection.all())
-    return dg.Definitions(assets=[model, scores], jobs=[job], executor=dg.in_process_executor)
+    return dg.Definitions(assets=[model, scores, loaded], jobs=[job], executor=dg.in_process_executor)
