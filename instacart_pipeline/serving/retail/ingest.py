@@ -4,7 +4,8 @@ Belongs here: this address, its OpenAPI, and the way of a request from its body 
 queue before the stream (writer.py).
 """
 
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated, Any, NamedTuple
 
 import orjson
 from fastapi import APIRouter, Header, Query, Request
@@ -15,7 +16,7 @@ from instacart_pipeline.resources.stream import Entry
 from instacart_pipeline.retail.tables import STREAMED_LINES
 from instacart_pipeline.serving.bodies import CSV, JSON, media_type
 from instacart_pipeline.serving.errors import Failed, refusal
-from instacart_pipeline.serving.retail.bodies import MOST_LINES, MOST_LISTED, Sent, read_body
+from instacart_pipeline.serving.retail.bodies import MOST_LINES, MOST_LISTED, read_body
 from instacart_pipeline.serving.retail.repeated import digest_of, is_stored, remember
 from instacart_pipeline.serving.retail.service import FAILURES, Served
 
@@ -137,31 +138,35 @@ async def transactions(
     service.backlog.hold()
     kind = media_type(request.headers.get("content-type"))
     body = await request.body()
-    sent, entries = await run_in_threadpool(_read, body, kind) if len(body) > _SMALL_BODY else _read(body, kind)
-    digest = digest_of(body, kind) if key else ""
-    replayed = bool(key and entries) and await run_in_threadpool(is_stored, service.lookups, str(key), digest)
-    if entries and not replayed:
-        await service.writer.put(entries)
+    if len(body) > _SMALL_BODY:
+        read = await run_in_threadpool(_read, body, kind, ids=ids, keyed=bool(key))
+    else:
+        read = _read(body, kind, ids=ids, keyed=bool(key))
+    lookups, replayed = service.lookups, False
+    if key and read.entries:
+        replayed = await run_in_threadpool(is_stored, lookups, key, read.digest)
+    if read.entries and not replayed:
+        await service.writer.put(read.entries)
         if key:
-            await run_in_threadpool(remember, service.lookups, key, digest)
+            await run_in_threadpool(remember, lookups, key, read.digest)
     if not replayed:
-        service.numbers.lines.labels("accepted").inc(len(entries))
-        service.numbers.lines.labels("rejected").inc(sent.rejected_lines)
-    told = (kind == JSON and len(sent.lines) <= MOST_LISTED) if ids is None else ids
-    return Response(
-        _answer(sent, with_ids=told),
-        200 if entries or not sent.rejected_lines else 422,
-        {"Idempotent-Replayed": "true"} if replayed else None,
-        JSON,
-    )
+        service.numbers.lines.labels("accepted").inc(len(read.entries))
+        service.numbers.lines.labels("rejected").inc(read.rejected)
+    status = 200 if read.entries or not read.rejected else 422
+    return Response(read.answer, status, {"Idempotent-Replayed": "true"} if replayed else None, JSON)
 
 
-def _read(body: bytes, kind: str) -> tuple[Sent, list[Entry]]:
+class _Read(NamedTuple):
+    """A body, read: what is to be stored of it, and what is answered once it is."""
+
+    entries: Sequence[Entry]
+    rejected: int
+    answer: bytes
+    digest: str
+
+
+def _read(body: bytes, kind: str, *, ids: bool | None, keyed: bool) -> _Read:
     sent = read_body(body, kind)
-    return sent, [Entry(line.invoice_no, line.record()) for line in sent.lines]
-
-
-def _answer(sent: Sent, *, with_ids: bool) -> bytes:
     told: dict[str, Any] = {}
     if sent.rejected and not sent.lines:
         told = refusal("none_accepted", "No line was accepted; `rejected` says why, line by line.")
@@ -170,6 +175,11 @@ def _answer(sent: Sent, *, with_ids: bool) -> bytes:
         "rejected": [rejection._asdict() for rejection in sent.rejected],
         "rejected_lines": sent.rejected_lines,
     }
-    if with_ids:
+    if ids or (ids is None and kind == JSON and len(sent.lines) <= MOST_LISTED):
         told["line_ids"] = [line.line_id for line in sent.lines]
-    return orjson.dumps(told)
+    return _Read(
+        [Entry(line.invoice_no, line.record()) for line in sent.lines],
+        sent.rejected_lines,
+        orjson.dumps(told),
+        digest_of(body, kind) if keyed else "",
+    )

@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
-from instacart_pipeline.lake.errors import PipelineError
 from instacart_pipeline.resources.stream import Entry, Stream, StreamBusy, StreamFull
 from instacart_pipeline.serving.errors import RETRY, Refused
 
@@ -98,25 +97,22 @@ class Writer:
     def _store(self, entries: Sequence[Entry]) -> Exception | None:
         try:
             self._stream.put(entries)
-        except StreamBusy as error:
-            return self._note(Refused(429, "stream_busy", f"{error} Some of the lines may be stored: {_AGAIN}", RETRY))
-        except StreamFull as error:
-            return self._note(Refused(503, "stream_full", f"{error} Some of the lines may be stored: {_AGAIN}", _LATER))
-        except PipelineError as error:
-            return self._note(error)
-        except Exception as error:  # noqa: BLE001  # who waits is told, and the next ones may fare better
-            return self._note(error)
+        except Exception as error:  # noqa: BLE001  # whatever it is, who waits is told, and the next ones may fare better
+            self._failed = (time.monotonic(), str(error) or type(error).__name__)
+            _log.warning("Lines could not be stored: %s: %s", type(error).__name__, error)
+            return _told(error)
         self._failed = (0.0, "")
         return None
 
-    def _note(self, error: Exception) -> Exception:
-        self._failed = (time.monotonic(), str(error) or type(error).__name__)
-        _log.warning("Lines could not be stored: %s: %s", type(error).__name__, error)
-        return error
 
-
-_AGAIN = "send the whole request again, which stores no line twice."
-_LATER = {"Retry-After": "30"}
+def _told(error: Exception) -> Exception:
+    """A failure of the stream, as those who wait are told of it."""
+    again = f"{error} Some of the lines may be stored: send the whole request again, which stores no line twice."
+    if isinstance(error, StreamBusy):
+        return Refused(429, "stream_busy", again, RETRY)
+    if isinstance(error, StreamFull):
+        return Refused(503, "stream_full", again, {"Retry-After": "30"})
+    return error
 
 
 def _answer(stored: asyncio.Future[None], failure: Exception | None) -> None:

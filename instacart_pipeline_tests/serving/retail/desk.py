@@ -1,0 +1,96 @@
+"""Where lines of invoices are handed in: the retail part over HTTP, on a stream and lookup tables in a folder of the test's own."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from instacart_pipeline.resources.local.lookup_tables import SqliteLookupTables
+from instacart_pipeline.resources.local.stream import LocalStream
+from instacart_pipeline.resources.stream import Stream
+from instacart_pipeline.retail.consumers.lookups import lookups
+from instacart_pipeline.retail.consumers.mapping import Mapping
+from instacart_pipeline.retail.consumers.roster import NAMES
+from instacart_pipeline.retail.lines import Line
+from instacart_pipeline.serving.api import create_app
+from instacart_pipeline.serving.metrics import Metrics
+from instacart_pipeline.serving.retail.part import retail_part
+from instacart_pipeline.serving.retail.service import service_of
+from instacart_pipeline_tests.serving import web
+
+CSV = {"Content-Type": "text/csv"}
+HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country"
+ROW = "536365,85123A,WHITE HANGING HEART T-LIGHT HOLDER,6,2010-12-01 08:26:00,2.55,17850.0,United Kingdom"
+
+
+def a_line(**changed: Any) -> dict[str, Any]:
+    """The first line of the real data, or another one."""
+    line: dict[str, Any] = dict(zip(HEADER.split(","), ROW.split(","), strict=True))
+    return {**line, **changed}
+
+
+def lines_in(stream: Stream) -> list[Line]:
+    """All lines that are stored, shard by shard."""
+    found: list[Line] = []
+    for shard in stream.state().shards:
+        after = ""
+        while records := stream.read(shard.id, after, 10_000).records:
+            found += [Line.of_record(record.data) for record in records]
+            after = records[-1].sequence
+    return found
+
+
+class Desk:
+    """The parts behind the API, and a client of it."""
+
+    def __init__(self, home: Path, stream: Stream, client: httpx.Client) -> None:
+        self.home, self.stream, self.client = home, stream, client
+        self.lookups = SqliteLookupTables(home=str(home))
+
+    def post(self, json: Any, **headers: str) -> httpx.Response:
+        """Hand lines in as JSON; headers are named with underscores."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.client.post("/v1/transactions", json=json, headers=named)
+
+    def post_csv(self, *rows: str, header: str = HEADER, **parameters: Any) -> httpx.Response:
+        """Hand lines in as CSV."""
+        body = "\n".join((header, *rows)).encode()
+        return self.client.post("/v1/transactions", content=body, headers=CSV, params=parameters)
+
+    def lines(self) -> list[Line]:
+        """What is stored."""
+        return lines_in(self.stream)
+
+    def fill_lookups(self) -> None:
+        """Have the consumer of the lookup tables read what is stored."""
+        Mapping(self.stream, lookups(self.lookups), 0.01).run(threading.Event(), until_empty=True)
+
+
+@contextmanager
+def desk(
+    home: Path,
+    stream: Stream | None = None,
+    *,
+    keys: tuple[str, ...] = (),
+    most_behind: int = 1_000_000,
+    most_waiting: int = 100_000,
+) -> Iterator[Desk]:
+    """A desk, served over HTTP for the length of the block."""
+    found = stream or LocalStream(home=str(home), shards=2)
+    numbers = Metrics()
+    service = service_of(
+        found,
+        SqliteLookupTables(home=str(home)),
+        NAMES,
+        numbers,
+        most_behind=most_behind,
+        most_waiting=most_waiting,
+    )
+    app = create_app([retail_part(service, look_every=0.05)], keys, numbers)
+    with web.listening(app) as url, httpx.Client(base_url=url, timeout=30) as client:
+        yield Desk(home, found, client)
