@@ -152,7 +152,7 @@ def serve(
     ] = None,
     access_log: Annotated[bool, typer.Option("--access-log", help="Log a line a request.")] = False,
 ) -> None:
-    """Serve predictions and the page to try them on, with the model's server beside them, until you press Ctrl-C."""
+    """Serve the API and its pages: transactions in, invoices, sales and predictions out, until you press Ctrl-C."""
     from instacart_pipeline.cli.serving import serve as serve_all  # noqa: PLC0415
     from instacart_pipeline.settings import Settings  # noqa: PLC0415
 
