@@ -31,6 +31,7 @@ from instacart_pipeline.cli import output
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.errors import InputInvalid, PipelineError
 from instacart_pipeline.lake.zones import parse_day
+from instacart_pipeline.orchestration.day_ranges import FROM_DAY
 from instacart_pipeline.orchestration.failure import alert_of
 from instacart_pipeline.settings import PROJECT, Settings
 
@@ -49,10 +50,8 @@ class _Days:
         return self.first if self.first == self.last else f"{self.first} to {self.last}"
 
     def tags(self) -> dict[str, str]:
-        """The tags by which Dagster knows a run's partition, or its range of them."""
-        if self.first == self.last:
-            return {"dagster/partition": self.first}
-        return {"dagster/asset_partition_range_start": self.first, "dagster/asset_partition_range_end": self.last}
+        """The tags by which a run knows its days."""
+        return {"dagster/partition": self.last, **({FROM_DAY: self.first} if self.first < self.last else {})}
 
 
 @dataclass
@@ -90,16 +89,17 @@ class RunReport:
         if event.event_type is DagsterEventType.ASSET_MATERIALIZATION:
             materialization = event.step_materialization_data.materialization
             values = {name: value.value for name, value in materialization.metadata.items()}
-            days = values.get("days_in_run")
+            of_run = {name.removeprefix("run_"): value for name, value in values.items() if name.startswith("run_")}
+            days = of_run.get("days")
             made = AssetReport(
                 "/".join(materialization.asset_key.path),
-                _number(values.get("dagster/row_count")),
-                _number(values.get("rejects")),
-                _number(values.get("duplicates")),
-                float(str(values.get("seconds", 0))),
+                _number(of_run.get("rows", values.get("dagster/row_count"))),
+                _number(of_run.get("rejects", values.get("rejects"))),
+                _number(of_run.get("duplicates", values.get("duplicates"))),
+                float(str(of_run.get("seconds", values.get("seconds", 0)))),
                 str(values.get("dagster/uri", "")) if days is None else f"{days:,} days",
             )
-            # A run over many days tells of an asset once for each, with the same figures of them all.
+            # A run over many days tells of an asset once for each of them, and of them all at the end.
             self.assets = [*(found for found in self.assets if found.asset != made.asset), made]
         elif event.event_type is DagsterEventType.ASSET_CHECK_EVALUATION:
             check = event.asset_check_evaluation_data

@@ -22,7 +22,7 @@ from dagster import (
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.errors import ColumnsMissing, FileUnreadable, UploadIncomplete
 from instacart_pipeline.lake.rules import REJECTS_WITHIN_LIMIT, ROWS_ACCOUNTED, Rule
-from instacart_pipeline.orchestration.day_ranges import DaysFailed, each_day, publish_days
+from instacart_pipeline.orchestration.day_ranges import DaysFailed, days_of_run, each_day, publish_days, record_day
 from instacart_pipeline.orchestration.table_assets import (
     OWNERS,
     Results,
@@ -83,7 +83,7 @@ def staging_asset(
     )
     def staging(context: AssetExecutionContext, crawler: Crawler) -> Results:
         wanted = [table for table in staged if asset_key(table) in context.selected_asset_keys]
-        if len(context.partition_keys) > 1:
+        if len(days_of_run(context)) > 1:
             yield from _crawl_range(context, crawler, wanted, remedy)
             return
         dt = context.partition_key
@@ -147,7 +147,7 @@ def _crawl_range(
     remedy: Callable[[str], str],
 ) -> Results:
     """Crawl every day of the run; days with no file at all are passed over."""
-    days = context.partition_keys
+    days = days_of_run(context)
 
     def crawled(dt: str) -> Crawl:
         crawl = crawler.crawl(wanted, dt)
@@ -163,14 +163,18 @@ def _crawl_range(
     for table in wanted:
         for dt in days:
             found = crawls[dt].tables[table.name] if dt in crawls else None
-            metadata = _metadata(found, crawls[dt]) if found else {"passed_over": str(failed[dt])}
-            context.add_asset_metadata(metadata, asset_key=asset_key(table), partition_key=dt)
+            metadata = (
+                _metadata(found, crawls[dt])
+                if found and found.files
+                else {"passed_over": str(failed.get(dt, "No file came this way."))}
+            )
+            record_day(context, table, dt, metadata)
     if failed:
         raise DaysFailed(failed, len(there) + len(failed))
     for table in wanted:
         yield _columns_check([crawl.tables[table.name] for crawl in there.values()])
         seconds = round(sum(crawl.seconds for crawl in crawls.values()), 3)
-        yield MaterializeResult(asset_key=asset_key(table), metadata={"days_in_run": len(there), "seconds": seconds})
+        yield MaterializeResult(asset_key=asset_key(table), metadata={"run_days": len(there), "run_seconds": seconds})
 
 
 def _metadata(found: CrawledTable, crawl: Crawl) -> Mapping[str, Any]:

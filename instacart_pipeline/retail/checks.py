@@ -14,6 +14,7 @@ from dagster import (
     asset_check,
 )
 
+from instacart_pipeline.orchestration.day_ranges import days_of_run
 from instacart_pipeline.orchestration.table_assets import asset_key
 from instacart_pipeline.resources.athena import Athena
 from instacart_pipeline.retail import tables as t
@@ -37,7 +38,7 @@ def build_checks(days: DailyPartitionsDefinition) -> list[AssetChecksDefinition]
         description="Lines uploaded and lines streamed, those that came both ways counted once and those of other days left out, are published.",
     )
     def every_line_accounted(context: AssetCheckExecutionContext, athena: Athena) -> AssetCheckResult:
-        accounts = _accounts(athena, context.partition_keys)
+        accounts = _accounts(athena, days_of_run(context))
         lost = {dt: _lost(account) for dt, account in accounts.items() if _lost(account)}
         told = [f"{dt}: {_told(accounts[dt])}" for dt in list(lost)[:_SHOWN]]
         whole = {name: sum(account[name] for account in accounts.values()) for name in _NAMES}
@@ -54,7 +55,7 @@ def build_checks(days: DailyPartitionsDefinition) -> list[AssetChecksDefinition]
         description="Every line is dated on the day that its file is named by.",
     )
     def lines_are_of_their_day(context: AssetCheckExecutionContext, athena: Athena) -> AssetCheckResult:
-        accounts = _accounts(athena, context.partition_keys)
+        accounts = _accounts(athena, days_of_run(context))
         strays = {dt: account["elsewhere"] for dt, account in accounts.items() if account["elsewhere"]}
         told = [f"{count:,} lines of {dt} are dated on other days." for dt, count in list(strays.items())[:_SHOWN]]
         remedy = "They are in no transactions. Name each file by the day of its lines, and upload it again."

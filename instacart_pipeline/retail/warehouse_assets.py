@@ -4,7 +4,7 @@ Belongs here: which statement makes which table, and the check that nothing is l
 table is, in warehouse_tables.py.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,14 @@ from dagster import (
     AssetExecutionContext,
     AssetsDefinition,
     DailyPartitionsDefinition,
-    MaterializeResult,
     asset_check,
 )
 
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.errors import TableNotFound
 from instacart_pipeline.lake.sql import Query
-from instacart_pipeline.orchestration.table_assets import asset_key, load, table_asset
+from instacart_pipeline.orchestration.day_ranges import days_of_run, record_day
+from instacart_pipeline.orchestration.table_assets import Results, asset_key, load, table_asset
 from instacart_pipeline.resources.athena import Athena
 from instacart_pipeline.resources.warehouse import Warehouse
 from instacart_pipeline.retail import warehouse_tables as w
@@ -33,8 +33,7 @@ SQL = Path(__file__).parent / "sql"
 POOL = "warehouse"
 REBUILT = (w.PRODUCTS, w.CUSTOMERS, w.DATES, w.CANCELLATIONS)
 """The tables that are made of all lines, whichever days came anew."""
-
-Results = Iterator[AssetCheckResult | MaterializeResult[Any]]
+_SHOWN = 10
 
 
 def warehouse_sql(table: TableContract) -> Query:
@@ -61,7 +60,7 @@ def build_warehouse_checks(days: DailyPartitionsDefinition) -> list[AssetChecksD
     def warehouse_equals_the_lake(
         context: AssetCheckExecutionContext, athena: Athena, warehouse: Warehouse
     ) -> AssetCheckResult:
-        dts = sorted(context.partition_keys)
+        dts = days_of_run(context)
         in_lake = _totals(athena.query(_totals_of(TRANSACTIONS, dts)).table.to_pylist())
         loaded = _totals(warehouse.query(_totals_of(w.SALES_LINES, dts)).table.to_pylist())
         none = (0, Decimal(0))
@@ -71,14 +70,19 @@ def build_warehouse_checks(days: DailyPartitionsDefinition) -> list[AssetChecksD
         told = [
             f"{dt}: {loaded.get(dt, none)[0]:,} lines of {loaded.get(dt, none)[1]} in the warehouse, "
             f"{in_lake.get(dt, none)[0]:,} of {in_lake.get(dt, none)[1]} in the lake."
-            for dt in differing
+            for dt in differing[:_SHOWN]
         ]
         return AssetCheckResult(
             passed=not differing,
-            description=" ".join([*told, f"Load the days again with {w.SALES_LINES.remedy(differing[0])}."])
+            description=" ".join(
+                [
+                    *told,
+                    f"{len(differing):,} of {len(dts):,} days differ. Load them again with {w.SALES_LINES.remedy(differing[0])}.",
+                ]
+            )
             if differing
-            else f"{lines:,} lines of {amount} on {len(dts):,} days, in both.",
-            metadata={"days": len(dts), "days_differing": len(differing), "lines": lines, "amount": str(amount)},
+            else f"{lines:,} lines of {amount} on {len(loaded):,} days, in both.",
+            metadata={"days": len(loaded), "days_differing": len(differing), "lines": lines, "amount": str(amount)},
         )
 
     return [warehouse_equals_the_lake]
@@ -91,7 +95,11 @@ def _sales_lines(days: DailyPartitionsDefinition) -> AssetsDefinition:
         target, deps=[TRANSACTIONS], kinds={"redshift", "sql"}, partitions=days, pool=POOL, many_days_at_once=True
     )
     def sales_lines(context: AssetExecutionContext, warehouse: Warehouse) -> Results:
-        yield from load(target, lambda: warehouse.load(warehouse_sql(target), target, context.partition_keys))
+        days_loaded = days_of_run(context)
+        yield from load(target, lambda: warehouse.load(warehouse_sql(target), target, days_loaded))
+        versions = warehouse.days(target)
+        for dt in (dt for dt in days_loaded if dt in versions):
+            record_day(context, target, dt, {"version": versions[dt]})
 
     return sales_lines
 
