@@ -276,7 +276,10 @@ def _written(value: object) -> str | None:
 
 def _shown(value: object) -> str:
     """The start of a value, for an error's text."""
-    text = "of thousands of digits" if isinstance(value, int) and value.bit_length() > _LARGEST_BITS else repr(value)
+    try:
+        text = repr(value)
+    except ValueError:
+        text = "of thousands of digits"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
