@@ -12,13 +12,13 @@ from dagster import AssetExecutionContext, AssetsDefinition, DailyPartitionsDefi
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.sql import Query
 from instacart_pipeline.orchestration.pictures import picture
-from instacart_pipeline.orchestration.table_assets import publish, table_asset
+from instacart_pipeline.orchestration.table_assets import Results, publish, table_asset
 from instacart_pipeline.resources.athena import Athena
 from instacart_pipeline.resources.published import Published
 from instacart_pipeline.resources.warehouse import Warehouse
 from instacart_pipeline.retail import charts
 from instacart_pipeline.retail import sandbox_tables as s
-from instacart_pipeline.retail.warehouse_assets import POOL, SQL, Results
+from instacart_pipeline.retail.warehouse_assets import POOL, SQL
 from instacart_pipeline.retail.warehouse_tables import DATES, SALES_LINES
 
 BY_PERIOD = (s.MONTHLY_REVENUE, s.QUARTERLY_REVENUE, s.WEEKLY_SALES, s.BEST_PRODUCT_BY_SEASON)

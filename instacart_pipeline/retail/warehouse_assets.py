@@ -25,7 +25,7 @@ from instacart_pipeline.lake.sql import Query
 from instacart_pipeline.orchestration.day_ranges import days_of_run, record_day
 from instacart_pipeline.orchestration.table_assets import Results, asset_key, load, table_asset
 from instacart_pipeline.resources.athena import Athena
-from instacart_pipeline.resources.warehouse import Warehouse
+from instacart_pipeline.resources.warehouse import Loaded, Warehouse
 from instacart_pipeline.retail import warehouse_tables as w
 from instacart_pipeline.retail.tables import TRANSACTIONS
 
@@ -95,11 +95,14 @@ def _sales_lines(days: DailyPartitionsDefinition) -> AssetsDefinition:
         target, deps=[TRANSACTIONS], kinds={"redshift", "sql"}, partitions=days, pool=POOL, many_days_at_once=True
     )
     def sales_lines(context: AssetExecutionContext, warehouse: Warehouse) -> Results:
-        days_loaded = days_of_run(context)
-        yield from load(target, lambda: warehouse.load(warehouse_sql(target), target, days_loaded))
-        versions = warehouse.days(target)
-        for dt in (dt for dt in days_loaded if dt in versions):
-            record_day(context, target, dt, {"version": versions[dt]})
+        def work() -> Loaded:
+            dts = days_of_run(context)
+            loaded = warehouse.load(warehouse_sql(target), target, dts)
+            for dt, (rows, _) in _totals(warehouse.query(_totals_of(target, dts)).table.to_pylist()).items():
+                record_day(context, target, dt, {"dagster/partition_row_count": rows})
+            return loaded
+
+        yield from load(target, work)
 
     return sales_lines
 
