@@ -400,7 +400,8 @@ def test_the_numbers_tell_requests_lines_and_lag(own: Desk) -> None:
     own.client.get(f"/nowhere/{'x' * 50}")
     own.stream.put([Entry("1", b"no line")])
     own.fill_lookups()
-    web.until(lambda: "instacart_dead_letters 1.0" in own.client.get("/metrics").text)
+    settled = ("instacart_dead_letters 1.0", 'instacart_stream_lag_records{consumer="lookups"} 0.0')
+    web.until(lambda: all(number in own.client.get("/metrics").text for number in settled))
     answer = own.client.get("/metrics")
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     told = dict(line.rsplit(" ", 1) for line in answer.text.splitlines() if not line.startswith("#"))
