@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from instacart_pipeline_tests.aws_double import AwsDouble
+from instacart_pipeline_tests.resources.aws.deployments import settings  # noqa: F401  # a fixture
 from instacart_pipeline_tests.resources.aws.site import Site
 
 

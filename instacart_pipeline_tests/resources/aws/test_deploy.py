@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from instacart_pipeline.cli.deploying import deploy, deployment
-from instacart_pipeline.lake.errors import PipelineError, SettingsInvalid
+from instacart_pipeline.lake.errors import SettingsInvalid
 from instacart_pipeline.reorder import tables as t
 from instacart_pipeline.resources.aws import code
 from instacart_pipeline.resources.aws.code import ADMIT_UPLOAD, GLUE_JOBS, SQL_TO_PARQUET, Bundle, glue_code
@@ -21,32 +21,10 @@ from instacart_pipeline.resources.aws.differences import differences
 from instacart_pipeline.resources.aws.errors import AwsDenied
 from instacart_pipeline.settings import Settings
 from instacart_pipeline_tests.aws_double import AwsDouble
-from instacart_pipeline_tests.aws_double.server import REGION
-from instacart_pipeline_tests.resources.aws.site import LAKE, ROLE
+from instacart_pipeline_tests.resources.aws.deployments import applied, changed
+from instacart_pipeline_tests.resources.aws.site import LAKE
 
 READS = ("Get", "List", "Describe", "Head")
-
-
-@pytest.fixture
-def settings(double: AwsDouble, tmp_path: Path) -> Settings:
-    """The settings of an account that has a bucket and nothing else."""
-    place: Any = {"LocationConstraint": REGION}
-    double.client("s3").create_bucket(Bucket="lake", CreateBucketConfiguration=place)
-    double.requests.clear()
-    return Settings(
-        home=tmp_path, profile="aws", lake=LAKE, service_role=ROLE, aws_region=REGION, aws_endpoint=double.endpoint
-    )
-
-
-def applied(settings: Settings, capsys: pytest.CaptureFixture[str], *, apply: bool = True) -> list[dict[str, Any]]:
-    capsys.readouterr()
-    deploy(settings, apply=apply, as_json=True)
-    steps: list[dict[str, Any]] = json.loads(capsys.readouterr().out)
-    return steps
-
-
-def changed(steps: list[dict[str, Any]]) -> dict[str, str]:
-    return {step["name"]: step["action"] for step in steps if step["action"] != "unchanged"}
 
 
 def writes(double: AwsDouble) -> list[str]:
@@ -108,55 +86,6 @@ def test_what_somebody_changed_is_named_and_mended(
     kept = glue.get_database(Name="reorder_features")["Database"]["Parameters"]
     assert kept == {"a": "b", "created_by": "instacart_pipeline"}
     assert changed(applied(settings, capsys)) == {}
-
-
-def test_what_somebody_changed_of_the_stream_and_its_tables_is_named_and_mended(
-    double: AwsDouble, settings: Settings, capsys: pytest.CaptureFixture[str]
-) -> None:
-    applied(settings, capsys)
-    kinesis, dynamo = double.client("kinesis"), double.client("dynamodb")
-    kinesis.decrease_stream_retention_period(StreamName="instacart-transactions", RetentionPeriodHours=48)
-    index = {"Delete": {"IndexName": "by_product"}}
-    dynamo.update_table(TableName="instacart-invoices", GlobalSecondaryIndexUpdates=[index])
-    off = {"Enabled": False, "AttributeName": "expires"}
-    dynamo.update_time_to_live(TableName="instacart-requests", TimeToLiveSpecification=off)
-    recovery = {"PointInTimeRecoveryEnabled": False}
-    dynamo.update_continuous_backups(TableName="instacart-customers", PointInTimeRecoverySpecification=recovery)
-    differs = {step["name"]: step["differs"] for step in applied(settings, capsys) if step["action"] == "update"}
-    assert differs == {
-        "instacart-transactions": ["RetentionPeriodHours: 48 -> 168"],
-        "instacart-customers": ["PointInTimeRecovery: DISABLED -> ENABLED"],
-        "instacart-invoices": ["index by_product: nothing -> made"],
-        "instacart-requests": ["TimeToLive: nothing -> expires"],
-    }
-    assert changed(applied(settings, capsys)) == {}
-    stream = kinesis.describe_stream_summary(StreamName="instacart-transactions")["StreamDescriptionSummary"]
-    assert (stream["RetentionPeriodHours"], stream["StreamModeDetails"]) == (168, {"StreamMode": "ON_DEMAND"})
-    table = dynamo.describe_table(TableName="instacart-invoices")["Table"]
-    assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
-    assert [each["IndexName"] for each in table["GlobalSecondaryIndexes"]] == ["by_product"]
-    applied(replace(settings, stream_retention_hours=24), capsys)
-    stream = kinesis.describe_stream_summary(StreamName="instacart-transactions")["StreamDescriptionSummary"]
-    assert stream["RetentionPeriodHours"] == 24
-
-
-def test_a_table_with_another_key_is_not_mended_and_says_what_can_be_done(
-    double: AwsDouble, settings: Settings, capsys: pytest.CaptureFixture[str]
-) -> None:
-    double.client("dynamodb").create_table(
-        TableName="instacart-customers",
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-    )
-    with pytest.raises(PipelineError, match=r"instacart-customers has another key.*INSTACART_LOOKUP_PREFIX"):
-        deploy(settings, apply=True, as_json=True)
-    capsys.readouterr()
-
-
-def test_a_retention_that_kinesis_does_not_take_is_an_error_of_the_settings(settings: Settings) -> None:
-    with pytest.raises(SettingsInvalid, match="INSTACART_STREAM_RETENTION_HOURS=12: Kinesis keeps records for 24 to"):
-        deployment(replace(settings, stream_retention_hours=12))
 
 
 def test_another_setting_is_a_change_of_what_it_is_about(
