@@ -9,11 +9,7 @@ WITH streamed AS (
            quantity,
            DATE_TRUNC('second', invoicedate)           AS invoice_time,
            unitprice,
-           NULLIF(CASE
-               WHEN TRIM(BOTH ' ' FROM customerid) LIKE '%.0'
-                   THEN SUBSTR(TRIM(BOTH ' ' FROM customerid), 1, LENGTH(TRIM(BOTH ' ' FROM customerid)) - 2)
-               ELSE TRIM(BOTH ' ' FROM customerid)
-           END, '')                                    AS customer_id,
+           NULLIF(TRIM(BOTH ' ' FROM customerid), '')  AS customer_id,
            TRIM(BOTH ' ' FROM country)                 AS country,
            repeat
     FROM retail_curated.streamed_lines

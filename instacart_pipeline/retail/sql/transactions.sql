@@ -25,13 +25,20 @@ trimmed AS (
     FROM came
 ),
 
--- Lines of other days are left out; a check says how many there are. Some tool made numbers of the customers: 17850.0 is 17850.
+-- Lines of other days are left out; a check says how many there are. Some tool made numbers of the customers: 17850.0 is 17850. What came by
+-- the stream was cleaned of that before.
 of_the_day AS (
     SELECT invoice_no, stock_code, description, quantity,
            DATE_FORMAT(invoice_time, '%Y-%m-%d %H:%i:%s') AS written_time,
            invoice_time, unit_price,
            COALESCE(
-               NULLIF(CASE WHEN customer LIKE '%.0' THEN SUBSTR(customer, 1, LENGTH(customer) - 2) ELSE customer END, ''),
+               NULLIF(
+                   CASE
+                       WHEN by_upload = 1 AND customer LIKE '%.0' THEN SUBSTR(customer, 1, LENGTH(customer) - 2)
+                       ELSE customer
+                   END,
+                   ''
+               ),
                'unknown'
            ) AS customer_id,
            country, sent_repeat, by_upload, by_stream

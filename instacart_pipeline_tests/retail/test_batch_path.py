@@ -1,0 +1,162 @@
+"""The batch path whole: files and what the stream wrote, over the real assets, to transactions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import nullcontext
+
+import dagster as dg
+
+from instacart_pipeline.lake.contracts import rejects_of
+from instacart_pipeline.orchestration.day_ranges import FROM_DAY
+from instacart_pipeline.retail import tables as t
+from instacart_pipeline.retail.assets import build_assets
+from instacart_pipeline.retail.checks import build_checks
+from instacart_pipeline.retail.lines import Line, read_line
+from instacart_pipeline_tests.platform import Platform, Run, run_of
+from instacart_pipeline_tests.retail.test_transactions import SENT
+
+MONDAY, TUESDAY, WEDNESDAY = "2011-03-07", "2011-03-08", "2011-03-09"
+HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country"
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+def uploaded(platform: Platform, dt: str, *rows: str) -> None:
+    """Upload a day's file."""
+    file = platform.home / f"{dt}.csv"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("\n".join([HEADER, *rows]) + "\n", encoding="utf-8")
+    platform.storage.put(t.SYSTEM, t.STAGED_UPLOADS.name, dt, [file])
+
+
+def streamed(platform: Platform, dt: str, lines: Iterable[Line]) -> None:
+    """What the stream's consumer has written of a day."""
+    rows = ["".join([",".join(map(str, line)), "\n"]) for line in lines]
+    content = ",".join(t.STREAMED_LINES.column_names) + "\n" + "".join(rows)
+    platform.storage.add(t.SYSTEM, t.STAGED_STREAM.name, dt, "shard-0-1.csv", content.encode())
+
+
+def row(dt: str, invoice: str = "540000", code: str = "85123A", quantity: int = 6) -> str:
+    return f"{invoice},{code},WHITE HANGING HEART ,{quantity},{dt} 10:00:00,2.55,17850.0,United Kingdom"
+
+
+def line(dt: str, invoice: str = "540000", repeat: int = 1) -> Line:
+    return read_line(
+        {**SENT, "invoiceno": invoice, "description": "WHITE HANGING HEART", "invoicedate": f"{dt} 10:00:00"}
+    )._replace(repeat=repeat)
+
+
+DAYS = dg.DailyPartitionsDefinition("2011-03-01", end_date="2011-04-01")
+
+
+def run(
+    platform: Platform, dt: str, instance: dg.DagsterInstance | None = None, tags: dict[str, str] | None = None
+) -> Run:
+    """Run the lake's assets and checks for a day, or for the days that `tags` name."""
+    definitions = dg.Definitions(
+        assets=build_assets(DAYS),
+        asset_checks=build_checks(DAYS),
+        jobs=[dg.define_asset_job("lake", dg.AssetSelection.all())],
+        resources=platform.resources.by_name(),
+    )
+    with nullcontext(instance) if instance else dg.DagsterInstance.ephemeral() as used:
+        given = tags or {"dagster/partition": dt}
+        job = definitions.resolve_job_def("lake")
+        return run_of(job.execute_in_process(instance=used, tags=given, raise_on_error=False, run_config=QUIET))
+
+
+def came_by(platform: Platform, dt: str) -> list[tuple[str, int, str]]:
+    """What the day's transactions are: invoice, repeat and way, sorted."""
+    return sorted(
+        (found["invoice_no"], found["repeat"], found["came_by"]) for found in platform.rows(t.TRANSACTIONS, dt)
+    )
+
+
+def test_a_day_that_came_by_file_alone_is_built(platform: Platform) -> None:
+    uploaded(platform, MONDAY, row(MONDAY), row(MONDAY), row(MONDAY, "C540001", quantity=-6))
+    assert run(platform, MONDAY).success
+    assert came_by(platform, MONDAY) == [("540000", 1, "upload"), ("540000", 2, "upload"), ("C540001", 1, "upload")]
+    assert platform.rows(t.STREAMED_LINES, MONDAY) == platform.rows(rejects_of(t.STREAMED_LINES), MONDAY) == []
+    lineage = platform.catalog.current(t.TRANSACTIONS, MONDAY).lineage
+    assert "retail_staging.uploaded_lines" in lineage
+    assert "retail_staging.streamed_lines" not in lineage
+
+
+def test_a_day_that_came_by_the_stream_alone_is_built_and_again_once_its_file_comes(platform: Platform) -> None:
+    streamed(platform, MONDAY, [line(MONDAY), line(MONDAY), line(MONDAY, "540002")])
+    assert run(platform, MONDAY).success
+    assert came_by(platform, MONDAY) == [("540000", 1, "stream"), ("540002", 1, "stream")]
+    uploaded(platform, MONDAY, row(MONDAY), row(MONDAY))
+    assert run(platform, MONDAY).success
+    assert came_by(platform, MONDAY) == [("540000", 1, "both"), ("540000", 2, "upload"), ("540002", 1, "stream")]
+    platform.storage.put(t.SYSTEM, t.STAGED_UPLOADS.name, MONDAY, [])
+    for file in (platform.raw / "retail" / "uploaded_lines" / f"dt={MONDAY}").glob("*.csv"):
+        file.unlink()
+    assert run(platform, MONDAY).success
+    assert came_by(platform, MONDAY) == [("540000", 1, "stream"), ("540002", 1, "stream")]
+
+
+def test_a_day_of_which_nothing_came_ends_with_both_remedies(platform: Platform) -> None:
+    outcome = run(platform, MONDAY)
+    assert not outcome.success
+    assert f"retail upload of {MONDAY} lacks uploaded_lines and streamed_lines (found nothing under" in outcome.error
+    assert f"`instacart-pipeline upload retail DIR --dt {MONDAY}`" in outcome.error
+    assert "`instacart-pipeline stream work`" in outcome.error
+    assert platform.catalog.find(t.TRANSACTIONS, MONDAY) is None
+
+
+def test_lines_of_another_day_fail_a_check_and_are_accounted_for(platform: Platform) -> None:
+    uploaded(platform, MONDAY, row(MONDAY), row(TUESDAY), row(TUESDAY))
+    streamed(platform, MONDAY, [line(MONDAY), line(MONDAY)])
+    outcome = run(platform, MONDAY)
+    assert outcome.failed_checks == {("transactions", "lines_are_of_their_day")}
+    assert came_by(platform, MONDAY) == [("540000", 1, "both")]
+
+
+def test_a_run_over_a_range_builds_the_days_that_came_and_records_no_others(platform: Platform) -> None:
+    uploaded(platform, MONDAY, row(MONDAY), row(MONDAY, "540001"))
+    streamed(platform, WEDNESDAY, [line(WEDNESDAY)])
+    with dg.DagsterInstance.ephemeral() as instance:
+        outcome = run(platform, WEDNESDAY, instance, {"dagster/partition": WEDNESDAY, FROM_DAY: MONDAY})
+        assert outcome.success, outcome.errors
+        key = dg.AssetKey(t.TRANSACTIONS.asset_key)
+        records = instance.fetch_materializations(key, limit=10).records
+    told = {
+        record.asset_materialization.partition: record.asset_materialization.metadata
+        for record in records
+        if record.asset_materialization
+    }
+    assert sorted(filter(None, told)) == [MONDAY, WEDNESDAY]
+    assert {dt: told[dt]["dagster/row_count"].value for dt in (MONDAY, WEDNESDAY)} == {MONDAY: 2, WEDNESDAY: 1}
+    assert (told[WEDNESDAY]["run_days"].value, told[WEDNESDAY]["run_rows"].value) == (2, 3)
+    assert len(came_by(platform, MONDAY)) == 2
+    assert platform.catalog.find(t.TRANSACTIONS, TUESDAY) is None
+
+
+def test_dagsters_own_backfill_in_a_single_run_says_of_a_day_that_it_was_passed_over(platform: Platform) -> None:
+    uploaded(platform, MONDAY, row(MONDAY))
+    uploaded(platform, WEDNESDAY, row(WEDNESDAY))
+    both_ends = {"dagster/asset_partition_range_start": MONDAY, "dagster/asset_partition_range_end": WEDNESDAY}
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert run(platform, WEDNESDAY, instance, both_ends).success
+        records = instance.fetch_materializations(dg.AssetKey(t.TRANSACTIONS.asset_key), limit=10).records
+    told = {
+        record.asset_materialization.partition: record.asset_materialization.metadata
+        for record in records
+        if record.asset_materialization
+    }
+    assert told[TUESDAY]["passed_over"].value == "Nothing of it arrived."
+    assert told[MONDAY]["dagster/row_count"].value == 1
+    assert platform.catalog.find(t.TRANSACTIONS, TUESDAY) is None
+
+
+def test_a_bad_day_of_a_range_is_named_and_keeps_no_other_from_being_admitted(platform: Platform) -> None:
+    uploaded(platform, MONDAY, row(MONDAY).replace("2.55", "2.55555"))
+    uploaded(platform, TUESDAY, row(TUESDAY))
+    outcome = run(platform, TUESDAY, tags={"dagster/partition": TUESDAY, FROM_DAY: MONDAY})
+    assert outcome.failed_checks == {("uploaded_lines", "rejects_within_limit")}
+    assert "1 of 2 days could not be built" in outcome.errors["retail__curated__uploaded_lines"]
+    assert f"\n{MONDAY}: " in outcome.errors["retail__curated__uploaded_lines"]
+    assert platform.catalog.current(t.UPLOADED_LINES, TUESDAY).rows == 1
+    assert platform.catalog.find(t.UPLOADED_LINES, MONDAY) is None
+    assert platform.catalog.find(t.TRANSACTIONS, TUESDAY) is None
