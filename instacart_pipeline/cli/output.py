@@ -143,6 +143,8 @@ def findings(profile: str, found: "Sequence[Finding]", *, as_json: bool) -> None
 
 def query_result(result: "QueryResult", form: str) -> None:
     """Print the rows of a query as a table, CSV or JSON."""
+    from pyarrow import types  # noqa: PLC0415
+
     names = result.table.column_names
     if form == "json":
         print(json.dumps(result.table.to_pylist(), default=_plain, indent=2, ensure_ascii=False))  # noqa: T201
@@ -153,7 +155,13 @@ def query_result(result: "QueryResult", form: str) -> None:
             writer.writerows(zip(*(column.to_pylist() for column in batch.columns), strict=True))
     else:
         rows = [["" if value is None else str(value) for value in row.values()] for row in result.table.to_pylist()]
-        table("", names, rows)
+        kinds = enumerate(result.table.schema.types)
+        numbers = [
+            place
+            for place, kind in kinds
+            if types.is_decimal(kind) or types.is_integer(kind) or types.is_floating(kind)
+        ]
+        table("", names, rows, right=numbers)
         cut = " (there are more; raise --limit, or use --format csv)" if result.truncated else ""
         note(f"{result.table.num_rows:,} rows{cut} in {result.seconds:.2f} s")
 
