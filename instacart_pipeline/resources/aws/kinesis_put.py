@@ -27,31 +27,40 @@ MOST_RECORD_BYTES = 1024 * 1024
 _RECORDS_A_SECOND = 1000
 """What one shard takes. A long put has that much time besides its patience."""
 _THROTTLED = "ProvisionedThroughputExceededException"
-_FIRST_GAP, _MOST_GAP = 0.02, 2.0
+_FIRST_GAP, _MOST_GAP = 0.02, 0.5
 
 
 class Pace:
-    """The pause before each request, shared by all who put into a stream: none until the stream holds something back, then
-    twice as long with each time it does, and a fifth shorter with each request that goes through."""
+    """The pause before each request, shared by all who put into a stream.
+
+    None until the stream holds something back, then twice as long with each time it does; a fifth shorter with each request
+    that goes through, and half as long with each second in which nothing was held back.
+    """
 
     def __init__(self) -> None:
-        self.gap = 0.0
+        self._gap, self._held_back = 0.0, 0.0
         self._lock = threading.Lock()
+
+    @property
+    def gap(self) -> float:
+        """The pause by now, in seconds, on average."""
+        gap = self._gap * 0.5 ** (time.monotonic() - self._held_back)
+        return gap if gap > _FIRST_GAP / 2 else 0.0
 
     def wait(self) -> None:
         """Pause before a request."""
-        if self.gap:
-            time.sleep(self.gap * random.uniform(0.5, 1.5))  # noqa: S311  # no secret hangs on it
+        if gap := self.gap:
+            time.sleep(gap * random.uniform(0.5, 1.5))  # noqa: S311  # no secret hangs on it
 
     def slower(self) -> None:
         """The stream held something back."""
         with self._lock:
-            self.gap = min(max(2 * self.gap, _FIRST_GAP), _MOST_GAP)
+            self._gap, self._held_back = min(max(2 * self.gap, _FIRST_GAP), _MOST_GAP), time.monotonic()
 
     def faster(self) -> None:
         """A request went through."""
         with self._lock:
-            self.gap = 0.8 * self.gap if self.gap > _FIRST_GAP / 2 else 0.0
+            self._gap *= 0.8
 
 
 def put_records(
