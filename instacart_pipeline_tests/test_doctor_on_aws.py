@@ -18,7 +18,7 @@ from instacart_pipeline_tests.test_cli import call
 
 WELL_ON_AWS = {
     *("credentials", "s3", "glue catalog", "glue crawler", "glue job", "athena", "databrew", "sagemaker"),
-    *("kinesis", "dynamodb", "role", "sqs", "sns"),
+    *("kinesis", "dynamodb", "redshift", "role", "sqs", "sns"),
 }
 
 
@@ -40,7 +40,7 @@ class Account:
     @property
     def settings(self) -> dict[str, str]:
         given = {"profile": "aws", "lake": LAKE, "service_role": ROLE, "aws_endpoint": self.double.endpoint}
-        given["model_image"] = IMAGE
+        given |= {"model_image": IMAGE, "redshift_workgroup": "warehouse"}
         queues = {"upload_queue": self.queue, "alert_topic": self.topic}
         return {**given, **queues, "home": str(self.platform.home), "aws_region": REGION, "poll_seconds": "0.02"}
 
@@ -148,6 +148,8 @@ DENIED = {
     ("databrew", "ListRecipes"): ("databrew", "databrew:ListRecipes"),
     ("kinesis", "DescribeStreamSummary"): ("kinesis", "kinesis:DescribeStreamSummary"),
     ("dynamodb", "DescribeTable"): ("dynamodb", "dynamodb:DescribeTable"),
+    ("redshift-data", "BatchExecuteStatement"): ("redshift", "redshift-data:BatchExecuteStatement"),
+    ("redshift-data", "DescribeStatement"): ("redshift", "redshift-data:DescribeStatement"),
     ("sqs", "GetQueueAttributes"): ("sqs", "sqs:GetQueueAttributes"),
     ("sns", "GetTopicAttributes"): ("sns", "sns:GetTopicAttributes"),
 }

@@ -181,7 +181,7 @@ def _column(name: str, kind: str) -> Parameters:
     if kind.startswith("DECIMAL"):
         precision, scale = (int(part) for part in kind.removeprefix("DECIMAL(").rstrip(")").split(","))
         return {"name": name, "label": name, "typeName": "numeric", "precision": precision, "scale": scale}
-    return {"name": name, "label": name, "typeName": _TYPES[kind], "precision": 0, "scale": 0}
+    return {"name": name, "label": name, "typeName": _TYPES.get(kind, "varchar"), "precision": 0, "scale": 0}
 
 
 def _field(value: Any, kind: str) -> Parameters:

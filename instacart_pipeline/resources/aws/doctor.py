@@ -19,6 +19,7 @@ from instacart_pipeline.resources.aws.crawler import crawler_name
 from instacart_pipeline.resources.aws.errors import AwsDenied, AwsError, AwsNotFound, AwsRefused, AwsUnavailable
 from instacart_pipeline.resources.aws.job_service import Ended
 from instacart_pipeline.resources.aws.lake import AwsLake
+from instacart_pipeline.resources.aws.redshift_statements import Place, tried
 from instacart_pipeline.resources.findings import Finding
 from instacart_pipeline.resources.lookup_tables import LookupTable
 from instacart_pipeline.settings import Settings
@@ -62,6 +63,7 @@ def examine(
     yield from look.service("kinesis", look.stream, missing=_DEPLOY)
     for table in (*tables, CHECKPOINTS):
         yield from look.service("dynamodb", partial(look.lookup_table, table), missing=_DEPLOY)
+    yield from look.service("redshift", look.warehouse)
     yield from look.role()
     yield from look.service("sqs", look.queue, missing="Make the queue, or set INSTACART_UPLOAD_QUEUE to one there is.")
     yield from look.service("sns", look.topic, missing="Make the topic, or set INSTACART_ALERT_TOPIC to one there is.")
@@ -221,6 +223,16 @@ class _Looks:
         if lacking:
             return Finding("dynamodb", "bad", f"{name} lacks the index {', '.join(sorted(lacking))}", _DEPLOY)
         return Finding("dynamodb", "ok", f"{name} is {found['TableStatus']}")
+
+    def warehouse(self) -> Finding:
+        """The workgroup of the warehouse, if there is one, runs a statement."""
+        place = Place(self.settings.redshift_workgroup, self.settings.redshift_database)
+        if not place.workgroup:
+            remedy = "Set INSTACART_REDSHIFT_WORKGROUP to load the retail system's warehouse (docs/aws.md)."
+            return Finding("redshift", "note", "no workgroup is set: there is no warehouse", remedy)
+        if problem := tried(self.session, place):
+            return Finding("redshift", "bad", f"{place.workgroup}: {problem}", "Look at the workgroup in the console.")
+        return Finding("redshift", "ok", f"{place.workgroup} runs statements in {place.database}")
 
     def role(self) -> Iterator[Finding]:
         """Whether a role for the services is set. Whether they may assume it shows when they do."""

@@ -5,6 +5,7 @@ Belongs here: starting statements as one transaction, their states, their rows. 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -100,6 +101,25 @@ def run_statements(jobs: ManagedJobs, attempt: Attempt, name: str, statements: S
             return None
 
     return jobs.run(attempt, name, RedshiftStatements(session), start, find)
+
+
+def tried(session: AwsSession, place: Place, seconds: float = 60.0) -> str:
+    """Run a statement that reads nothing, and leave no record of it. What is wrong, as the service says it; empty if it answered."""
+    answer = session.call(
+        _SERVICE,
+        "batch_execute_statement",
+        Sqls=["SELECT 1 AS answered"],
+        WorkgroupName=place.workgroup,
+        Database=place.database,
+    )
+    job = str(answer["Id"])
+    statements, until = RedshiftStatements(session), time.monotonic() + seconds
+    while (state := RedshiftStatements.states.get((look := statements.look(job)).state)) in ("queued", "running"):
+        if time.monotonic() > until:
+            statements.stop(job)
+            return f"no answer within {seconds:.0f} s"
+        time.sleep(0.2)
+    return "" if state == "succeeded" else f"{look.state} {look.error}".strip()
 
 
 def rows_of(session: AwsSession, job: str, number: int) -> pa.Table:

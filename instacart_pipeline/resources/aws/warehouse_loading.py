@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from instacart_pipeline.lake.contracts import TableContract
+from instacart_pipeline.lake.errors import JobFailed
 from instacart_pipeline.lake.rule_sql import outcomes
 from instacart_pipeline.lake.zones import age_of
 from instacart_pipeline.resources.aws import warehouse_sql as sql
@@ -28,6 +29,10 @@ from instacart_pipeline.resources.warehouse_loads import Columns, Load, columns_
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_MEANWHILE = (
+    "The old rows are there still. If a text could not be made an integer, another load came in between: one of the same days, "
+    "or of rows like these. Load the days again."
+)
 _PER_DAY = 3
 _BESIDES_DAYS = 9
 """Most statements of a staging transaction that are of no day: what is made first, and what is asked in the end."""
@@ -90,7 +95,11 @@ class Loading:
         version = attempt.version
         loads = [Load(dt, version, counts.get(dt, 0), origin) for dt, origin in plan.lineage.items()]
         statements = sql.swapped(target, waiting, plan.days, version, loads, anew=anew)
-        swapped = self._database.run(attempt, "swap", statements)
+        try:
+            swapped = self._database.run(attempt, "swap", statements)
+        except JobFailed as failed:
+            failed.args = (f"{failed}\n{_MEANWHILE}",)
+            raise
         (total,) = self._database.answers(swapped, len(statements) - 1, 1)[0].to_pylist()
         self._sweep(attempt, target.database, there)
         lineage, seconds = newest(plan.lineage.values()), time.perf_counter() - started
