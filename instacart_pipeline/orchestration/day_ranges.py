@@ -80,7 +80,8 @@ def publish_days(
 ) -> Results:
     """Do the work on every day of the run and report it, as `publish` does for one. Of a range only days that have `arrived` are built.
 
-    What is told of a day is the same as of a day built alone; the last one also has the figures of the whole run. Raises DaysFailed at the end if any day failed: then nothing downstream is built in this run, and the other days stay published.
+    What is told of a day is the same as of a day built alone; the last one also has the figures of the whole run. Raises DaysFailed at the end if
+    any day failed: then nothing downstream is built in this run, and the other days stay published.
     """
     days = days_of_run(context)
     if len(days) == 1:
@@ -98,11 +99,13 @@ def publish_days(
     yield MaterializeResult(
         asset_key=asset_key(table),
         metadata={
-            "days_in_run": len(made),
-            "dagster/row_count": sum(published.version.rows for published in made.values()),
-            "seconds": round(sum(published.seconds for published in made.values()), 3),
+            "run_days": len(made),
+            "run_rows": sum(published.version.rows for published in made.values()),
+            "run_seconds": round(sum(published.seconds for published in made.values()), 3),
             **{
-                name: sum(int(fact[name]) for fact in facts) for name in _COUNTED if all(name in fact for fact in facts)
+                f"run_{name}": sum(int(fact[name]) for fact in facts)
+                for name in _COUNTED
+                if all(name in fact for fact in facts)
             },
         },
     )

@@ -13,6 +13,7 @@ from instacart_pipeline.lake.rules import Outcome
 from instacart_pipeline.lake.versions import MixedUploads, Version
 from instacart_pipeline.reorder import tables as t
 from instacart_pipeline.resources.published import VersionRefused
+from instacart_pipeline.retail import tables as retail
 from instacart_pipeline_tests.resources.twins import Day, Files, packed
 
 ORDERS = "order_id,user_id,eval_set,order_number,order_dow,order_hour_of_day,days_since_prior_order\n"
@@ -250,3 +251,26 @@ def test_rows_that_go_back_to_different_uploads_are_not_put_together(day: Day) -
     with pytest.raises(MixedUploads, match=r"reorder_staging\.aisles"):
         day.admit(t.STAGED_PRODUCTS)
     assert day.find(t.PRODUCTS) is None
+
+
+def test_a_table_that_may_lack_a_day_is_published_without_rows(day: Day) -> None:
+    intake = day.twin.resources.intake
+    published = intake.admit(retail.STAGED_STREAM, retail.STREAMED_LINES, day.dt, may_lack=True)
+    version = day.current(retail.STREAMED_LINES)
+    assert version == published.version
+    assert facts_of(version) == (0, 0, 0)
+    assert all(outcome.passed for outcome in version.outcomes)
+    assert dict(version.lineage) == {}
+    assert day.rows(retail.STREAMED_LINES) == day.rows(rejects_of(retail.STREAMED_LINES)) == []
+    assert day.litter(retail.STREAMED_LINES, rejects_of(retail.STREAMED_LINES)) == []
+
+
+def test_a_table_that_may_not_lack_a_day_still_says_that_it_does(day: Day) -> None:
+    with pytest.raises(TableNotFound, match=r"retail_staging\.streamed_lines"):
+        day.twin.resources.intake.admit(retail.STAGED_STREAM, retail.STREAMED_LINES, day.dt)
+
+
+def test_files_that_came_after_a_crawl_found_none_are_not_passed_over(day: Day) -> None:
+    day.put(retail.STAGED_STREAM, ",".join(retail.STREAMED_LINES.column_names) + "\n")
+    with pytest.raises(UploadChanged, match="changed after they were catalogued"):
+        day.twin.resources.intake.admit(retail.STAGED_STREAM, retail.STREAMED_LINES, day.dt, may_lack=True)
