@@ -11,6 +11,7 @@ from dagster import AssetExecutionContext, AssetsDefinition, DailyPartitionsDefi
 
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.sql import Query
+from instacart_pipeline.orchestration.day_ranges import days_of_run, record_day
 from instacart_pipeline.orchestration.pictures import picture
 from instacart_pipeline.orchestration.table_assets import Results, publish, table_asset
 from instacart_pipeline.resources.athena import Athena
@@ -42,10 +43,10 @@ def _analysis(target: TableContract, days: DailyPartitionsDefinition) -> AssetsD
     def analysis(context: AssetExecutionContext, warehouse: Warehouse, athena: Athena) -> Results:
         def work() -> Published:
             query = analysis_sql(target)
-            *earlier, last = sorted(context.partition_keys)
+            *earlier, last = days_of_run(context)
             for dt in earlier:
                 made = warehouse.publish(query, target, dt)
-                context.add_asset_metadata({"dagster/partition_row_count": made.version.rows}, partition_key=dt)
+                record_day(context, target, dt, {"dagster/partition_row_count": made.version.rows})
             made = warehouse.publish(query, target, last)
             if draw := charts.OF.get(target):
                 rows = athena.query(_rows_of(target).bind(dt=last)).table.to_pylist()

@@ -13,6 +13,7 @@ import dagster as dg
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.sql import Query
 from instacart_pipeline.lake.zones import new_version
+from instacart_pipeline.orchestration.day_ranges import FROM_DAY
 from instacart_pipeline.resources.local.warehouse import LocalWarehouse
 from instacart_pipeline.resources.lookup_tables import Item, Value
 from instacart_pipeline.resources.warehouse import Warehouse
@@ -97,11 +98,15 @@ class Shop:
         assert event.asset_materialization is not None
         return {name: value.value for name, value in event.asset_materialization.metadata.items()}
 
+    def recorded_days(self, table: TableContract) -> set[str]:
+        """The days that Dagster knows of a table."""
+        return self.instance.get_materialized_partitions(dg.AssetKey(table.asset_key))
+
     def _materialized(self, assets: Sequence[Any], first: str, last: str) -> Run:
         resources = {"warehouse": self.warehouse, "athena": self.platform.resources.athena}
         days: dict[str, Any] = {"partition_key": first}
         if last:
-            days = {"tags": {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}}
+            days = {"partition_key": last, "tags": {FROM_DAY: first}}
         return run_of(
             dg.materialize(
                 list(assets),

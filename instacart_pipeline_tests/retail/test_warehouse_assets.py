@@ -39,6 +39,7 @@ def test_days_in_one_run_are_loaded_together_and_the_rest_is_rebuilt_once(shop: 
     ]
     for table in (w.PRODUCTS, w.CUSTOMERS, w.DATES, w.CANCELLATIONS):
         assert dict(shop.warehouse.days(table)).keys() == {D3}
+    assert shop.recorded_days(w.SALES_LINES) == {D1, D2, D3}
     told = shop.metadata(w.SALES_LINES)
     assert (told["dagster/row_count"], told["total"]) == (3, 3)
     assert "retail_curated.transactions" in told["lineage"]
