@@ -1,10 +1,11 @@
-# make run    generate a day's upload, build everything, show what came out
+# make run    generate uploads, build everything, show what came out
 # make test   run all tests, Spark's included
 # make test-double  an AWS to try the profile aws on, on this machine
 # make up     the Dagster UI with schedules and sensors, on http://127.0.0.1:3000
 # make check  ruff, mypy, import-linter
-# make serve  the model behind an HTTP API, with a page, on http://127.0.0.1:8000
+# make serve  the model, the sales and transactions behind an HTTP API, with pages, on http://127.0.0.1:8000
 # make bench  the chain against pandas, Polars, PySpark and a hand-written DuckDB script
+# make bench-stream  transactions taken, drained and found, beside a plainly written server
 # make bench-serving  the model's server and the API against MLflow's, in an environment of its own
 # make clean  remove the environment and everything that runs left in .instacart
 
@@ -23,7 +24,7 @@ CLI := $(BIN)/instacart-pipeline
 NODE_DOUBLE := instacart_pipeline_tests/aws_double/node/node_modules/.made
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test test-double serve up check bench clean docs
+.PHONY: run test test-double serve up check bench bench-stream bench-serving clean docs
 .DELETE_ON_ERROR:
 
 run: .venv/.run
@@ -35,7 +36,13 @@ run: .venv/.run
 	@$(CLI) sql "SELECT p.product_name, f.prod_orders, f.prod_reorders FROM reorder_features.prd_features AS f \
 		JOIN reorder_curated.products AS p ON p.product_id = f.product_id AND p.dt = f.dt \
 		WHERE f.dt = '$(DAY)' ORDER BY f.prod_orders DESC LIMIT 5"
-	@echo "Ask the model: \`make serve\` puts it behind a page on http://127.0.0.1:8000."
+	@[ -d $(INSTACART_HOME)/generated-retail ] || $(CLI) generate retail --days 60 --lines-a-day 1000 --out $(INSTACART_HOME)/generated-retail
+	@$(CLI) upload retail $(INSTACART_HOME)/generated-retail
+	@$(CLI) run retail --from $$(ls $(INSTACART_HOME)/generated-retail | head -1 | cut -c1-10) --to $$(ls $(INSTACART_HOME)/generated-retail | tail -1 | cut -c1-10)
+	@echo "The months' net revenue:"
+	@$(CLI) sql "SELECT month, revenue FROM retail_sandbox.monthly_revenue \
+		WHERE dt = '$$(ls $(INSTACART_HOME)/generated-retail | tail -1 | cut -c1-10)' ORDER BY month"
+	@echo "Ask the model: \`make serve\` puts it behind a page on http://127.0.0.1:8000, and the sales on http://127.0.0.1:8000/sales."
 
 test: .venv/.dev $(if $(shell command -v npm),$(NODE_DOUBLE))
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
@@ -57,6 +64,9 @@ check: .venv/.dev
 
 bench: .venv/.dev
 	$(BIN)/python -m bench
+
+bench-stream: .venv/.dev
+	$(BIN)/python -m bench.stream
 
 bench-serving: .venv/.dev .venv-mlflow/.made
 	$(BIN)/python -m bench.serving
