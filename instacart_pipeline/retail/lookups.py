@@ -10,7 +10,8 @@ from instacart_pipeline.retail.lines import Line
 from instacart_pipeline.retail.tables import UNKNOWN
 
 CUSTOMERS = LookupTable("customers", "customer_id", "invoice_no")
-"""An invoice of a customer: customer_id, invoice_no, invoice_time (of its first line), country, lines, quantity, amount, is_cancellation."""
+"""An invoice of a customer: customer_id, invoice_no, invoice_time (of its first line), country, lines, quantity, amount, is_cancellation.
+Those whose customer isn't known are found under UNKNOWN."""
 
 BY_PRODUCT = "by_product"
 INVOICES = LookupTable(

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from instacart_pipeline.resources.lookup_tables import Item, LookupTables, Value
 from instacart_pipeline.retail.consumers.consumer import Consumer, Taken
 from instacart_pipeline.retail.lookups import CUSTOMERS, INVOICES, invoice_item
-from instacart_pipeline.retail.tables import UNKNOWN
 
 NAME = "lookups"
 BATCH_SIZE = 2_000
@@ -28,9 +27,9 @@ class _Tables:
     tables: LookupTables
 
     def store(self, taken: Sequence[Taken]) -> None:
-        """Store lines, then the invoices they are of. An unknown customer has no invoices to be found by."""
+        """Store lines, then the invoices they are of."""
         self.tables.put(INVOICES, [invoice_item(each.line) for each in taken])
-        touched = dict.fromkeys(each.line.invoice_no for each in taken if each.line.customer_id != UNKNOWN)
+        touched = dict.fromkeys(each.line.invoice_no for each in taken)
         invoices = [
             one for invoice in touched for one in invoices_of_customers(self.tables.all_of(INVOICES, invoice)).values()
         ]
@@ -45,12 +44,11 @@ def lookups(tables: LookupTables) -> Consumer:
 def invoices_of_customers(lines: Iterable[Item]) -> Mapping[str, Item]:
     """The items of CUSTOMERS of one invoice, by customer: of all its lines, in the order of time, as INVOICES has them.
 
-    An invoice has one customer, but for mistakes; then each has the part of it that names them.
+    An invoice has one customer, but for mistakes; then each has the part of it that names them. Where none is known, that is UNKNOWN.
     """
     by_customer: dict[str, list[Item]] = {}
     for line in lines:
         by_customer.setdefault(str(line["customer_id"]), []).append(line)
-    by_customer.pop(UNKNOWN, None)
     return {customer: summed(mine) for customer, mine in by_customer.items()}
 
 
