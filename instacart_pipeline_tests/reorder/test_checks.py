@@ -11,10 +11,10 @@ import pytest
 from instacart_pipeline.definitions import build_defs
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.versions import Version
+from instacart_pipeline.orchestration.partitions import daily
 from instacart_pipeline.orchestration.table_assets import asset_key
 from instacart_pipeline.reorder import tables as t
 from instacart_pipeline.reorder.checks import COMPARED, build_checks
-from instacart_pipeline.orchestration.partitions import daily
 from instacart_pipeline.reorder.tables import ORDER_PRODUCTS_TRAIN, ORDERS, RESULT_TABLE
 from instacart_pipeline_tests.platform import DT, Platform
 
