@@ -64,6 +64,9 @@ def work(
     consumer: Annotated[
         list[str] | None, typer.Option(help="raw_zone or lookups; may be given twice. Default: both.")
     ] = None,
+    processes: Annotated[
+        int, typer.Option(min=0, max=64, help="Workers of each consumer, which share the shards; 0: one a core.")
+    ] = 0,
     until_empty: Annotated[bool, typer.Option("--until-empty", help="End once nothing is left to read.")] = False,
     metrics_port: Annotated[
         int,
@@ -76,7 +79,8 @@ def work(
     from instacart_pipeline.cli.stream_working import work as work_off  # noqa: PLC0415
     from instacart_pipeline.settings import Settings  # noqa: PLC0415
 
-    work_off(Settings.from_env(), consumer or (), until_empty=until_empty, metrics_port=metrics_port)
+    settings = Settings.from_env()
+    work_off(settings, consumer or (), processes=processes, until_empty=until_empty, metrics_port=metrics_port)
 
 
 @app.command()

@@ -34,6 +34,7 @@ def main() -> None:
         description="One worker of a consumer; `instacart-pipeline stream work` starts it."
     )
     parser.add_argument("--consumer", choices=NAMES, required=True)
+    parser.add_argument("--share", type=int, nargs=2, default=(0, 1), help="which of how many that start together")
     parser.add_argument("--until-empty", action="store_true", help="end when nothing is left")
     parser.add_argument("--metrics-port", type=int, default=0, help="serve metrics to this machine at this port")
     options = parser.parse_args()
@@ -43,7 +44,8 @@ def main() -> None:
     settings = Settings.from_env()
     found = build_resources(settings)
     consumer = consumers(found.storage, found.lookup_tables, settings.stream_buffer_seconds)[options.consumer]
-    mapping = mappings.Mapping(found.stream, consumer, _POLL_SECONDS[settings.profile])
+    place, workers = options.share
+    mapping = mappings.Mapping(found.stream, consumer, _POLL_SECONDS[settings.profile], share=(place, workers))
     if options.metrics_port:
         mapping = _measured(mapping, options.metrics_port)
     gc.freeze()

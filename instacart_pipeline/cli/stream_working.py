@@ -34,13 +34,18 @@ class ReplayUnclear(InputInvalid):
     """Where to read from again was not said, or twice."""
 
 
-def work(settings: Settings, names: Sequence[str], *, until_empty: bool, metrics_port: int) -> None:
-    """Run a worker a consumer, each in a process of its own, until Ctrl-C or SIGTERM; or until nothing is left."""
+def work(settings: Settings, names: Sequence[str], *, processes: int, until_empty: bool, metrics_port: int) -> None:
+    """Run so many workers of each consumer (0: one a core), a process each, until Ctrl-C or SIGTERM; or until nothing is left.
+
+    More than there are shards would have nothing to read, and are not started.
+    """
     chosen = [_known(name) for name in dict.fromkeys(names)] or list(NAMES)
-    build_resources(settings).stream.state()  # a stream that isn't there is said once, here
+    shards = build_resources(settings).stream.state().shards  # a stream that isn't there is said once, here
+    each = min(processes or os.cpu_count() or 1, len(shards))
     with stopped_by_signals() as stopping, Children(stopping) as children:
-        for place, name in enumerate(chosen):
+        for place, (name, number) in enumerate((name, number) for name in chosen for number in range(each)):
             command = [sys.executable, "-m", "instacart_pipeline.cli.stream_worker", "--consumer", name]
+            command += ["--share", str(number), str(each)]
             command += ["--until-empty"] if until_empty else []
             if metrics_port:
                 command += ["--metrics-port", str(metrics_port + place)]

@@ -6,9 +6,11 @@ Belongs here: making it, transactions on it, and its troubles in words. Doesn't:
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +19,8 @@ from instacart_pipeline.lake.errors import PipelineError
 
 _WAIT_SECONDS = 60.0
 """How long a writer waits for another. A transaction here takes milliseconds; only a stopped process holds one longer."""
+_LOOK_SECONDS = 0.002
+"""How often a writer looks whether its turn has come."""
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -62,7 +66,7 @@ class SqliteFile:
         with translated(self.path, self._busy, self._full):
             db = self._connection(_made)
             try:
-                db.execute("BEGIN IMMEDIATE")
+                _begin(db, self._wait_seconds)
                 yield db
                 db.execute("COMMIT")
             except BaseException:
@@ -116,6 +120,24 @@ def translated(path: Path, busy: type[PipelineError], full: type[PipelineError])
         raise full(f"{path} can't be written: {error.strerror}. Make room on its disk, then go on.") from error
 
 
+def _begin(db: sqlite3.Connection, wait_seconds: float) -> None:
+    """Begin to write, once nobody else does. SQLite's own wait sleeps up to a tenth of a second, for longer than most writes take."""
+    until = time.monotonic() + wait_seconds
+    db.execute("PRAGMA busy_timeout = 0")
+    try:
+        while True:
+            try:
+                db.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > until:
+                    raise
+            else:
+                return
+            time.sleep(_LOOK_SECONDS)
+    finally:
+        db.execute(f"PRAGMA busy_timeout = {round(1000 * wait_seconds)}")
+
+
 def _made(path: Path, schema: str, wait_seconds: float) -> sqlite3.Connection:
     """A connection to a file, which is made if need be."""
     if not path.exists():
@@ -123,8 +145,11 @@ def _made(path: Path, schema: str, wait_seconds: float) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=wait_seconds, isolation_level=None)
     try:
         if not _holds_schema(connection):
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.executescript(f"BEGIN IMMEDIATE; {schema} PRAGMA user_version = 1; COMMIT;")
+            # SQLite waits for nobody while it changes how a file is kept, so those who make one at once take turns.
+            with (path.parent / f".{path.name}.making").open("w") as turn:
+                fcntl.flock(turn, fcntl.LOCK_EX)
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.executescript(f"BEGIN IMMEDIATE; {schema} PRAGMA user_version = 1; COMMIT;")
     except BaseException:
         connection.close()
         raise

@@ -56,17 +56,20 @@ class Mapping:
     """A worker of a consumer. Any number of them, in any processes, share the shards of the stream.
 
     `poll_seconds` is how long it waits before it looks again at a shard that had nothing. A worker that holds more shards looks less often for further
-    ones, and each shard is let go after a while: so the shards spread over the workers by themselves.
+    ones, and each shard is let go after a while: so the shards spread over the workers by themselves. Workers that are started together
+    say so by `share`, (which of them this is, how many they are): each leaves the others theirs for as long as it has work itself.
     """
 
     stream: Stream
     consumer: Consumer
     poll_seconds: float = 0.1
     turn_seconds: float = _TURN_SECONDS
+    share: tuple[int, int] = (0, 1)
     on_batch: Callable[[Delivered], None] = lambda _: None
     _held: dict[str, _Held] = field(init=False, default_factory=dict)
     _stream_name: str = field(init=False, default="")
     _look: float = field(init=False, default=0.0)
+    _busy: bool = field(init=False, default=True)
     _trim: float = field(init=False, default=0.0)
 
     def run(self, stopping: threading.Event, *, until_empty: bool = False) -> None:
@@ -77,8 +80,8 @@ class Mapping:
         self._trim = time.monotonic() + _TRIM_SECONDS * random.uniform(0.2, 1.2)  # noqa: S311  # so that not all do it at once
         try:
             while not stopping.is_set():
-                worked = self._round(stopping, hurry=until_empty)
-                if worked:
+                self._busy = self._round(stopping, hurry=until_empty)
+                if self._busy:
                     continue
                 if until_empty and self._is_empty():
                     return
@@ -153,8 +156,10 @@ class Mapping:
         try:
             state = self.stream.state()
             self._stream_name = state.name
-            for shard in state.shards:
-                if shard.id not in self._held:
+            place, workers = self.share
+            for number, shard in enumerate(state.shards):
+                others = self._busy and number % workers != place
+                if shard.id not in self._held and not others:
                     self._claim(shard)
         except PipelineError as error:
             logger.warning("%s: shards are claimed later: %s: %s", self.consumer.name, type(error).__name__, error)
