@@ -154,9 +154,9 @@ class Site:
         for start in range(0, len(entries), 5_000):
             stream.put(entries[start : start + 5_000])
 
-    def drain(self, consumer: str) -> Cost:
-        """What a worker of one consumer costs, until nothing is left."""
-        command = [PROGRAM, "stream", "work", "--consumer", consumer, "--until-empty"]
+    def drain(self, consumer: str, processes: int) -> Cost:
+        """What workers of one consumer cost, until nothing is left."""
+        command = [PROGRAM, "stream", "work", "--consumer", consumer, "--processes", str(processes), "--until-empty"]
         log = self.home / f"{consumer}.log"
         return measure(command, env={**os.environ, **self.environment}, cwd=self.home, log=log, timeout=600)
 
