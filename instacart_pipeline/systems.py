@@ -1,4 +1,4 @@
-"""The systems of the platform and their tables in the lake, for what goes over all of them: sweeping, the data dictionary.
+"""The systems of the platform and their tables in the lake, for what goes over all of them: sweeping, deploying, the data dictionary.
 
 Belongs here: the list. Doesn't: anything about a single table (each system's tables.py).
 """
@@ -12,6 +12,9 @@ from instacart_pipeline.reorder import model_tables as reorder_models
 from instacart_pipeline.reorder import tables as reorder
 from instacart_pipeline.retail import sandbox_tables as retail_sandbox
 from instacart_pipeline.retail import tables as retail
+
+STAGED_TABLES: Mapping[str, tuple[TableContract, ...]] = {reorder.SYSTEM: reorder.STAGED, retail.SYSTEM: retail.STAGED}
+"""The tables of each system that are raw files, entered in the catalog by its crawler."""
 
 LAKE_TABLES: Mapping[str, tuple[TableContract, ...]] = {
     reorder.SYSTEM: (

@@ -93,7 +93,8 @@ def test_people_get_a_table_of_the_account_too(there: Doctor) -> None:
 @pytest.mark.usefixtures("mended")
 def test_an_account_that_was_not_deployed_to_says_so_of_every_thing(there: Doctor, account: Account) -> None:
     glue = account.double.client("glue")
-    glue.delete_crawler(Name="instacart-reorder-raw")
+    for system in ("reorder", "retail"):
+        glue.delete_crawler(Name=f"instacart-{system}-raw")
     for job in (ADMIT_UPLOAD, SQL_TO_PARQUET):
         glue.delete_job(JobName=job)
     account.double.client("athena").delete_work_group(WorkGroup="instacart", RecursiveDeleteOption=True)
@@ -102,6 +103,10 @@ def test_an_account_that_was_not_deployed_to_says_so_of_every_thing(there: Docto
         account.double.client("dynamodb").delete_table(TableName=f"instacart-{table}")
     told = there.json()
     assert (told.code, bad(told)) == (1, {"glue crawler", "glue job", "athena", "kinesis", "dynamodb"})
+    assert [found["found"] for found in told.of("glue crawler")] == [
+        "instacart-reorder-raw is not there",
+        "instacart-retail-raw is not there",
+    ]
     assert len(told.of("glue job")) == 2
     assert len(told.of("dynamodb")) == 2
     for service in bad(told):

@@ -6,6 +6,7 @@ Belongs here: what the systems need, gathered, and the report. Doesn't: how AWS 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,10 @@ from instacart_pipeline.lake.errors import PipelineError, SettingsInvalid
 from instacart_pipeline.settings import Settings, parse_size
 
 if TYPE_CHECKING:
+    from instacart_pipeline.lake.contracts import TableContract
     from instacart_pipeline.resources.aws.deploy import Deployment, System
+
+_PACKAGE = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ def deployment(settings: Settings) -> Deployment:
     from instacart_pipeline.resources.aws.deploy import Deployment, Target  # noqa: PLC0415
     from instacart_pipeline.resources.aws.deploy_stream import Streaming  # noqa: PLC0415
     from instacart_pipeline.retail import lookups  # noqa: PLC0415
+    from instacart_pipeline.systems import LAKE_TABLES, STAGED_TABLES  # noqa: PLC0415
 
     streaming = Streaming(
         stream=settings.stream_name,
@@ -57,7 +62,8 @@ def deployment(settings: Settings) -> Deployment:
         deadline_minutes=settings.job_deadline,
         streaming=streaming,
     )
-    return Deployment(aws_session(settings), target, [_reorder()])
+    systems = [_system(name, staged, LAKE_TABLES[name]) for name, staged in STAGED_TABLES.items()]
+    return Deployment(aws_session(settings), target, systems)
 
 
 def deploy(settings: Settings, *, apply: bool, as_json: bool) -> bool:
@@ -80,19 +86,18 @@ def deploy(settings: Settings, *, apply: bool, as_json: bool) -> bool:
     return all(step.done for step in steps)
 
 
-def _reorder() -> System:
+def _system(name: str, staged: Sequence[TableContract], tables: Sequence[TableContract]) -> System:
+    """A system's part: its tables, and the SQL files and recipes of its folder."""
     from instacart_pipeline.lake.recipes import Recipe  # noqa: PLC0415
-    from instacart_pipeline.reorder import tables as t  # noqa: PLC0415
-    from instacart_pipeline.reorder.model_tables import MODEL_TABLES  # noqa: PLC0415
     from instacart_pipeline.resources.aws.deploy import System  # noqa: PLC0415
 
-    home = Path(t.__file__).parent
-    files = sorted([*home.glob("sql/*.sql"), *home.glob("recipes/*.json")])
+    home = _PACKAGE / name
+    files = sorted([*home.glob("sql/**/*.sql"), *home.glob("recipes/*.json")])
     return System(
-        name=t.SYSTEM,
-        staged=t.STAGED,
-        databases=sorted({table.database for table in (*t.TABLES, *MODEL_TABLES)}),
-        definitions={path.relative_to(home.parent).as_posix(): path.read_bytes() for path in files},
+        name=name,
+        staged=staged,
+        databases=sorted({table.database for table in (*staged, *tables)}),
+        definitions={path.relative_to(_PACKAGE).as_posix(): path.read_bytes() for path in files},
         recipes=[Recipe.load(path) for path in files if path.suffix == ".json"],
     )
 

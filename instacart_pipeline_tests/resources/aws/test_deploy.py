@@ -14,12 +14,12 @@ import pytest
 
 from instacart_pipeline.cli.deploying import deploy, deployment
 from instacart_pipeline.lake.errors import SettingsInvalid
-from instacart_pipeline.reorder import tables as t
 from instacart_pipeline.resources.aws import code
 from instacart_pipeline.resources.aws.code import ADMIT_UPLOAD, GLUE_JOBS, SQL_TO_PARQUET, Bundle, glue_code
 from instacart_pipeline.resources.aws.differences import differences
 from instacart_pipeline.resources.aws.errors import AwsDenied
 from instacart_pipeline.settings import Settings
+from instacart_pipeline.systems import STAGED_TABLES
 from instacart_pipeline_tests.aws_double import AwsDouble
 from instacart_pipeline_tests.resources.aws.deployments import applied, changed
 from instacart_pipeline_tests.resources.aws.site import LAKE
@@ -42,6 +42,10 @@ def test_a_dry_run_tells_everything_and_changes_nothing(
     assert {"instacart-up-features", "instacart-user-features-1", "reorder_staging", "reorder_unpublished"} <= set(
         names
     )
+    assert {"instacart-retail-raw", "retail_staging", "retail_curated", "retail_sandbox", "retail_unpublished"} <= set(
+        names
+    )
+    assert "retail_warehouse" not in names  # the warehouse's own, not the catalog's
     tables = ["customers", "invoices", "dead_letters", "requests", "checkpoints"]
     assert names[-6:] == ["instacart-transactions", *(f"instacart-{table}" for table in tables)]
     assert writes(double) == []
@@ -213,8 +217,30 @@ def test_the_crawler_that_is_deployed_enters_a_table_with_commas_inside_quotes(
     table = glue.get_table(DatabaseName="reorder_staging", Name="aisles")["Table"]
     assert [column["Name"] for column in table["StorageDescriptor"]["Columns"]] == ["aisle_id", "aisle"]
     assert table["StorageDescriptor"]["SerdeInfo"]["SerializationLibrary"].endswith("OpenCSVSerde")
-    targets = glue.get_crawler(Name="instacart-reorder-raw")["Crawler"]["Targets"]["S3Targets"]
-    assert [target["Path"] for target in targets] == [f"{LAKE}/raw/reorder/{table.name}/" for table in t.STAGED]
+
+
+@pytest.mark.parametrize(("system", "staged"), STAGED_TABLES.items())
+def test_a_system_has_one_crawler_with_a_target_for_each_staged_table(
+    double: AwsDouble, settings: Settings, capsys: pytest.CaptureFixture[str], system: str, staged: Any
+) -> None:
+    applied(settings, capsys)
+    crawler = double.client("glue").get_crawler(Name=f"instacart-{system}-raw")["Crawler"]
+    paths = [target["Path"] for target in crawler["Targets"]["S3Targets"]]
+    assert paths == [f"{LAKE}/raw/{system}/{table.name}/" for table in staged]
+    assert crawler["DatabaseName"] == f"{system}_staging"
+    assert json.loads(crawler["Configuration"])["Grouping"]["TableLevelConfiguration"] == 4
+
+
+def test_every_statement_and_recipe_of_every_system_lies_beside_the_code(
+    double: AwsDouble, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    applied(settings, capsys)
+    package = Path(code.__file__).parents[2]
+    ours = [file for kind in ("*/sql/**/*.sql", "*/recipes/*.json") for file in package.glob(kind)]
+    wanted = {file.relative_to(package).as_posix() for file in ours}
+    keys = [each["Key"] for each in double.client("s3").list_objects_v2(Bucket="lake", Prefix="work/code/")["Contents"]]
+    assert {key.split("/", 3)[3] for key in keys if key.endswith((".sql", ".json"))} == wanted
+    assert {"retail/sql/transactions.sql", "retail/sql/analyses/monthly_revenue.sql"} <= wanted
 
 
 def test_the_package_is_the_same_bytes_every_time_and_holds_what_scripts_import() -> None:
