@@ -28,6 +28,7 @@ from instacart_pipeline.resources.stream import Stream
 from instacart_pipeline.resources.table_files import TableFiles
 from instacart_pipeline.resources.uploads import UploadNotices
 from instacart_pipeline.resources.warehouse import Warehouse
+from instacart_pipeline.retail.consumers.roster import NAMES
 from instacart_pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -127,7 +128,12 @@ def _local(settings: Settings) -> Resources:
         model_registry=registry,
         endpoints=endpoints,
         table_files=LocalTableFiles(),
-        stream=LocalStream(home=home, shards=settings.stream_shards, retention_hours=settings.stream_retention_hours),
+        stream=LocalStream(
+            home=home,
+            shards=settings.stream_shards,
+            retention_hours=settings.stream_retention_hours,
+            consumers=list(NAMES),
+        ),
         lookup_tables=SqliteLookupTables(home=home),
         warehouse=LocalWarehouse(lake=lake),
     )

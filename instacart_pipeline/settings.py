@@ -66,13 +66,14 @@ class Settings:
     stream_shards: int = 4
     """Shards of the stream of transactions: how many workers of a consumer can read it side by side."""
     stream_retention_hours: int = 168
-    """How long the stream keeps records, read or not."""
+    """How long the stream keeps records: Kinesis read or not, on this machine for longer while a consumer has not read them."""
     stream_buffer_seconds: int = 60
-    """How long transactions are gathered, at most, before they are written to the raw zone as one file a day."""
+    """How long transactions are gathered before they are written to the raw zone as one file a day, unless 10,000 of a shard come sooner."""
     stream_backlog: int = 5_000_000
     """Records that the slowest consumer may be behind before the API takes no more and answers 429."""
     stream_lag_seconds: int = 600
-    """How old a transaction may get before a consumer has dealt with it; an alert is sent when one is older."""
+    """How old a transaction may get before a consumer has dealt with it; an alert is sent when one is older. More than twice
+    `stream_buffer_seconds`."""
     dagster_url: str = "http://127.0.0.1:3000"
     """Address of the Dagster UI, for the links in alerts."""
     model_url: str = "http://127.0.0.1:8080"
@@ -200,9 +201,11 @@ class Settings:
             for name in env
             if name.startswith("INSTACART_") and name not in known
         ]
+        settings = cls(**values)  # type: ignore[arg-type]  # each reader gives its field's type
+        problems = problems or _at_odds(settings)
         if problems:
             raise SettingsInvalid("The environment can't be used:\n" + "\n".join(f"  {line}" for line in problems))
-        return cls(**values)  # type: ignore[arg-type]  # each reader gives its field's type
+        return settings
 
     @property
     def memory_bytes(self) -> int:
@@ -234,6 +237,17 @@ def parse_size(text: str) -> int:
     if not found:
         raise ValueError("write a size as 800MB or 2GB")
     return int(float(found[1]) * (1e6 if found[2].upper() == "MB" else 1e9))
+
+
+def _at_odds(settings: Settings) -> list[str]:
+    """What is wrong with settings that are right each by itself."""
+    lag, buffer = settings.stream_lag_seconds, settings.stream_buffer_seconds
+    if lag > 2 * buffer:
+        return []
+    return [
+        f"INSTACART_STREAM_LAG_SECONDS={lag}: it must be more than twice INSTACART_STREAM_BUFFER_SECONDS={buffer}, for so long transactions are gathered "
+        "for a file: they would all count as late"
+    ]
 
 
 def _size_of(least: str) -> Callable[[str], str]:

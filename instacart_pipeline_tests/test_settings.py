@@ -182,3 +182,19 @@ def test_sizes_are_decimal(text: str, size: int) -> None:
 def test_another_size_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="800MB or 2GB"):
         parse_size(text)
+
+
+@pytest.mark.parametrize(("lag", "buffer", "right"), [("121", "60", True), ("120", "60", False), ("", "300", False)])
+def test_a_transaction_may_be_late_only_after_twice_the_time_it_is_gathered_for(
+    lag: str, buffer: str, right: bool
+) -> None:
+    given = {"INSTACART_STREAM_LAG_SECONDS": lag, "INSTACART_STREAM_BUFFER_SECONDS": buffer}
+    if right:
+        assert Settings.from_env(given).stream_lag_seconds == int(lag)
+        return
+    with pytest.raises(SettingsInvalid) as told:
+        Settings.from_env(given)
+    (_, problem) = str(told.value).splitlines()
+    assert problem.startswith(
+        f"  INSTACART_STREAM_LAG_SECONDS={lag or 600}: it must be more than twice INSTACART_STREAM_BUFFER_SECONDS={buffer}"
+    )

@@ -146,5 +146,5 @@ class Stream(ConfigurableResource[Any], ABC):
         """How far a consumer is behind, shard by shard."""
 
     def trim(self) -> int:
-        """Remove records past the retention where the service doesn't do so by itself. Returns how many."""
+        """Remove records past the retention, where the service doesn't do so by itself, that are read. Returns how many."""
         return 0

@@ -10,7 +10,8 @@ from instacart_pipeline.retail.lines import Line
 from instacart_pipeline.retail.tables import UNKNOWN
 
 CUSTOMERS = LookupTable("customers", "customer_id", "invoice_no")
-"""An invoice of a customer: customer_id, invoice_no, invoice_time (of its first line), country, lines, quantity, amount, is_cancellation.
+"""An invoice of a customer: customer_id, invoice_no, invoice_time (of its first line), country, lines, quantity, amount, is_cancellation;
+invoice_lines, how many lines of any customer the invoice had when these were summed; complete, whether that was all of them.
 Those whose customer isn't known are found under UNKNOWN."""
 
 BY_PRODUCT = "by_product"
@@ -27,7 +28,7 @@ DEAD_LETTERS = LookupTable("dead_letters", "consumer", "position")
 """A record that a consumer could make nothing of: consumer, position (`<shard>#<sequence, padded to 60>`), key, data (base64), reason, at."""
 
 REQUESTS = LookupTable("requests", "idempotency_key", expires="expires")
-"""A request with an Idempotency-Key that was stored: idempotency_key, digest (of its body, which its answer follows from), expires."""
+"""A request with an Idempotency-Key: idempotency_key, digest (of its body, which its answer follows from), stored (how many of its lines are), expires."""
 
 ALL = (CUSTOMERS, INVOICES, DEAD_LETTERS, REQUESTS)
 

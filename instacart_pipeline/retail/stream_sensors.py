@@ -1,4 +1,4 @@
-"""The sensor that tells people when the stream needs them: a consumer far behind, or records that became dead letters.
+"""The sensor that tells people when the stream needs them: a consumer far behind, records that became dead letters, or nothing to be seen.
 
 Belongs here: what counts as an incident, and what is said of it. Doesn't: where alerts go (resources/alerts.py), days of the lake (automation.py).
 """
@@ -24,6 +24,8 @@ SENSOR = "retail_stream"
 _INTERVAL_SECONDS = 30
 _OVER = 0.5
 """A consumer has caught up once its lag is below this share of the limit: around the limit itself, one incident would be many."""
+_BLIND = 5
+"""So many times in a row a consumer can't be looked at before that is told."""
 _PAGE = 1000
 
 
@@ -45,13 +47,15 @@ class Seen:
 class Memory:
     """What the sensor remembers: which consumers it has told to be behind, of how many dead letters each, and its alerts by number.
 
-    An alert has the same id until it is sent, so one whose sending broke off isn't sent twice.
+    `unseen` is how many times in a row each could not be looked at, `blind` for which of them that is told. An alert has the same id until it is sent, so one whose sending broke off isn't sent twice.
     """
 
     began: int
     sent: int = 0
     behind: list[str] = field(default_factory=list)
     letters: dict[str, int] = field(default_factory=dict)
+    unseen: dict[str, int] = field(default_factory=dict)
+    blind: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, cursor: str | None) -> Memory:
@@ -96,6 +100,19 @@ def watch(seen: Seen, memory: Memory, limit: float, tell: Callable[[str, str, st
     memory.letters[name] = seen.letters
 
 
+def miss(name: str, why: str, memory: Memory, tell: Callable[[str, str, str], None]) -> None:
+    """Count a look at a consumer that failed, and tell if none has succeeded for a while."""
+    memory.unseen[name] = memory.unseen.get(name, 0) + 1
+    if memory.unseen[name] >= _BLIND and name not in memory.blind:
+        tell(
+            f"{name}-blind",
+            f"The stream's consumer {name} can't be looked at",
+            f"{memory.unseen[name]} looks in a row failed, {_INTERVAL_SECONDS} s apart; the last: {why} Until that is mended nobody knows whether it is "
+            "behind, and lines may not be taken. `instacart-pipeline stream status` looks the same way, `instacart-pipeline doctor` further.",
+        )
+        memory.blind.append(name)
+
+
 def build_stream_sensors(settings: Settings) -> list[SensorDefinition]:
     """The sensors on the stream; they ask for the resources `stream`, `lookup_tables` and `alerts`."""
 
@@ -103,7 +120,7 @@ def build_stream_sensors(settings: Settings) -> list[SensorDefinition]:
         name=SENSOR,
         minimum_interval_seconds=_INTERVAL_SECONDS,
         default_status=DefaultSensorStatus.RUNNING,
-        description="Sends an alert when a consumer of the stream is far behind, and when records became dead letters; once each.",
+        description="Sends an alert when a consumer of the stream is far behind or can't be looked at, and when records became dead letters; once each.",
     )
     def retail_stream(
         context: SensorEvaluationContext, stream: Stream, lookup_tables: LookupTables, alerts: Alerts
@@ -117,7 +134,7 @@ def build_stream_sensors(settings: Settings) -> list[SensorDefinition]:
 
         for name in NAMES:
             try:
-                seen = look(name, stream, lookup_tables)
+                seen = _looked_at(name, stream, lookup_tables, memory, tell)
                 said.append(str(seen))
                 watch(seen, memory, settings.stream_lag_seconds, tell)
             except PipelineError as error:  # noqa: PERF203  # the other consumer is looked at all the same, and this one again
@@ -126,6 +143,20 @@ def build_stream_sensors(settings: Settings) -> list[SensorDefinition]:
         return SensorResult(cursor=json.dumps(vars(memory)), skip_reason=SkipReason("; ".join(said)))
 
     return [retail_stream]
+
+
+def _looked_at(
+    name: str, stream: Stream, tables: LookupTables, memory: Memory, tell: Callable[[str, str, str], None]
+) -> Seen:
+    try:
+        seen = look(name, stream, tables)
+    except PipelineError as error:
+        miss(name, f"{type(error).__name__}: {error}", memory, tell)
+        raise
+    memory.unseen.pop(name, None)
+    if name in memory.blind:
+        memory.blind.remove(name)
+    return seen
 
 
 def _letters(name: str, tables: LookupTables) -> int:

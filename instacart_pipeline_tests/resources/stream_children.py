@@ -28,6 +28,11 @@ def put_numbered(open_stream: Callable[[], Stream], writer: int) -> None:
         list(threads.map(put, range(5)))
 
 
+def put_once(open_stream: Callable[[], Stream]) -> None:
+    """Put one record."""
+    open_stream().put([Entry("one", b"x")])
+
+
 def put_until_killed(open_stream: Callable[[], Stream], life: int, acknowledged: Path) -> None:
     """Put <thread>.<life>.<number>.<part> in order, by six threads; append what was put to a file as soon as the put returns."""
     stream, log = open_stream(), os.open(acknowledged, os.O_WRONLY | os.O_APPEND)

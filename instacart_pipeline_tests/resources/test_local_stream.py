@@ -19,7 +19,7 @@ from instacart_pipeline.resources.local.stream import LocalStream
 from instacart_pipeline.resources.stream import START, ClaimLost, Entry, Rewind, Shard, StreamFull
 from instacart_pipeline_tests.faulty_run import processes
 from instacart_pipeline_tests.resources.disks import Disk
-from instacart_pipeline_tests.resources.stream_children import hold, put_until_killed, read_whole
+from instacart_pipeline_tests.resources.stream_children import hold, put_once, put_until_killed, read_whole
 from instacart_pipeline_tests.resources.streams import eventually, the
 
 KILLS = 10
@@ -176,6 +176,36 @@ def test_a_stream_whose_folder_was_removed_begins_anew_for_writers_and_consumers
         assert the(claim).position == START
 
 
+def test_a_file_that_is_made_in_place_of_a_lost_one_gives_none_of_its_numbers_again(tmp_path: Path) -> None:
+    stream, numbers, last = stream_at(tmp_path, shards=1), list[int](), START
+    for _ in range(3):
+        stream.put(numbered(0, 500))
+        with stream.claim(WORKER, Shard("shard-000")) as claim:
+            new = stream.read("shard-000", last, 1000).records  # by a worker that still goes by a position of old
+            last = new[-1].sequence
+            the(claim).commit(last)
+            assert [lag.records for lag in stream.lag(WORKER)] == [0]
+        numbers += [int(record.sequence) for record in new]
+        (file,) = files(tmp_path)
+        for part in file.parent.glob("shard-000.sqlite*"):
+            part.rename(tmp_path / part.name)
+    assert len(numbers) == 1500
+    assert numbers == sorted(set(numbers))
+    assert max(numbers) < 2**53  # so that they are told from each other in any language
+
+
+def test_processes_that_make_a_file_at_once_begin_at_one_number(tmp_path: Path) -> None:
+    writers = [
+        processes.Process(target=put_once, args=(partial(LocalStream, home=str(tmp_path), shards=1),)) for _ in range(4)
+    ]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(60)
+    held = [int(record.sequence) for record in stream_at(tmp_path, shards=1).read("shard-000", START, 10).records]
+    assert held == list(range(held[0], held[0] + 4))
+
+
 def test_a_damaged_file_is_named_and_the_other_shards_go_on(tmp_path: Path) -> None:
     stream_at(tmp_path, shards=1).put(numbered(0, 1))
     shutil.copytree(tmp_path / "stream", tmp_path / "copy" / "stream")
@@ -211,14 +241,32 @@ def test_records_past_the_retention_go_and_numbers_are_never_given_twice(
         stream.put(numbered(0, 3))
     monkeypatch.setattr(time, "time", lambda: now)
     assert [lag.records for lag in stream.lag(WORKER)] == [9]
+    first = int(stream.read("shard-000", START, 1).records[0].sequence)
     assert (stream.trim(), stream.trim()) == (6, 0)
-    assert [record.sequence for record in stream.read("shard-000", START, 10).records] == ["7", "8", "9"]
+    held = [int(record.sequence) for record in stream.read("shard-000", START, 10).records]
+    assert held == [first + 6, first + 7, first + 8]
     assert [(lag.records, round(lag.seconds)) for lag in stream.lag(WORKER)] == [(3, 1800)]
     monkeypatch.setattr(time, "time", lambda: now + 7200)
     assert stream.trim() == 3
     assert (stream.state().records, texts(stream)) == (0, [])
     stream.put(numbered(0, 1))
-    assert [record.sequence for record in stream.read("shard-000", START, 10).records] == ["10"]
+    assert [int(record.sequence) for record in stream.read("shard-000", START, 10).records] == [first + 9]
+
+
+def test_what_a_consumer_has_not_read_is_kept_past_the_retention(tmp_path: Path) -> None:
+    stream = LocalStream(home=str(tmp_path), shards=1, retention_hours=0, consumers=[WORKER, "raw_zone"])
+    stream.put(numbered(0, 10))
+    time.sleep(0.01)
+    held = [record.sequence for record in stream.read("shard-000", START, 10).records]
+    assert stream.trim() == 0
+    with stream.claim(WORKER, Shard("shard-000")) as claim, stream.claim("raw_zone", Shard("shard-000")) as other:
+        the(claim).commit(held[7])
+        assert stream.trim() == 0  # the other one never began
+        the(other).commit(held[3])
+        assert (stream.trim(), texts(stream)) == (4, [str(number) for number in range(4, 10)])
+    assert [lag.records for lag in (*stream.lag(WORKER), *stream.lag("raw_zone"))] == [2, 6]
+    stream.rewind(WORKER, Rewind())
+    assert stream.trim() == 0
 
 
 def test_trimming_many_records_removes_all_of_them(tmp_path: Path) -> None:

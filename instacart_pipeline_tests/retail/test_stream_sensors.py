@@ -17,6 +17,7 @@ from instacart_pipeline.resources.alerts import Alert, Alerts
 from instacart_pipeline.resources.local.lookup_tables import SqliteLookupTables
 from instacart_pipeline.resources.local.stream import LocalStream
 from instacart_pipeline.resources.stream import Lag, StreamBusy
+from instacart_pipeline.retail.consumers.roster import NAMES
 from instacart_pipeline.retail.lookups import DEAD_LETTERS
 from instacart_pipeline.retail.stream_sensors import SENSOR, build_stream_sensors
 from instacart_pipeline.settings import Settings
@@ -168,3 +169,45 @@ def test_a_consumer_that_can_not_be_looked_at_keeps_the_other_from_nothing(watch
         "raw_zone is looked at again: StreamBusy: the stream can't be reached; lookups is 200 s behind"
     )
     assert watched.titles == [BEHIND.format(200)]
+
+
+@pytest.mark.parametrize(
+    ("ticks", "told"),
+    [
+        ([None] * 4, 0),
+        ([None] * 4 + [0] + [None] * 4, 0),
+        ([None] * 5, 1),
+        ([None] * 20, 1),
+        ([None] * 6 + [0] + [None] * 5, 2),
+    ],
+)
+def test_a_consumer_that_can_not_be_looked_at_for_a_while_is_told_once_until_it_can_be_again(
+    watched: Watched, ticks: list[float | None], told: int
+) -> None:
+    for seconds in ticks:
+        watched.tick(lookups=seconds)
+    assert watched.titles == ["The stream's consumer lookups can't be looked at"] * told
+    assert all(
+        "5 looks in a row failed, 30 s apart; the last: StreamBusy: the stream can't be reached" in alert.error
+        for alert in BOOKS[watched.post.book]
+    )
+
+
+def test_looks_that_fail_are_told_once_the_alert_can_be_sent(watched: Watched) -> None:
+    for _ in range(6):
+        watched.tick(closed=True, lookups=None)
+    assert watched.titles == []
+    watched.tick(lookups=None)
+    watched.tick(lookups=None)
+    assert watched.titles == ["The stream's consumer lookups can't be looked at"]
+
+
+def test_a_damaged_file_of_the_stream_is_told(watched: Watched, tmp_path: Path) -> None:
+    watched.resources["stream"] = LocalStream(home=str(tmp_path), shards=1)
+    damaged = tmp_path / "stream" / "transactions" / "shard-000.sqlite"
+    damaged.parent.mkdir(parents=True)
+    damaged.write_bytes(b"no database at all, but text" * 1000)
+    for _ in range(6):
+        watched.tick()
+    assert watched.titles == [f"The stream's consumer {name} can't be looked at" for name in NAMES]
+    assert "FileDamaged" in BOOKS[watched.post.book][0].error

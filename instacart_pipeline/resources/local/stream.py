@@ -39,7 +39,11 @@ from instacart_pipeline.resources.stream import (
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS records (sequence INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL, data BLOB NOT NULL, arrived REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS positions (consumer TEXT PRIMARY KEY, sequence INTEGER NOT NULL) WITHOUT ROWID;
+INSERT INTO sqlite_sequence (name, seq) SELECT 'records', 1000 * CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)
+WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'records');
 """
+# The numbers of a file begin at the microsecond of its making, and no shard takes a million records a second. So a file that is made in
+# place of a lost one gives none of its numbers again: what is named by them keeps its name, and a position of old has all that is new after it.
 # Numbered without a gap, but for the trimmed ones at the start, and never twice: a number that was undone is given again.
 _ENDS = "SELECT (SELECT min(sequence) FROM records), (SELECT max(sequence) FROM records)"
 _WAIT_SECONDS = 10.0
@@ -51,13 +55,15 @@ class LocalStream(Stream):
     """The stream `name` below the folder `home`, put into `shards` shards.
 
     Their number may change at any time, records of a key then going to another shard: all shards that were ever written to are
-    read, but not in the order in which they were written across the change.
+    read, but not in the order in which they were written across the change. What one of the `consumers` has not read yet is kept past
+    the retention too.
     """
 
     home: str
     name: str = "transactions"
     shards: int = 4
     retention_hours: int = 168
+    consumers: list[str] = []  # noqa: RUF012  # each instance gets its own
 
     def put(self, entries: Sequence[Entry]) -> None:
         """See Stream."""
@@ -106,7 +112,7 @@ class LocalStream(Stream):
     def trim(self) -> int:
         """See Stream."""
         until = time.time() - self.retention_hours * 3600
-        return sum(self._log(shard).trim(until) for shard in self._shards())
+        return sum(self._log(shard).trim(until, self.consumers) for shard in self._shards())
 
     @property
     def _folder(self) -> Path:
@@ -238,9 +244,9 @@ class _Log:
         with self._file.writing() as db:
             db.execute("INSERT OR REPLACE INTO positions VALUES (?, ?)", (consumer, sequence))
 
-    def trim(self, until: float) -> int:
-        """Remove the records that arrived before a time, a few at a time, so that writers get in between."""
-        removed, last = 0, self.before(until)
+    def trim(self, until: float, consumers: Sequence[str]) -> int:
+        """Remove the records that arrived before a time and that all consumers have read, a few at a time, so that writers get in between."""
+        removed, last = 0, min([self.before(until), *map(self.position, consumers)])
         while True:
             with self._file.writing() as db:
                 first = db.execute(_ENDS).fetchone()[0] or last + 1

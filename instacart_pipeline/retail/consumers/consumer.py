@@ -5,6 +5,7 @@ Belongs here: a consumer as a function of an event. Doesn't: what one makes of l
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Sequence
@@ -22,6 +23,11 @@ from instacart_pipeline.retail.lookups import DEAD_LETTERS
 logger = logging.getLogger(__name__)
 _DIGITS = 60
 """Digits that a sequence is padded to in a dead letter's position, so that positions of a shard lie in its order. Kinesis's have 56."""
+
+_MOST_KEPT = 196_608
+"""Bytes of a record that are kept in a dead letter, as 256 KB of base64: an item of DynamoDB has 400 KB at most, a record of Kinesis 10 MB."""
+_CUT = b"\n(cut off)"
+"""What a record's kept part ends with where the rest is gone. No line ends so, so it never passes for one."""
 
 
 class Taken(NamedTuple):
@@ -97,12 +103,19 @@ class Consumer:
     def _dead_letter(self, record: Record, reason: InputInvalid) -> DeadLetter:
         # `at` is the record's own time, so that the same record makes the same letter whenever it is read.
         at = datetime.fromtimestamp(record.arrived, timezone.utc)
+        data, why = record.data, str(reason)
+        if len(data) > _MOST_KEPT:
+            why = (
+                f"{why[:1000]} (The first {_MOST_KEPT:,} of its {len(data):,} bytes are kept here, of SHA-256 {hashlib.sha256(data).hexdigest()}: no replay of "
+                "this letter makes a line of it. The stream has it whole until its retention is over.)"
+            )
+            data = data[:_MOST_KEPT] + _CUT
         return {
             DEAD_LETTERS.partition_key: self.name,
             DEAD_LETTERS.sort_key: position_of(record.shard, record.sequence),
             "key": record.key,
-            "data": b64encode(record.data).decode(),
-            "reason": str(reason),
+            "data": b64encode(data).decode(),
+            "reason": why,
             "at": at.isoformat(timespec="seconds"),
         }
 
@@ -113,7 +126,7 @@ def position_of(shard: str, sequence: str) -> str:
 
 
 def record_of(letter: DeadLetter) -> Record:
-    """The record that became a dead letter."""
+    """The record that became a dead letter; of one too large to be kept, its beginning, which is no line."""
     shard, _, sequence = str(letter[DEAD_LETTERS.sort_key]).rpartition("#")
     arrived = datetime.fromisoformat(str(letter["at"])).timestamp()
     return Record(shard, str(int(sequence)), str(letter["key"]), b64decode(str(letter["data"])), arrived)

@@ -4,13 +4,14 @@ Belongs here: which items are stored, in which order. Doesn't: their keys (retai
 
 An invoice's own item is made anew of all its lines, which are read back after they were stored. An invoice only ever gains lines, and who
 stores one looks at the invoice afterwards; so of several that look, the one that finds most lines finds all, and `put_if_greater`
-keeps that one's, in whatever order they come in.
+keeps that one's, in whatever order they come in. Since that costs as much as the invoice has lines, at every batch that brings some of it,
+only the first MOST_SUMMED are looked at, and none once there are more: no invoice, however long, holds up the others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from instacart_pipeline.resources.lookup_tables import Item, LookupTables, Value
 from instacart_pipeline.retail.consumers.consumer import Consumer, Taken
@@ -18,6 +19,9 @@ from instacart_pipeline.retail.lookups import CUSTOMERS, INVOICES, invoice_item
 
 NAME = "lookups"
 BATCH_SIZE = 2_000
+MOST_SUMMED = 10_000
+"""Lines of an invoice that are summed: the longest of the real ones has 1,114. The lines themselves are stored however many there are."""
+_MOST_KNOWN = 10_000
 _PENNY_PARTS = 10_000
 """Prices have four decimals; amounts are summed in whole numbers of these."""
 
@@ -25,15 +29,18 @@ _PENNY_PARTS = 10_000
 @dataclass(frozen=True)
 class _Tables:
     tables: LookupTables
+    _long: set[str] = field(default_factory=set)
+    """Invoices of more than MOST_SUMMED lines, whose sums are stored and don't change any more."""
 
     def store(self, taken: Sequence[Taken]) -> None:
         """Store lines, then the invoices they are of."""
         self.tables.put(INVOICES, [invoice_item(each.line) for each in taken])
-        touched = dict.fromkeys(each.line.invoice_no for each in taken)
-        invoices = [
-            one for invoice in touched for one in invoices_of_customers(self.tables.all_of(INVOICES, invoice)).values()
-        ]
-        self.tables.put_if_greater(CUSTOMERS, invoices, "lines")
+        touched = {each.line.invoice_no for each in taken} - self._long
+        invoices = [one for invoice in sorted(touched) for one in parts_of(self.tables, invoice).values()]
+        self.tables.put_if_greater(CUSTOMERS, invoices, "invoice_lines")
+        if len(self._long) > _MOST_KNOWN:
+            self._long.clear()
+        self._long.update(str(one["invoice_no"]) for one in invoices if not one["complete"])
 
 
 def lookups(tables: LookupTables) -> Consumer:
@@ -41,19 +48,35 @@ def lookups(tables: LookupTables) -> Consumer:
     return Consumer(NAME, BATCH_SIZE, 0.0, tables, _Tables(tables).store)
 
 
-def invoices_of_customers(lines: Iterable[Item]) -> Mapping[str, Item]:
-    """The items of CUSTOMERS of one invoice, by customer: of all its lines, in the order of time, as INVOICES has them.
+def parts_of(tables: LookupTables, invoice_no: str) -> Mapping[str, Item]:
+    """The items of CUSTOMERS of one invoice, by customer, as its lines in INVOICES have it.
 
     An invoice has one customer, but for mistakes; then each has the part of it that names them. Where none is known, that is UNKNOWN.
     """
+    page = tables.query(INVOICES, invoice_no, limit=MOST_SUMMED)
     by_customer: dict[str, list[Item]] = {}
-    for line in lines:
+    for line in page.items:
         by_customer.setdefault(str(line["customer_id"]), []).append(line)
-    return {customer: summed(mine) for customer, mine in by_customer.items()}
+    found, complete = len(page.items) + bool(page.after), not page.after
+    return {customer: _summed(mine, found, complete=complete) for customer, mine in by_customer.items()}
 
 
-def summed(lines: Sequence[Item]) -> dict[str, Value]:
-    """What lines of an invoice come to, as an item of CUSTOMERS: of items of INVOICES in the order of time."""
+def invoice_of(tables: LookupTables, invoice_no: str) -> Item | None:
+    """What an invoice comes to, as an item of CUSTOMERS, whosever its lines are; None if there is none.
+
+    That of its first line's customer, but for invoices of several, by mistake, and for the moment until a line just stored is summed.
+    """
+    first = tables.query(INVOICES, invoice_no, limit=1).items
+    if not first:
+        return None
+    known = tables.get(CUSTOMERS, str(first[0]["customer_id"]), invoice_no)
+    if known is not None and known["lines"] == min(int(known.get("invoice_lines", 0)), MOST_SUMMED):
+        return known
+    page = tables.query(INVOICES, invoice_no, limit=MOST_SUMMED)
+    return _summed(page.items, len(page.items) + bool(page.after), complete=not page.after)
+
+
+def _summed(lines: Sequence[Item], found: int, *, complete: bool) -> dict[str, Value]:
     first = lines[0]
     amount = sum(int(line["quantity"]) * int(str(line["unit_price"]).replace(".", "")) for line in lines)
     return {
@@ -65,6 +88,8 @@ def summed(lines: Sequence[Item]) -> dict[str, Value]:
         "quantity": sum(int(line["quantity"]) for line in lines),
         "amount": _written(amount),
         "is_cancellation": first["is_cancellation"],
+        "invoice_lines": found,
+        "complete": complete,
     }
 
 

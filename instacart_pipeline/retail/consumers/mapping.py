@@ -2,9 +2,9 @@
 
 Belongs here: which shards a worker reads, batches, going on after failures, sharing with other workers. Doesn't: what a consumer does.
 
-A worker keeps nothing in memory but the batch it is at. A batch is due once its oldest record has waited for the consumer's window, so
-nothing is held back in memory meanwhile and nothing is lost with a worker; what was given to the consumer and not committed when
-one died is given to it again.
+A worker keeps nothing in memory but the batch it is at. A batch is due once it is full, or its oldest record has waited for the consumer's
+window. Until then its records are counted and let go, each once, and read again when they are due: so nothing is held back in memory
+meanwhile and nothing is lost with a worker; what was given to the consumer and not committed when one died is given to it again.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from instacart_pipeline.lake.errors import PipelineError
-from instacart_pipeline.resources.stream import Claim, ClaimLost, Record, Shard, Stream
+from instacart_pipeline.resources.stream import Batch, Claim, ClaimLost, Record, Shard, Stream
 from instacart_pipeline.retail.consumers.consumer import Consumer
 from instacart_pipeline.retail.consumers.events import Answer, kinesis_event
 
@@ -28,6 +28,8 @@ _TURN_SECONDS = 20.0
 _BACK_OFF_SECONDS = (0.2, 30.0)
 """The first pause after a failure, and the longest."""
 _TRIM_SECONDS = 300.0
+_LOOKS_A_WINDOW = 20
+"""How often in a window it is looked whether a batch is full."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,16 @@ class _Held:
 
 
 @dataclass
+class _Waiting:
+    """Records after `position` that wait for their window to be over, up to `last`: how many, and when the oldest arrived."""
+
+    position: str
+    oldest: float
+    last: str
+    records: int
+
+
+@dataclass
 class Mapping:
     """A worker of a consumer. Any number of them, in any processes, share the shards of the stream.
 
@@ -67,6 +79,7 @@ class Mapping:
     share: tuple[int, int] = (0, 1)
     on_batch: Callable[[Delivered], None] = lambda _: None
     _held: dict[str, _Held] = field(init=False, default_factory=dict)
+    _waiting: dict[str, _Waiting] = field(init=False, default_factory=dict)
     _stream_name: str = field(init=False, default="")
     _look: float = field(init=False, default=0.0)
     _busy: bool = field(init=False, default=True)
@@ -122,13 +135,12 @@ class Mapping:
     def _turn(self, held: _Held, *, hurry: bool) -> bool:
         """Give the consumer the shard's next batch, if one is due, and commit what it dealt with."""
         claim, shard = held.claim, held.claim.shard.id
-        if self.consumer.window_seconds and not hurry:
-            oldest = self.stream.read(shard, claim.position, 1).records
-            age = time.time() - oldest[0].arrived if oldest else 0.0
-            if oldest and age < self.consumer.window_seconds:
-                held.due = time.monotonic() + min(self.consumer.window_seconds - age, self.consumer.window_seconds)
-                return False
-        batch = self.stream.read(shard, claim.position, self.consumer.batch_size)
+        window = 0.0 if hurry else self.consumer.window_seconds
+        batch = self._batch_due(shard, claim.position, window)
+        if batch is None:
+            left = window - (time.time() - self._waiting[shard].oldest)
+            held.due = time.monotonic() + min(left, max(self.poll_seconds, window / _LOOKS_A_WINDOW))
+            return False
         if not batch.records:
             held.failures = 0
             if batch.ended:
@@ -148,6 +160,22 @@ class Mapping:
         else:
             held.failures, held.due = 0, 0.0
         return True
+
+    def _batch_due(self, shard: str, position: str, window: float) -> Batch | None:
+        """The next records of a shard, if there are none, or enough, or if they waited long enough; None while they are to wait."""
+        most, waiting = self.consumer.batch_size, self._waiting.pop(shard, None)
+        batch: Batch | None = None
+        if waiting is None or waiting.position != position or not window:
+            batch = self.stream.read(shard, position, most)
+            if not batch.records or batch.ended or not window:
+                return batch
+            waiting = _Waiting(position, batch.records[0].arrived, batch.records[-1].sequence, len(batch.records))
+        elif new := self.stream.read(shard, waiting.last, most - waiting.records).records:
+            waiting.last, waiting.records = new[-1].sequence, waiting.records + len(new)
+        if waiting.records >= most or time.time() - waiting.oldest >= window:
+            return batch or self.stream.read(shard, position, most)
+        self._waiting[shard] = waiting
+        return None
 
     def _claim_more(self) -> None:
         """Claim the shards that can be had, now and then."""

@@ -80,6 +80,10 @@ class CustomerInvoice(BaseModel):
     quantity: int
     amount: str = Field(pattern=AMOUNT, description="Pounds sterling; below 0 on a cancellation.")
     is_cancellation: bool
+    complete: bool = Field(
+        default=True,
+        description="false on an invoice of more than 10,000 lines: the sums are of so many of them. All are found at its `lines`.",
+    )
 
 
 class CustomerInvoices(BaseModel):

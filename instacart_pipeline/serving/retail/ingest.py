@@ -17,7 +17,7 @@ from instacart_pipeline.retail.tables import STREAMED_LINES
 from instacart_pipeline.serving.bodies import CSV, JSON, media_type
 from instacart_pipeline.serving.errors import Failed, refusal
 from instacart_pipeline.serving.retail.bodies import MOST_LINES, MOST_LISTED, read_body
-from instacart_pipeline.serving.retail.repeated import digest_of, is_stored, remember
+from instacart_pipeline.serving.retail.repeated import digest_of, remember, take
 from instacart_pipeline.serving.retail.service import FAILURES, Served
 
 _SMALL_BODY = 8_192
@@ -78,7 +78,7 @@ router = APIRouter(prefix="/v1", tags=["transactions"])
         413: {"model": Failed, "description": f"The body is too large, or holds more than {MOST_LINES:,} lines."},
         415: {"model": Failed, "description": "The body is of a type that is not taken."},
         422: {
-            "description": "No line was accepted; or a parameter, or the Idempotency-Key, can't be taken.",
+            "description": "No line was accepted; or a parameter can't be taken; or the Idempotency-Key belongs to another body. Nothing was stored.",
             "content": {
                 JSON: {
                     "schema": {
@@ -125,7 +125,8 @@ async def transactions(
             min_length=1,
             max_length=255,
             pattern="^[ -~]+$",
-            description="Chosen at random by the caller, for one body. Sent again with it within 24 hours, the body is answered, not stored.",
+            description="Chosen at random by the caller, for one body: it belongs to the first body that comes with it, for a day at least. Sent again "
+            "with it, that body is answered and not stored again; any other is refused.",
         ),
     ] = None,
 ) -> Response:
@@ -144,11 +145,12 @@ async def transactions(
         read = _read(body, kind, ids=ids, keyed=bool(key))
     lookups, replayed = service.lookups, False
     if key and read.entries:
-        replayed = await run_in_threadpool(is_stored, lookups, key, read.digest)
+        # More than before are accepted once the day has come that a line is of.
+        replayed = await run_in_threadpool(take, lookups, key, read.digest) >= len(read.entries)
     if read.entries and not replayed:
         await service.writer.put(read.entries)
         if key:
-            await run_in_threadpool(remember, lookups, key, read.digest)
+            await run_in_threadpool(remember, lookups, key, read.digest, len(read.entries))
     if not replayed:
         service.numbers.lines.labels("accepted").inc(len(read.entries))
         service.numbers.lines.labels("rejected").inc(read.rejected)

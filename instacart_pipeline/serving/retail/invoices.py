@@ -13,7 +13,7 @@ from fastapi.responses import RedirectResponse
 from instacart_pipeline.lake.errors import InputInvalid
 from instacart_pipeline.resources.lookup_tables import Item, LookupTable, LookupTables, Page
 from instacart_pipeline.retail.cancellations import cancelled_sale
-from instacart_pipeline.retail.consumers.lookups import summed
+from instacart_pipeline.retail.consumers.lookups import invoice_of
 from instacart_pipeline.retail.lookups import BY_PRODUCT, CUSTOMERS, INVOICES
 from instacart_pipeline.serving.errors import Failed, Refused
 from instacart_pipeline.serving.retail.answers import (
@@ -71,11 +71,11 @@ def invoice_lines(service: Served, invoice_no: InvoiceNo, limit: Limit = 100, af
 
 @router.get("/invoices/{invoice_no:path}", summary="What an invoice comes to")
 def invoice(service: Served, invoice_no: InvoiceNo) -> CustomerInvoice:
-    """Of all its lines that are stored so far."""
-    lines = service.lookups.all_of(INVOICES, invoice_no)
-    if not lines:
+    """Of all its lines that are stored so far; of very long ones see `complete`."""
+    found = invoice_of(service.lookups, invoice_no)
+    if found is None:
         raise _no_invoice(invoice_no)
-    return CustomerInvoice.model_validate(summed(lines))
+    return CustomerInvoice.model_validate(found)
 
 
 @router.get(

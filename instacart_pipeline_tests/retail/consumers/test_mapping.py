@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from pydantic import PrivateAttr
 
+from instacart_pipeline.resources.local.stream import LocalStream
 from instacart_pipeline.resources.lookup_tables import LookupsBusy
 from instacart_pipeline.resources.stream import (
     Batch,
@@ -77,6 +79,35 @@ def test_nothing_is_given_before_its_window_is_over_and_until_empty_waits_for_no
     assert len(shop.raw_lines()) == 2
 
 
+class Counted(LocalStream):
+    """Keeps how many records each read gave."""
+
+    _reads: list[int] = PrivateAttr(default_factory=list)
+
+    def read(self, shard: str, after: str, limit: int) -> Batch:
+        batch = super().read(shard, after, limit)
+        self._reads.append(len(batch.records))
+        return batch
+
+
+def test_a_full_batch_waits_for_no_window_and_no_record_is_read_more_than_twice(shop: Shop) -> None:
+    stream, kept = Counted(home=str(shop.home), shards=1), list[int]()
+    shop.stream = stream
+    consumer = Consumer("patient", 100, 20.0, shop.tables, lambda taken: kept.append(len(taken)))
+    lines = list(many_lines(350))
+    shop.put(lines[:40])
+    with working(Mapping(stream, consumer, 0.01, turn_seconds=0.05)):  # which gives the shard back in between
+        soon(lambda: sum(stream._reads) == 40)
+        shop.put(lines[40:70])
+        soon(lambda: sum(stream._reads) == 70)
+        assert kept == []
+        shop.put(lines[70:])
+        soon(lambda: kept == [100, 100, 100])
+        time.sleep(0.1)
+    assert (kept, lag(shop, "patient")) == ([100, 100, 100], 50)
+    assert sum(stream._reads) == 100 + 100 + 100 + 100 + 50
+
+
 def test_a_consumer_that_fails_for_a_while_holds_its_place_and_goes_on_there(shop: Shop) -> None:
     kept: list[str] = []
     tries: list[int] = []
@@ -109,7 +140,7 @@ def test_what_was_dealt_with_before_a_failure_is_committed(shop: Shop) -> None:
 
     shop.put(many_lines(10, lines_an_invoice=10))
     seen = drain(shop, Half("half", 100, 0.0, shop.tables, lambda _: None))
-    assert given == [[str(n) for n in range(1, 11)], [str(n) for n in range(6, 11)]]
+    assert (len(given[0]), given[1:]) == (10, [given[0][5:]])
     assert [each.done for each in seen] == [5, 5]
 
 

@@ -60,6 +60,7 @@ def test_an_invoice_comes_to_the_sum_of_its_lines(books: Desk) -> None:
         "quantity": 14,
         "amount": "37.3802",
         "is_cancellation": False,
+        "complete": True,
     }
     unknown = books.client.get("/v1/invoices/A%2F1").json()
     assert (unknown["customer_id"], unknown["amount"]) == ("unknown", "-11062.0600")
