@@ -11,10 +11,16 @@ from collections.abc import Iterable
 from instacart_pipeline.embedded.csv_files import CsvFile
 from instacart_pipeline.embedded.csv_records import Record
 
-SAMPLED_ROWS = 1000
-"""Rows of a file that a crawl looks at."""
+_SAMPLED_ROWS = 1000
+_SAMPLED_OF_A_DAY = 200_000
+_LEAST_ROWS = 2
 _WHOLE = re.compile(r"[+-]?\d{1,18}")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+
+def sampled_rows(files: int) -> int:
+    """Rows of each file that a crawl looks at, if the day has so many files: they are all held in memory at once."""
+    return max(_LEAST_ROWS, min(_SAMPLED_ROWS, _SAMPLED_OF_A_DAY // max(1, files)))
 
 
 def infer_type(values: Iterable[str]) -> str:

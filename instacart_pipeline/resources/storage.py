@@ -14,8 +14,9 @@ from dagster import ConfigurableResource
 
 from instacart_pipeline.lake.errors import InputInvalid, PipelineError
 
-MOST_FILES = 10_000
-"""Files that one table of one day may have. A day is looked at often, so there is a bound to what a look costs."""
+MOST_FILES = 50_000
+"""Files that one table of one day may have. A day is looked at often, so there is a bound to what a look costs. The stream's consumer writes one
+file a shard and buffer, and one for each 10,000 lines: 34 shards may write all day at a buffer of 60 s."""
 
 
 class FileNotWritten(PipelineError):
@@ -66,7 +67,8 @@ class Storage(ConfigurableResource[Any], ABC):
         if len(found) > MOST_FILES:
             raise InputInvalid(
                 f"{table} dt={dt} of {system} has more than {MOST_FILES:,} files. Nothing of it was read. "
-                f"Upload it again in fewer, larger files."
+                f"Upload it again in fewer, larger files. Of the stream's, raise INSTACART_STREAM_BUFFER_SECONDS (of a Lambda function, the batching "
+                f"window of its event source mapping), remove the day's files, and have them written anew: `instacart-pipeline stream replay`."
             )
         return found
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from instacart_pipeline.embedded.csv_samples import infer_type
+from instacart_pipeline.embedded.csv_samples import infer_type, sampled_rows
 from instacart_pipeline.reorder import tables as t
 from instacart_pipeline.resources.crawler import Crawl
 from instacart_pipeline_tests.platform import DT, Platform, write_upload
@@ -179,3 +179,8 @@ def test_a_large_file_is_sampled_not_read(site: Site) -> None:
     found = site.crawl().tables["orders"]
     assert time.perf_counter() - started < 5
     assert (found.change, found.bytes, len(found.columns)) == ("changed", 20_000_000_000, 7)
+
+
+@pytest.mark.parametrize(("files", "rows"), [(0, 1000), (1, 1000), (200, 1000), (400, 500), (50_000, 4), (10**6, 2)])
+def test_of_many_files_fewer_rows_each_are_looked_at(files: int, rows: int) -> None:
+    assert sampled_rows(files) == rows

@@ -95,8 +95,14 @@ def test_more_files_than_an_upload_may_have_are_an_error_and_never_cut_off(
     zone.put({f"{number}.csv": "x" for number in range(3)})
     assert len(zone.storage.all_objects("reorder", "orders", DT)) == 3
     zone.put({f"{number}.csv": "x" for number in range(4)})
-    with pytest.raises(InputInvalid, match="orders dt=2026-11-20 of reorder has more than 3 files"):
+    with pytest.raises(InputInvalid, match="orders dt=2026-11-20 of reorder has more than 3 files") as refused:
         zone.storage.all_objects("reorder", "orders", DT)
+    for remedy in ("Upload it again in fewer, larger files", "INSTACART_STREAM_BUFFER_SECONDS", "stream replay"):
+        assert remedy in str(refused.value)  # whichever way they came
+
+
+def test_a_stream_of_many_shards_may_write_a_file_each_minute_all_day() -> None:
+    assert storage.MOST_FILES > 32 * 24 * 60
 
 
 def test_odd_names_are_put_and_listed_as_they_are(zone: Zone) -> None:

@@ -17,7 +17,7 @@ from dagster import ResourceDependency, get_dagster_logger
 
 from instacart_pipeline.embedded.csv_files import CsvFile
 from instacart_pipeline.embedded.csv_records import CHUNK
-from instacart_pipeline.embedded.csv_samples import SAMPLED_ROWS
+from instacart_pipeline.embedded.csv_samples import sampled_rows
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.errors import FileUnreadable, InputInvalid, PipelineError, UploadChanged
 from instacart_pipeline.resources.aws.attempts import Attempt, Work
@@ -75,14 +75,15 @@ class GlueCrawler(Crawler):
         return CrawledDay.of(table, dt, self.lake.zones, files, self._samples)
 
     def _samples(self, files: Sequence[RawObject]) -> list[Sampled]:
+        rows = sampled_rows(len(files))
         with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
-            return list(pool.map(self._sample, files))
+            return list(pool.map(lambda found: self._sample(found, rows), files))
 
-    def _sample(self, found: RawObject) -> Sampled:
+    def _sample(self, found: RawObject, rows: int) -> Sampled:
         uri, path = f"{self.lake.zones.zone('raw')}/{found.path}", Path(found.path)
         head = self._head(uri, found)
         try:
-            return CsvFile.sample_of_head(path, head, SAMPLED_ROWS, whole=len(head) >= found.size)
+            return CsvFile.sample_of_head(path, head, rows, whole=len(head) >= found.size)
         except FileUnreadable as error:
             raise FileUnreadable(str(error).replace(str(path), uri)) from error
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from dagster import ResourceDependency
 
 from instacart_pipeline.embedded.csv_files import CsvFile
-from instacart_pipeline.embedded.csv_samples import SAMPLED_ROWS
+from instacart_pipeline.embedded.csv_samples import sampled_rows
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.resources.crawled_day import CrawledDay, Sampled
 from instacart_pipeline.resources.crawler import Crawl, CrawledTable, Crawler
@@ -32,7 +32,8 @@ class LocalCrawler(Crawler):
         raw = Path(zones.zone("raw"))
 
         def sample(files: Sequence[RawObject]) -> list[Sampled]:
-            return [CsvFile.sample(raw / found.path, SAMPLED_ROWS) for found in files]
+            rows = sampled_rows(len(files))
+            return [CsvFile.sample(raw / found.path, rows) for found in files]
 
         files = raw_objects(Path(zones.raw_partition(table.system, table.name, dt)), raw)
         return CrawledDay.of(table, dt, zones, files, sample).enter(self.lake.catalog, zones)
