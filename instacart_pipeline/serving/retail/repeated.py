@@ -38,7 +38,7 @@ def take(lookups: LookupTables, key: str, digest: str) -> int:
             f"Another body was sent with the Idempotency-Key {key!r} within the last days. A key belongs to one body: send this one with "
             "a new key, or without any. Nothing of it was stored.",
         )
-    return int(known["stored"])
+    return int(known.get("stored", 0))
 
 
 def remember(lookups: LookupTables, key: str, digest: str, lines: int) -> None:

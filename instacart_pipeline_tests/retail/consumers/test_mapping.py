@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -27,6 +28,7 @@ from instacart_pipeline.resources.stream import (
 from instacart_pipeline.retail.consumers.consumer import Consumer, Taken
 from instacart_pipeline.retail.consumers.events import ALL_DONE, Answer, Event, Failure, failed_from
 from instacart_pipeline.retail.consumers.mapping import Delivered, Mapping
+from instacart_pipeline.retail.consumers.roster import NAMES
 from instacart_pipeline_tests.retail.consumers.shop import Shop, a_line, lag, many_lines, soon
 
 
@@ -287,3 +289,16 @@ def test_a_key_that_floods_one_shard_does_not_keep_the_others_waiting(shop: Shop
     shards = [each.shard for each in seen]
     assert set(shards[:4]) == {shard.id for shard in shop.stream.state().shards}
     assert len(shards) > 6
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_was_made_of_a_stream_that_is_lost_stays_beside_what_is_made_of_the_next(shop: Shop, name: str) -> None:
+    lines = list(many_lines(40, lines_an_invoice=40))
+    for part in (lines[:20], lines[20:]):
+        shop.put(part)
+        shop.stream.put([Entry("?", b"no line")])
+        drain(shop, shop.consumer(name))
+        shutil.rmtree(shop.home / "stream")
+    found = shop.raw_lines() if name == "raw_zone" else shop.invoices()
+    assert found == dict.fromkeys((line.line_id for line in lines), 1)
+    assert len(shop.letters(name)) == 2
