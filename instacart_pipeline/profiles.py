@@ -37,9 +37,6 @@ if TYPE_CHECKING:
     from instacart_pipeline.resources.local.lake import LocalLake
 
 
-SYSTEMS = ("reorder",)
-
-
 @dataclass(frozen=True)
 class Resources:
     """The resources of a profile, by the names that assets ask for."""
@@ -234,8 +231,9 @@ def examine(settings: Settings) -> Iterator[Finding]:
     if settings.profile == "aws":
         from instacart_pipeline.resources.aws import doctor as aws_doctor  # noqa: PLC0415
         from instacart_pipeline.retail import lookups  # noqa: PLC0415
+        from instacart_pipeline.systems import STAGED_TABLES  # noqa: PLC0415
 
-        return aws_doctor.examine(settings, aws_lake(settings), SYSTEMS, lookups.ALL)
+        return aws_doctor.examine(settings, aws_lake(settings), tuple(STAGED_TABLES), lookups.ALL)
     from instacart_pipeline.resources.local import doctor as local_doctor  # noqa: PLC0415
 
     return local_doctor.examine(settings)

@@ -21,6 +21,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 
 Profile = Literal["local", "aws"]
 GlueEngine = Literal["duckdb", "spark"]
+StreamConsumers = Literal["worker", "lambda"]
 
 _SECRET = ("api_keys",)
 """Settings whose values are never shown."""
@@ -116,6 +117,8 @@ class Settings:
     """Type of the instance of SageMaker endpoints."""
     stream_name: str = "instacart-transactions"
     """Name of the Kinesis stream, which `instacart-pipeline deploy` makes."""
+    stream_consumers: StreamConsumers = "worker"
+    """What runs the stream's consumers. `worker`: `instacart-pipeline stream work`; `lambda`: AWS Lambda, of which CloudWatch tells how far they are."""
     lookup_prefix: str = "instacart-"
     """What the names of the DynamoDB tables begin with."""
     redshift_workgroup: str = ""
@@ -176,6 +179,7 @@ class Settings:
             "transform_instance": _instance,
             "endpoint_instance": _instance,
             "stream_name": _name,
+            "stream_consumers": _one_of("worker", "lambda"),
             "lookup_prefix": _name,
             "redshift_workgroup": _name,
             "redshift_database": _name,
@@ -216,6 +220,11 @@ class Settings:
     def steps_at_once(self) -> int:
         """`concurrent_steps`, or the profile's own number."""
         return self.concurrent_steps or (5 if self.profile == "aws" else 1)
+
+    @property
+    def lag_is_known(self) -> bool:
+        """Whether the stream can tell how far its consumers are behind. Lambda keeps their positions to itself."""
+        return self.profile == "local" or self.stream_consumers == "worker"
 
     @property
     def zone(self) -> ZoneInfo:

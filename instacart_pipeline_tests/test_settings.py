@@ -36,6 +36,7 @@ WRONG = {
     "INSTACART_DATABREW_NODES": "1",
     "INSTACART_MODEL_IMAGE": "sagemaker-xgboost",
     "INSTACART_TRAINING_INSTANCE": "m5.large",
+    "INSTACART_STREAM_CONSUMERS": "fargate",
     "INSTACART_UPLOAD_QUEUE": "uploads",
     "INSTACART_ALERT_TOPIC": "alerts",
     "INSTACART_JOB_DEADLINE": "0",
@@ -116,6 +117,7 @@ def test_every_variable_of_aws_is_read() -> None:
         "training_instance": "ml.c5.4xlarge",
         "transform_instance": "ml.m5.large",
         "endpoint_instance": "ml.m7i.large",
+        "stream_consumers": "lambda",
         "upload_queue": "https://sqs.eu-central-1.amazonaws.com/123456789012/uploads",
         "alert_topic": "arn:aws:sns:eu-central-1:123456789012:alerts",
         "job_deadline": 30,
@@ -198,3 +200,12 @@ def test_a_transaction_may_be_late_only_after_twice_the_time_it_is_gathered_for(
     assert problem.startswith(
         f"  INSTACART_STREAM_LAG_SECONDS={lag or 600}: it must be more than twice INSTACART_STREAM_BUFFER_SECONDS={buffer}"
     )
+
+
+@pytest.mark.parametrize(
+    ("profile", "consumers", "known"),
+    [("local", "worker", True), ("local", "lambda", True), ("aws", "worker", True), ("aws", "lambda", False)],
+)
+def test_only_lambda_on_aws_keeps_its_lag_to_itself(profile: str, consumers: str, known: bool) -> None:
+    environment = {"INSTACART_PROFILE": profile, "INSTACART_STREAM_CONSUMERS": consumers}
+    assert Settings.from_env(environment).lag_is_known is known

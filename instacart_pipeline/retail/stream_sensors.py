@@ -31,14 +31,19 @@ _PAGE = 1000
 
 @dataclass(frozen=True)
 class Seen:
-    """What a consumer was found to be: the age of the oldest record it has not dealt with, how many there are, and its dead letters."""
+    """What a consumer was found to be: the age of the oldest record it has not dealt with, how many there are, and its dead letters.
+
+    `seconds` is None where the stream can't tell how far it is behind.
+    """
 
     consumer: str
-    seconds: float
+    seconds: float | None
     records: int | None
     letters: int
 
     def __str__(self) -> str:
+        if self.seconds is None:
+            return f"{self.consumer} has {self.letters:,} dead letters"
         count = "" if self.records is None else f", {self.records:,} records"
         return f"{self.consumer} is {self.seconds:,.0f} s behind{count}, with {self.letters:,} dead letters"
 
@@ -67,8 +72,10 @@ class Memory:
         return f"stream-{what}-{self.began}-{self.sent + 1}"
 
 
-def look(name: str, stream: Stream, tables: LookupTables) -> Seen:
-    """What a consumer is found to be just now."""
+def look(name: str, stream: Stream | None, tables: LookupTables) -> Seen:
+    """What a consumer is found to be just now; without the stream, its dead letters alone."""
+    if stream is None:
+        return Seen(name, None, None, _letters(name, tables))
     lags = stream.lag(name)
     counts = [lag.records for lag in lags if lag.records is not None]
     records = sum(counts) if len(counts) == len(lags) else None
@@ -78,7 +85,9 @@ def look(name: str, stream: Stream, tables: LookupTables) -> Seen:
 def watch(seen: Seen, memory: Memory, limit: float, tell: Callable[[str, str, str], None]) -> None:
     """Tell what is new of a consumer, by a word, a title and a text, and remember each thing once it is told."""
     name = seen.consumer
-    if seen.seconds > limit and name not in memory.behind:
+    if seen.seconds is None:
+        memory.behind = [behind for behind in memory.behind if behind != name]
+    elif seen.seconds > limit and name not in memory.behind:
         tell(
             f"{name}-behind",
             f"The stream's consumer {name} is {seen.seconds:,.0f} s behind",
@@ -126,6 +135,7 @@ def build_stream_sensors(settings: Settings) -> list[SensorDefinition]:
         context: SensorEvaluationContext, stream: Stream, lookup_tables: LookupTables, alerts: Alerts
     ) -> SensorResult:
         memory, said = Memory.of(context.cursor), list[str]()
+        asked = stream if settings.lag_is_known else None
 
         def tell(what: str, title: str, text: str) -> None:
             alerts.send(Alert(memory.next_id(what), SENSOR, "", text, settings.dagster_url, title))
@@ -134,7 +144,7 @@ def build_stream_sensors(settings: Settings) -> list[SensorDefinition]:
 
         for name in NAMES:
             try:
-                seen = _looked_at(name, stream, lookup_tables, memory, tell)
+                seen = _looked_at(name, asked, lookup_tables, memory, tell)
                 said.append(str(seen))
                 watch(seen, memory, settings.stream_lag_seconds, tell)
             except PipelineError as error:  # noqa: PERF203  # the other consumer is looked at all the same, and this one again
@@ -146,7 +156,7 @@ def build_stream_sensors(settings: Settings) -> list[SensorDefinition]:
 
 
 def _looked_at(
-    name: str, stream: Stream, tables: LookupTables, memory: Memory, tell: Callable[[str, str, str], None]
+    name: str, stream: Stream | None, tables: LookupTables, memory: Memory, tell: Callable[[str, str, str], None]
 ) -> Seen:
     try:
         seen = look(name, stream, tables)

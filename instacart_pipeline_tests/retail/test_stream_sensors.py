@@ -56,11 +56,11 @@ class Lagging(LocalStream):
 class Watched:
     """The sensor over an instance of its own, ticked by hand."""
 
-    def __init__(self, home: Path, instance: dg.DagsterInstance) -> None:
+    def __init__(self, home: Path, instance: dg.DagsterInstance, settings: Settings = SETTINGS) -> None:
         self.tables, self.stream, self.post = SqliteLookupTables(home=str(home)), Lagging(home=str(home)), Post()
         self.instance = instance
         self.cursor: str | None = None
-        (self.sensor,) = build_stream_sensors(SETTINGS)
+        (self.sensor,) = build_stream_sensors(settings)
         self.resources = {"stream": self.stream, "lookup_tables": self.tables, "alerts": self.post}
 
     def tick(self, *, closed: bool = False, **seconds: float | None) -> str:
@@ -211,3 +211,23 @@ def test_a_damaged_file_of_the_stream_is_told(watched: Watched, tmp_path: Path) 
         watched.tick()
     assert watched.titles == [f"The stream's consumer {name} can't be looked at" for name in NAMES]
     assert "FileDamaged" in BOOKS[watched.post.book][0].error
+
+
+def test_of_lambda_functions_dead_letters_are_told_and_nobody_asks_how_far_behind_they_are(tmp_path: Path) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        watched = Watched(tmp_path, instance, replace(SETTINGS, profile="aws", stream_consumers="lambda"))
+        watched.letters("lookups", 2)
+        said = watched.tick(raw_zone=None, lookups=1_000_000.0)
+        assert said.startswith("raw_zone has 0 dead letters; lookups has 2 dead letters; told: ")
+        assert watched.titles == ["2 records of the stream became dead letters of lookups"]
+
+
+def test_a_lag_that_was_told_is_forgotten_once_lambda_takes_over_and_told_anew_by_a_worker(tmp_path: Path) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        watched = Watched(tmp_path, instance)
+        by_worker = watched.sensor
+        (by_lambda,) = build_stream_sensors(replace(SETTINGS, profile="aws", stream_consumers="lambda"))
+        for sensor in (by_worker, by_lambda, by_worker):
+            watched.sensor = sensor
+            watched.tick(lookups=101)
+        assert watched.titles == [BEHIND.format(101)] * 2
