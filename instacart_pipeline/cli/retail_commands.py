@@ -53,12 +53,19 @@ def upload_retail(
 ) -> None:
     """Upload files of invoices, a day each. Files appear whole; the same file again changes nothing."""
     from instacart_pipeline.cli.uploading import upload_days  # noqa: PLC0415
+    from instacart_pipeline.retail.days import LineDays  # noqa: PLC0415
     from instacart_pipeline.retail.tables import STAGED_UPLOADS  # noqa: PLC0415
+    from instacart_pipeline.settings import Settings  # noqa: PLC0415
 
+    settings = Settings.from_env()
     with output.progress() as bar:
         task = bar.add_task("uploading", total=None)
         report = upload_days(
-            STAGED_UPLOADS, source, dt, progress=lambda done, of: bar.update(task, completed=done, total=of)
+            STAGED_UPLOADS,
+            source,
+            dt,
+            days=LineDays(settings.retail_first_day, settings.zone),
+            progress=lambda done, of: bar.update(task, completed=done, total=of),
         )
     new = sum(written for _, _, _, written in report.files)
     size = sum(size for _, _, size, _ in report.files)
@@ -86,9 +93,10 @@ def run_retail(
     last: Annotated[str, typer.Option("--to", help="The last day of a range.", show_default=False)] = "",
     as_json: Json = False,
 ) -> None:
-    """Build a day whole: lake, warehouse, analyses. Or a range: lake and warehouse in one run, then the analyses as of its last day.
+    """Build a day, or the days of a range in one run: lake and warehouse, and the analyses as of the last of them.
 
-    Days of a range without files are passed over. Ends with 1 if anything failed.
+    If a later day is in the warehouse already, the analyses as of the latest are published too, which the dashboard shows. Days of a
+    range without files are passed over. Waits for other runs of the system. Ends with 1 if anything failed.
     """
     from instacart_pipeline.cli.running import uploaded_between  # noqa: PLC0415
     from instacart_pipeline.retail.automation import ANALYSES_JOB, DAILY_JOB, DAYS_JOB  # noqa: PLC0415
@@ -98,7 +106,19 @@ def run_retail(
         raise InputInvalid("Name the day with --dt, or a range of days with --from and --to.")
     if dt:
         run(DAILY_JOB, dt, as_json=as_json)
-        return
-    there = uploaded_between(STAGED, first, last)
-    run(DAYS_JOB, there[0], last=there[-1], as_json=as_json)
-    run(ANALYSES_JOB, there[-1], as_json=as_json)
+    else:
+        there = uploaded_between(STAGED, first, last)
+        dt = there[-1]
+        run(DAYS_JOB, there[0], last=dt, as_json=as_json)
+        run(ANALYSES_JOB, dt, as_json=as_json)
+    if (newest := _newest_loaded()) > dt:
+        run(ANALYSES_JOB, newest, as_json=as_json)
+
+
+def _newest_loaded() -> str:
+    """The newest day in the warehouse; a run has just loaded one."""
+    from instacart_pipeline.profiles import build_resources  # noqa: PLC0415  # as the definitions
+    from instacart_pipeline.retail.warehouse_tables import SALES_LINES  # noqa: PLC0415
+    from instacart_pipeline.settings import Settings  # noqa: PLC0415
+
+    return max(build_resources(Settings.from_env()).warehouse.days(SALES_LINES))

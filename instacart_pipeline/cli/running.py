@@ -33,10 +33,10 @@ from instacart_pipeline.lake.errors import InputInvalid, PipelineError
 from instacart_pipeline.lake.zones import parse_day
 from instacart_pipeline.orchestration.day_ranges import FROM_DAY
 from instacart_pipeline.orchestration.failure import alert_of
+from instacart_pipeline.orchestration.one_run import ONE_RUN_OF, STARTED_BY, alone
 from instacart_pipeline.settings import PROJECT, Settings
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-_STARTED_BY = "instacart_pipeline/started_by"
 
 
 @dataclass(frozen=True)
@@ -144,11 +144,16 @@ def run_job(name: str, dt: str, *, last: str = "", quiet: bool) -> RunReport:
                 report.note(entry)
                 show(entry)
 
-            run = (
-                _run_here(job, instance, days, note)
-                if settings.steps_at_once == 1
-                else _run_in_processes(name, instance, days, note)
-            )
+            def run_it() -> DagsterRun:
+                if settings.steps_at_once == 1:
+                    return _run_here(job, instance, days, note)
+                return _run_in_processes(name, instance, days, note)
+
+            if system := job.tags.get(ONE_RUN_OF):
+                with alone(instance, system, output.note):
+                    run = run_it()
+            else:
+                run = run_it()
         report.run_id, report.success, report.seconds = run.run_id, run.is_success, time.perf_counter() - started
         if not report.success:
             try:
@@ -207,7 +212,7 @@ def _run_here(
         run_id=run_id,
         raise_on_error=False,
         run_config=_QUIET,
-        tags={**days.tags(), _STARTED_BY: "cli"},
+        tags={**days.tags(), STARTED_BY: "cli"},
     )
     return result.dagster_run
 
@@ -222,7 +227,7 @@ def _run_in_processes(
         cursor, last = None, False
         while not last:
             last = ended.wait(0.5)
-            for run in instance.get_runs(RunsFilter(tags={_STARTED_BY: token}), limit=1):
+            for run in instance.get_runs(RunsFilter(tags={STARTED_BY: token}), limit=1):
                 connection = instance.get_records_for_run(run.run_id, cursor=cursor)
                 cursor = connection.cursor
                 for record in connection.records:
@@ -231,7 +236,7 @@ def _run_in_processes(
     follower = threading.Thread(target=follow)
     follower.start()
     try:
-        tags = {**days.tags(), _STARTED_BY: token}
+        tags = {**days.tags(), STARTED_BY: token}
         result = execute_job(reconstructable_job(name), instance, run_config=_QUIET, tags=tags)
     finally:
         ended.set()

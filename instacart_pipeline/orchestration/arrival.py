@@ -5,13 +5,14 @@ tested as a table. Doesn't: which tables or jobs (the systems' automation.py).
 """
 
 import hashlib
-import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.errors import PipelineError
+from instacart_pipeline.lake.versions import Version
+from instacart_pipeline.orchestration.arrival_memory import DayState, Memory
 from instacart_pipeline.resources.catalog import Catalog
 from instacart_pipeline.resources.storage import RawObject, Storage, listing_digest
 from instacart_pipeline.resources.uploads import UploadNotices
@@ -30,55 +31,22 @@ MESSAGES_A_TICK = 100
 FALLBACK_SECONDS = 600.0
 """While notices tell what changed, the newest and the older days are looked at only so often, lest a notice was lost."""
 _LOOKS_AT_ONCE = 8
+Reached = Callable[[str, Version], bool]
+"""Whether a version of a day went on to where it has to go, such as the warehouse."""
 
 
 @dataclass(frozen=True)
-class DayState:
-    """What is remembered of a day: the listing last seen, the listing and content last started, and how often it was."""
+class Pace:
+    """How many days are taken at once, and how often the same.
 
-    seen: str = ""
-    started: str = ""
-    content: str = ""
-    starts: int = 0
-
-
-@dataclass(frozen=True)
-class Memory:
-    """What a sensor remembers between ticks.
-
-    `noticed` are days that a notice named, or that were seen arriving while notices are given, and that were neither started
-    nor known to be built so far; `receipts` are those of the messages taken in by the last tick; `looked` is when the newest
-    and older days were looked at last, in seconds since 1970. It stays small: a state and a name at most for each day that is a partition,
-    a quarter of a kilobyte together, and the receipts of MESSAGES_A_TICK messages.
+    `starts` are those that a tick may start. `open_days` are those not seen before, or seen arriving, that a tick looks at without
+    waiting for their turn: of a system whose days are uploaded many at once. A day that was started is not started again within
+    `again_after` seconds.
     """
 
-    days: Mapping[str, DayState] = field(default_factory=dict)
-    next_older: int = 0
-    noticed: Sequence[str] = ()
-    receipts: Sequence[str] = ()
-    looked: float = 0.0
-
-    @classmethod
-    def of(cls, cursor: str | None) -> "Memory":
-        """The memory that a cursor holds; an empty one for none. Older cursors lack what was not remembered then."""
-        if not cursor:
-            return cls()
-        held = json.loads(cursor)
-        days = {day: DayState(**state) for day, state in held["days"].items()}
-        noticed, receipts = tuple(held.get("noticed", ())), tuple(held.get("receipts", ()))
-        return cls(days, held["next_older"], noticed, receipts, held.get("looked", 0.0))
-
-    def cursor(self) -> str:
-        """The memory as a cursor."""
-        return json.dumps(
-            {
-                "days": {day: asdict(state) for day, state in self.days.items()},
-                "next_older": self.next_older,
-                "noticed": list(self.noticed),
-                "receipts": list(self.receipts),
-                "looked": self.looked,
-            }
-        )
+    starts: int = STARTS_A_TICK
+    open_days: int = 0
+    again_after: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -115,7 +83,8 @@ class Heard:
 class Arrival:
     """Watches the uploads of `tables` of one system. An upload counts as whole once it stood still for `settle_seconds`.
 
-    A day needs all of `tables`, or, with `any_makes_a_day`, any of them.
+    A day needs all of `tables`, or, with `any_makes_a_day`, any of them. It counts as built if `target` was computed from just its files
+    and that version has `reached` where it has to go.
     """
 
     def __init__(
@@ -127,6 +96,8 @@ class Arrival:
         settle_seconds: float,
         *,
         any_makes_a_day: bool = False,
+        reached: Reached = lambda _dt, _version: True,
+        pace: Pace = Pace(),
     ) -> None:
         self.storage, self.catalog, self.tables, self.target, self.settle = (
             storage,
@@ -135,7 +106,7 @@ class Arrival:
             target,
             settle_seconds,
         )
-        self.any_makes_a_day = any_makes_a_day
+        self.any_makes_a_day, self.reached, self.pace = any_makes_a_day, reached, pace
 
     def hear(self, uploads: UploadNotices, memory: Memory, known_days: Sequence[str]) -> Heard:
         """Take in notices, for the tick that follows.
@@ -172,7 +143,10 @@ class Arrival:
         memory, known = heard.memory, set(known_days)
         newest, older, next_older, looked = list[str](), list[str](), memory.next_older, memory.looked
         if not heard.told or not 0 <= now - memory.looked < FALLBACK_SECONDS:
-            newest, older, next_older = _in_turn(self._uploaded(known), memory.next_older)
+            uploaded = self._uploaded(known)
+            newest, older, next_older = _in_turn(uploaded, memory.next_older)
+            still_open = [day for day in uploaded if day not in memory.days or memory.days[day].is_open]
+            newest += still_open[: self.pace.open_days]
             looked = now if heard.told else 0.0
         named = [day for day in dict.fromkeys([*heard.days, *memory.noticed]) if day in known]
         named, named_later = named[:NOTICED_A_TICK], named[NOTICED_A_TICK:]
@@ -192,13 +166,18 @@ class Arrival:
                 continue
             listing = listing_digest(found for objects in files.values() for found in objects)
             if listing == state.started:
+                states[day] = replace(state, seen=listing)
                 continue
             newest_file = max(found.modified_ns for objects in files.values() for found in objects) / 1e9
             if listing != state.seen or now - newest_file < self.settle:
                 states[day] = replace(state, seen=listing)
                 waiting[day] = "is still arriving"
                 continue
-            if len(starts) == STARTS_A_TICK or digested == DIGESTS_A_TICK:
+            if 0 <= now - state.at < self.pace.again_after:
+                states[day] = replace(state, seen=listing)
+                waiting[day] = "was started a while ago; what came since is built later"
+                continue
+            if len(starts) == self.pace.starts or digested == max(DIGESTS_A_TICK, self.pace.starts):
                 waiting[day] = "is whole; its turn comes in the next tick"
                 continue
             digested += 1
@@ -206,7 +185,7 @@ class Arrival:
             if content == state.content or self._is_built(day, self.target, files):
                 states[day] = replace(state, started=listing, content=content)
                 continue
-            states[day] = DayState(listing, listing, content, state.starts + 1)
+            states[day] = DayState(listing, listing, content, state.starts + 1, now)
             starts.append(Start(day, f"{day}/{content[:16]}/{state.starts + 1}"))
         # Uploads that were abandoned half-way come last, so that they hold up nobody, however many there are.
         arriving = [day for day in (looked_at if heard.told else named) if day in waiting and day not in incomplete]
@@ -224,6 +203,17 @@ class Arrival:
     def is_built(self, dt: str, target: TableContract) -> bool:
         """Whether `target` at `dt` was computed from the files that lie in the raw zone now."""
         return self._is_built(dt, target, self.files(dt))
+
+    def unbuilt(self, known_days: Collection[str], most: int) -> list[str]:
+        """Of the newest `most` days of `known_days` that have come, those that are not built, in order."""
+
+        def is_due(dt: str) -> bool:
+            files = self.files(dt)
+            return not self._missing(files) and not self._is_built(dt, self.target, files)
+
+        days = self._uploaded(set(known_days))[:most]
+        with ThreadPoolExecutor(_LOOKS_AT_ONCE) as pool:
+            return sorted(dt for dt, due in zip(days, pool.map(is_due, days), strict=True) if due)
 
     def _missing(self, files: Mapping[str, Sequence[RawObject]]) -> list[str]:
         missing = [name for name, found in files.items() if not found]
@@ -250,7 +240,7 @@ class Arrival:
             from_it = built.lineage.get(table.qualified_name, "" if self.any_makes_a_day else upload.name)
             if from_it != upload.name:
                 return False
-        return True
+        return target is not self.target or self.reached(dt, built)
 
     def _content(self, files: Mapping[str, Sequence[RawObject]]) -> str:
         digest = hashlib.sha256()

@@ -4,13 +4,13 @@ Belongs here: going from day to day in a run that takes a range of partitions, a
 
 A run takes a range in one of two ways. Dagster's own backfill in a single run names every day of it as a partition. It stores an event for each
 asset and day before the run and another after it, at some 20 ms each in SQLite, also for days that nothing came of, and for assets without
-partitions: minutes for a year. So the command line starts a run of the last day that carries the first one as the tag FROM_DAY; then the other
-days are recorded as they are built, and only those.
+partitions: minutes for a year. So the command line starts a run of the last day that carries the first one as the tag FROM_DAY, and a sensor one that
+carries the days it is to build as the tag ONLY_DAYS; then the other days are recorded as they are built, and only those.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any, TypeVar
 
@@ -24,6 +24,10 @@ from instacart_pipeline.resources.published import Published, VersionRefused
 
 FROM_DAY = "instacart_pipeline/from_day"
 """The tag of a run that also takes the days from that one up to its partition."""
+ONLY_DAYS = "instacart_pipeline/days"
+"""The tag of a run that takes just these days, the last of which is its partition."""
+FAILED_DAYS = "instacart_pipeline/failed_days"
+"""The tag of a run that some of its days made fail: these, and the others are at no fault."""
 _Made = TypeVar("_Made")
 _COUNTED = ("rows_in", "rejects", "duplicates")
 _SHOWN = 20
@@ -43,11 +47,35 @@ class DaysFailed(PipelineError):
 def days_of_run(context: AssetExecutionContext | AssetCheckExecutionContext) -> list[str]:
     """The days that the run is over, in order."""
     named = sorted(context.partition_keys)
-    first = context.run.tags.get(FROM_DAY, "")
-    if len(named) > 1 or not first or first >= named[0]:
-        return named
-    start, end = date.fromisoformat(first), date.fromisoformat(named[0])
+    return named if len(named) > 1 else days_of_tags(context.run.tags, named[0])
+
+
+def days_of_tags(tags: Mapping[str, str], partition: str) -> list[str]:
+    """The days that a run with these tags and this partition is over, in order."""
+    if only := tags.get(ONLY_DAYS, ""):
+        return only.split()
+    first = tags.get(FROM_DAY, "") or partition
+    if first >= partition:
+        return [partition]
+    start, end = date.fromisoformat(first), date.fromisoformat(partition)
     return [(start + timedelta(days=number)).isoformat() for number in range((end - start).days + 1)]
+
+
+def only_days(days: Sequence[str]) -> dict[str, str]:
+    """The tags of a run of the partition `days[-1]` that takes just `days`, which are in order."""
+    return {ONLY_DAYS: " ".join(days)} if len(days) > 1 else {}
+
+
+def at_fault(context: AssetExecutionContext | AssetCheckExecutionContext, days: Collection[str]) -> None:
+    """Say of a run which of its days make it fail, so that the others need not fail with them once more."""
+    told = {*context.run.tags.get(FAILED_DAYS, "").split(), *days}
+    context.instance.add_run_tags(context.run.run_id, {FAILED_DAYS: " ".join(sorted(told))})
+
+
+def without_those_at_fault(tags: Mapping[str, str]) -> list[str]:
+    """The days of a failed run, by its tags, that are at no fault; none if it had only those that are, or nobody said."""
+    failed = set(tags.get(FAILED_DAYS, "").split())
+    return [dt for dt in tags.get(ONLY_DAYS, "").split() if dt not in failed] if failed else []
 
 
 def record_day(context: AssetExecutionContext, table: TableContract, dt: str, metadata: Mapping[str, Any]) -> None:
@@ -92,6 +120,8 @@ def publish_days(
     for dt in days:
         metadata = _of_day(made[dt]) if dt in made else {"passed_over": str(failed.get(dt, "Nothing of it arrived."))}
         record_day(context, table, dt, metadata)
+    if failed:
+        at_fault(context, failed)
     yield from check_results(table, _together(made, failed))
     if failed:
         raise DaysFailed(failed, len(made) + len(failed))

@@ -20,9 +20,16 @@ from dagster import (
 )
 
 from instacart_pipeline.lake.contracts import TableContract
-from instacart_pipeline.lake.errors import ColumnsMissing, FileUnreadable, UploadIncomplete
+from instacart_pipeline.lake.errors import ColumnsMissing, FileUnreadable, InputInvalid, UploadChanged, UploadIncomplete
 from instacart_pipeline.lake.rules import REJECTS_WITHIN_LIMIT, ROWS_ACCOUNTED, Rule
-from instacart_pipeline.orchestration.day_ranges import DaysFailed, days_of_run, each_day, publish_days, record_day
+from instacart_pipeline.orchestration.day_ranges import (
+    DaysFailed,
+    at_fault,
+    days_of_run,
+    each_day,
+    publish_days,
+    record_day,
+)
 from instacart_pipeline.orchestration.table_assets import (
     OWNERS,
     Results,
@@ -35,8 +42,10 @@ from instacart_pipeline.orchestration.table_assets import (
 from instacart_pipeline.resources.catalog import Catalog
 from instacart_pipeline.resources.crawler import Crawl, CrawledTable, Crawler
 from instacart_pipeline.resources.intake import Intake
+from instacart_pipeline.resources.published import Published
 
 COLUMNS_AS_CONTRACTED = Rule("columns_as_contracted", "not_null", (), "Every file has all columns of the contract.")
+_CRAWLS_AGAIN = 3
 
 
 def upload_key(system: str) -> AssetKey:
@@ -111,7 +120,8 @@ def admission_asset(
 ) -> AssetsDefinition:
     """The rows of `staged` held to the contract of `target`.
 
-    Any table of `arriving` makes a day, so that `staged` may lack it; then a run may also take a range of days.
+    Any table of `arriving` makes a day, so that `staged` may lack it; then a run may also take a range of days, and files that are added
+    between crawl and admission are crawled and admitted too.
     """
     known = {column.references.table for column in target.columns if column.references}
 
@@ -124,13 +134,18 @@ def admission_asset(
         further_rules=[ROWS_ACCOUNTED, REJECTS_WITHIN_LIMIT],
         many_days_at_once=bool(arriving),
     )
-    def admitted(context: AssetExecutionContext, intake: Intake, catalog: Catalog) -> Results:
-        yield from publish_days(
-            context,
-            target,
-            lambda: days_of(catalog, arriving or (staged,)),
-            lambda dt: intake.admit(staged, target, dt, may_lack=bool(arriving)),
-        )
+    def admitted(context: AssetExecutionContext, intake: Intake, catalog: Catalog, crawler: Crawler) -> Results:
+        def admit(dt: str) -> Published:
+            for _ in range(_CRAWLS_AGAIN if arriving else 0):
+                try:
+                    return intake.admit(staged, target, dt, may_lack=True)
+                except UploadChanged as changed:  # noqa: PERF203  # an admission costs far more than its try
+                    # Where files are added at any time, one may well have come since the crawl. That is nobody's fault.
+                    context.log.info(f"{changed} It is crawled again.")
+                    crawler.crawl([staged], dt)
+            return intake.admit(staged, target, dt, may_lack=bool(arriving))
+
+        yield from publish_days(context, target, lambda: days_of(catalog, arriving or (staged,)), admit)
 
     return admitted
 
@@ -146,11 +161,14 @@ def _crawl_range(
     wanted: Sequence[TableContract],
     remedy: Callable[[str], str],
 ) -> Results:
-    """Crawl every day of the run; days with no file at all are passed over."""
+    """Crawl every day of the run, together; days with no file at all are passed over."""
     days = days_of_run(context)
+    found_on = crawler.crawl_days(wanted, days)
 
     def crawled(dt: str) -> Crawl:
-        crawl = crawler.crawl(wanted, dt)
+        crawl = found_on[dt]
+        if isinstance(crawl, InputInvalid):
+            raise crawl
         there = any(found.files for found in crawl.tables.values())
         if problem := _problem(crawl, dt, remedy, any_makes_a_day=True) if there else None:
             raise problem
@@ -170,6 +188,7 @@ def _crawl_range(
             )
             record_day(context, table, dt, metadata)
     if failed:
+        at_fault(context, failed)
         raise DaysFailed(failed, len(there) + len(failed))
     for table in wanted:
         yield _columns_check([crawl.tables[table.name] for crawl in there.values()])

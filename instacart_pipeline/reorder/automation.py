@@ -22,7 +22,8 @@ from dagster import (
 )
 
 from instacart_pipeline.lake.contracts import TableContract
-from instacart_pipeline.orchestration.arrival import Arrival, Memory
+from instacart_pipeline.orchestration.arrival import Arrival
+from instacart_pipeline.orchestration.arrival_memory import Memory
 from instacart_pipeline.orchestration.table_assets import asset_key
 from instacart_pipeline.reorder import model_tables as m
 from instacart_pipeline.reorder import tables as t

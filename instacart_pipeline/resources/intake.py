@@ -6,7 +6,7 @@ Belongs here: what admission promises, and what both twins make of its counts. I
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from instacart_pipeline.lake.rules import REJECTS_WITHIN_LIMIT, ROWS_ACCOUNTED, 
 from instacart_pipeline.lake.versions import Version, lineage_of
 from instacart_pipeline.resources.catalog import Catalog
 from instacart_pipeline.resources.published import Published, VersionRefused
+from instacart_pipeline.resources.storage import RawObject
 
 
 class Intake(ConfigurableResource[Any], ABC):
@@ -32,7 +33,8 @@ class Intake(ConfigurableResource[Any], ABC):
         """Publish the good rows of `staged` at `dt` as `target`, and the others as `<target>_rejects`.
 
         The facts of the version are rows_in, rejects and duplicates. If `staged` has no such day and `may_lack` it, both are
-        published without rows, and their lineage names no upload: a day that comes later replaces them.
+        published without rows, and their lineage names no upload: a day that comes later replaces them. To such a table files may be
+        added at any time: while those that were catalogued are read, others that come leave them as they are.
 
         Raises: ColumnsMissing, FileUnreadable and UploadChanged about files; VersionRefused if more than the allowed
         share of rows was rejected: the rejects are then published, to be looked at, and the good rows are not.
@@ -65,6 +67,12 @@ class Inputs:
     def versions(self) -> dict[str, str]:
         """The folder of each table looked up."""
         return {name: version.location for name, version in self.references.items()}
+
+
+def those_read(objects: Sequence[RawObject], read: Sequence[RawObject] | None) -> Sequence[RawObject]:
+    """Of files that lie there now those that were `read`; all of them if it is None."""
+    paths = {found.path for found in read or ()}
+    return objects if read is None else [found for found in objects if found.path in paths]
 
 
 def held_to_limit(target: TableContract, dt: str, admitted: Admitted, max_rejected: float) -> tuple[Outcome, ...]:

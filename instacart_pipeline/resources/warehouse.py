@@ -19,6 +19,7 @@ from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.rules import Outcome
 from instacart_pipeline.lake.sql import Query
 from instacart_pipeline.resources.published import Published
+from instacart_pipeline.resources.warehouse_loads import Load
 
 if TYPE_CHECKING:
     from instacart_pipeline.resources.athena import QueryResult
@@ -74,5 +75,9 @@ class Warehouse(ConfigurableResource[Any], ABC):
         """The rows of a query over tables of the warehouse. Raises UnsupportedSql, TableNotFound, JobFailed."""
 
     @abstractmethod
+    def loads(self, table: TableContract) -> Mapping[str, Load]:
+        """Which load brought each day of a table, and from what; none if there is no such table."""
+
     def days(self, table: TableContract) -> Mapping[str, str]:
         """The days loaded into a table, each with the version of the load that brought it; none if there is no such table."""
+        return {dt: load.version for dt, load in self.loads(table).items()}

@@ -1,16 +1,25 @@
-"""What starts the retail system's batch path: its jobs, its schedule, and the sensor on what arrives in the raw zone."""
+"""What starts the retail system's batch path: its jobs, its schedule, and the sensors on what arrives in the raw zone and the warehouse.
 
+Days are loaded one run for all that are due; the analyses are published as of the newest day in the warehouse, whichever days were loaded.
+"""
+
+import hashlib
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from dagster import (
     AssetSelection,
+    DagsterInstance,
+    DagsterRunStatus,
     DailyPartitionsDefinition,
     DefaultScheduleStatus,
     DefaultSensorStatus,
     RunRequest,
+    RunsFilter,
     ScheduleDefinition,
     ScheduleEvaluationContext,
     SensorDefinition,
@@ -22,10 +31,19 @@ from dagster import (
     sensor,
 )
 
-from instacart_pipeline.orchestration.arrival import Arrival, Heard, Memory
+from instacart_pipeline.lake.versions import Version
+from instacart_pipeline.orchestration.arrival import Arrival, Heard, Pace
+from instacart_pipeline.orchestration.arrival_memory import Memory
+from instacart_pipeline.orchestration.day_ranges import days_of_tags, only_days, without_those_at_fault
+from instacart_pipeline.orchestration.one_run import fail_dead_commands, tags_of, unfinished
+from instacart_pipeline.orchestration.table_assets import asset_key
 from instacart_pipeline.resources.catalog import Catalog
 from instacart_pipeline.resources.storage import Storage
+from instacart_pipeline.resources.warehouse import Warehouse
+from instacart_pipeline.resources.warehouse_loads import Load
 from instacart_pipeline.retail import tables as t
+from instacart_pipeline.retail.sandbox_tables import SANDBOX_TABLES
+from instacart_pipeline.retail.warehouse_tables import SALES_LINES
 from instacart_pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -34,6 +52,10 @@ if TYPE_CHECKING:
 
 DAILY_JOB, DAYS_JOB, ANALYSES_JOB = "retail_daily", "retail_days", "retail_analyses"
 _BUFFERS_TO_SETTLE = 3
+_PACE = Pace(starts=500, open_days=500, again_after=3600)
+"""A year and more in one run; and a day whose shop is open is built once an hour at most."""
+_SCHEDULED_DAYS = 400
+"""How many days, the newest first, the schedule looks at."""
 
 
 @dataclass(frozen=True)
@@ -46,65 +68,83 @@ class Automation:
 
 
 def build_automation(days: DailyPartitionsDefinition, settings: Settings) -> Automation:
-    """The jobs, the schedule and the sensor over the partitions `days`."""
+    """The jobs, the schedule and the sensors over the partitions `days`."""
     lake = AssetSelection.groups(t.STAGING, t.CURATED)
     warehouse, analyses = AssetSelection.groups(t.WAREHOUSE), AssetSelection.groups(t.SANDBOX)
+    one_at_a_time = tags_of(t.SYSTEM)
     daily = define_asset_job(
-        DAILY_JOB, lake | warehouse | analyses, description="A day whole: the lake, the warehouse, the analyses."
+        DAILY_JOB,
+        lake | warehouse | analyses,
+        tags=one_at_a_time,
+        description="A day whole: the lake, the warehouse, the analyses as of the day.",
     )
     to_warehouse = define_asset_job(
         DAYS_JOB,
         lake | warehouse,
-        description="From the crawl to the warehouse, for a day or a range of days in one run; days without files are passed over.",
+        tags=one_at_a_time,
+        description="From the crawl to the warehouse, for a day or many in one run; days without files are passed over.",
     )
-    to_analyses = define_asset_job(ANALYSES_JOB, analyses, description="The analyses as of a day, from the warehouse.")
+    to_analyses = define_asset_job(
+        ANALYSES_JOB, analyses, tags=one_at_a_time, description="The analyses as of a day, from the warehouse."
+    )
     return Automation(
         jobs=[daily, to_warehouse, to_analyses],
-        schedules=[_schedule(daily, settings)],
-        sensors=[_sensor(daily, days, settings)],
+        schedules=[_schedule(to_warehouse, days, settings)],
+        sensors=[_arrivals(to_warehouse, days, settings), _analyses(to_analyses)],
     )
 
 
-def arrival(storage: Storage, catalog: Catalog, settings: Settings) -> Arrival:
-    """Watches both ways in: a day may come by file, by the stream, or both."""
+def arrival(storage: Storage, catalog: Catalog, warehouse: Warehouse, settings: Settings) -> Arrival:
+    """Watches both ways in: a day may come by file, by the stream, or both. It is built once the warehouse has its transactions."""
     # While transactions come in, the stream adds a file to the day once a buffer. A day that settled as quickly as an upload does
     # would be built anew with each of them; so it has to stand still for longer than a few buffers take, and a day whose shop is open
     # is built when the shop pauses, or by the schedule.
     settle = max(settings.settle_seconds, _BUFFERS_TO_SETTLE * settings.stream_buffer_seconds)
-    return Arrival(storage, catalog, t.STAGED, t.TRANSACTIONS, settle, any_makes_a_day=True)
+    loaded = _Loaded(warehouse)
+    return Arrival(
+        storage, catalog, t.STAGED, t.TRANSACTIONS, settle, any_makes_a_day=True, reached=loaded.has, pace=_PACE
+    )
 
 
-def _schedule(job: "UnresolvedAssetJobDefinition", settings: Settings) -> ScheduleDefinition:
+class _Loaded:
+    """What the warehouse has, asked for once, and only if it has to be: Redshift is paid for by the question."""
+
+    def __init__(self, warehouse: Warehouse) -> None:
+        self._warehouse, self._lock = warehouse, Lock()
+        self._loads: Mapping[str, Load] | None = None
+
+    def has(self, dt: str, transactions: Version) -> bool:
+        """Whether just this version of a day's transactions is loaded."""
+        with self._lock:
+            if self._loads is None:
+                self._loads = self._warehouse.loads(SALES_LINES)
+        load = self._loads.get(dt)
+        return load is not None and load.lineage.get(t.TRANSACTIONS.qualified_name) == transactions.name
+
+
+def _schedule(
+    job: "UnresolvedAssetJobDefinition", days: DailyPartitionsDefinition, settings: Settings
+) -> ScheduleDefinition:
     @schedule(
         name=job.name,
         job=job,
         cron_schedule="0 7 * * *",
         execution_timezone=settings.timezone,
         default_status=DefaultScheduleStatus.RUNNING,
-        description="Builds yesterday and today from what has come of them, unless they are built from just that already.",
+        description="Builds, in one run, the days that are not in the warehouse as they came: those whose run failed among them.",
     )
     def daily_run(
-        context: ScheduleEvaluationContext, storage: Storage, catalog: Catalog
-    ) -> list[RunRequest] | SkipReason:
-        today = context.scheduled_execution_time.astimezone(settings.zone).date()
-        watched = arrival(storage, catalog, settings)
-        to_build, told = list[str](), list[str]()
-        for day in (today - timedelta(days=1), today):
-            dt = day.isoformat()
-            if day < settings.retail_first_day:
-                told.append(f"{dt} is before the first day.")
-            elif watched.missing(dt):
-                told.append(f"Nothing of {dt} has come; the sensor starts the day once something has.")
-            elif watched.is_built(dt, t.TRANSACTIONS):
-                told.append(f"{dt} is built from what has come of it.")
-            else:
-                to_build.append(dt)
-        return [RunRequest(partition_key=dt) for dt in to_build] or SkipReason(" ".join(told))
+        context: ScheduleEvaluationContext, storage: Storage, catalog: Catalog, warehouse: Warehouse
+    ) -> RunRequest | SkipReason:
+        watched = arrival(storage, catalog, warehouse, settings)
+        under_way = _days_under_way(context.instance)
+        due = [dt for dt in watched.unbuilt(days.get_partition_keys(), _SCHEDULED_DAYS) if dt not in under_way]
+        return _request(due) if due else SkipReason("Every day that has come is built, or about to be.")
 
     return daily_run
 
 
-def _sensor(
+def _arrivals(
     job: "UnresolvedAssetJobDefinition", days: DailyPartitionsDefinition, settings: Settings
 ) -> SensorDefinition:
     @sensor(
@@ -112,18 +152,89 @@ def _sensor(
         job=job,
         minimum_interval_seconds=max(1, min(30, settings.settle_seconds)),
         default_status=DefaultSensorStatus.RUNNING,
-        description="Builds a day once what came of it, by file or by the stream, stands still, and again when more has come.",
+        description="Builds the days of which something came, by file or by the stream, once it stands still, all in one run; "
+        "and again when more has come, once an hour at most.",
     )
-    def retail_arrivals(context: SensorEvaluationContext, storage: Storage, catalog: Catalog) -> SensorResult:
+    def retail_arrivals(
+        context: SensorEvaluationContext, storage: Storage, catalog: Catalog, warehouse: Warehouse
+    ) -> SensorResult:
+        fail_dead_commands(context.instance, t.SYSTEM)
+        under_way = _days_under_way(context.instance)
         # The queue of notices serves the reorder system, which would lose what is received here. So this sensor looks around.
-        tick = arrival(storage, catalog, settings).tick(
-            Heard(Memory.of(context.cursor)), time.time(), days.get_partition_keys()
+        tick = arrival(storage, catalog, warehouse, settings).tick(
+            Heard(Memory.of(context.cursor)),
+            time.time(),
+            [dt for dt in days.get_partition_keys() if dt not in under_way],
         )
+        starts = sorted(tick.starts, key=lambda start: start.dt)
+        digest = hashlib.sha256(" ".join(start.key for start in starts).encode()).hexdigest()
+        requests = [_request([start.dt for start in starts], digest)] if starts else []
+        requests += _held_up(context.instance)
         waiting = "; ".join(f"{day} {why}" for day, why in tick.waiting.items())
         return SensorResult(
-            run_requests=[RunRequest(partition_key=start.dt, run_key=start.key) for start in tick.starts],
-            skip_reason=None if tick.starts else SkipReason(waiting or "Nothing new."),
+            run_requests=requests,
+            skip_reason=None if requests else SkipReason(waiting or "Nothing new."),
             cursor=tick.memory.cursor(),
         )
 
     return retail_arrivals
+
+
+def _analyses(job: "UnresolvedAssetJobDefinition") -> SensorDefinition:
+    @sensor(
+        name="retail_analyses",
+        job=job,
+        minimum_interval_seconds=30,
+        default_status=DefaultSensorStatus.RUNNING,
+        description="Publishes the analyses as of the newest day in the warehouse once any day was loaded, and no other run is due.",
+    )
+    def retail_analyses(
+        context: SensorEvaluationContext, catalog: Catalog, warehouse: Warehouse
+    ) -> SensorResult | SkipReason:
+        # Dagster knows of every load. Only when there was one is the warehouse asked: Redshift would never pause otherwise.
+        newest = context.instance.get_latest_materialization_event(asset_key(SALES_LINES))
+        mark = f"{newest.run_id} {newest.timestamp}" if newest else ""
+        if mark == (context.cursor or ""):
+            return SkipReason("Nothing was loaded since." if mark else "Nothing was loaded yet.")
+        if under_way := unfinished(context.instance, t.SYSTEM):
+            return SkipReason(f"{under_way[0].job_name} is queued or under way.")
+        loads = warehouse.loads(SALES_LINES)
+        if not loads or not (behind := behind_the_warehouse(catalog, loads)):
+            return SensorResult(skip_reason=SkipReason("The analyses are of the newest load."), cursor=mark)
+        context.log.info(f"Behind the newest load: {', '.join(behind)}.")
+        day, load = max(loads), max(load.version for load in loads.values())
+        return SensorResult([RunRequest(partition_key=day, run_key=f"{day} {load}")], cursor=mark)
+
+    return retail_analyses
+
+
+def behind_the_warehouse(catalog: Catalog, loads: Mapping[str, Load]) -> Sequence[str]:
+    """The tables of analyses that, as of the newest day of `loads`, are not published, or were computed before the newest load."""
+    day, newest = max(loads), max(load.version for load in loads.values())
+    behind = []
+    for table in SANDBOX_TABLES:
+        published = catalog.find(table, day)
+        if published is None or published.lineage.get(SALES_LINES.qualified_name, "") < newest:
+            behind.append(table.name)
+    return behind
+
+
+def _request(days: Sequence[str], key: str | None = None) -> RunRequest:
+    """One run for `days`, which are in order."""
+    return RunRequest(partition_key=days[-1], run_key=key, tags=only_days(days))
+
+
+def _days_under_way(instance: DagsterInstance) -> set[str]:
+    """The days of runs that wait or are under way: whatever is due of them, these see to it."""
+    runs = [run for run in unfinished(instance, t.SYSTEM) if run.job_name != ANALYSES_JOB]
+    return {dt for run in runs for dt in days_of_tags(run.tags, run.tags.get("dagster/partition", ""))}
+
+
+def _held_up(instance: DagsterInstance) -> list[RunRequest]:
+    """A run for those days that failed only beside others: each failed run of several days is gone on with once, without the days at fault."""
+    lately = datetime.now(timezone.utc) - timedelta(days=1)
+    failed = instance.get_runs(
+        RunsFilter(job_name=DAYS_JOB, statuses=[DagsterRunStatus.FAILURE], updated_after=lately), limit=10
+    )
+    left = {run.run_id: without_those_at_fault(run.tags) for run in failed}
+    return [_request(days, f"without those at fault in {run_id}") for run_id, days in left.items() if days]

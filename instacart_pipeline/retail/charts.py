@@ -24,7 +24,7 @@ _SALES, _TO_COME, _QUIET, _TEXT = "#0a6e4f", "#8fc1ae", "#6b7a8f", "#2f3a45"
 _SEASONS = ("winter", "spring", "summer", "autumn")
 _SHOWN = 15
 _LONGEST = 34
-"""Characters of a product's name that fit beside its bar."""
+"""Characters of a name that fit beside its bar."""
 
 
 def monthly_revenue(rows: Rows, dt: str) -> bytes:
@@ -84,7 +84,7 @@ def best_product_by_season(rows: Rows, dt: str) -> bytes:
 def top_customers(rows: Rows, dt: str) -> bytes:
     """A bar a customer, the first fifteen."""
     told = sorted(rows, key=lambda row: row["rank"])[:_SHOWN]
-    names = [f"{row['customer_id']}  {row['country']}" for row in told]
+    names = [_short(f"{row['customer_id']}  {row['country']}") for row in told]
     notes = [f"{row['invoices']:,} invoices" for row in told]
     return _bars(f"Top {len(told)} customers", names, told, dt, notes)
 
@@ -97,9 +97,9 @@ def revenue_by_country(rows: Rows, dt: str) -> bytes:
     if len(ordered) > 1 and ordered[0]["revenue"] > total - ordered[0]["revenue"]:
         home, told = ordered[0], ordered[1 : _SHOWN + 1]
         share = f", {float(home['revenue'] / total):.0%} of all" if total > 0 else ""
-        beside = f"not drawn: {home['country']}, {_thousands(home['revenue']):,.0f}{share}"
+        beside = f"not drawn: {_short(home['country'])}, {_thousands(home['revenue']):,.0f}{share}"
     notes = [f"{row['invoices']:,} invoices" for row in told]
-    return _bars("Net revenue by country", [row["country"] for row in told], told, dt, notes, beside)
+    return _bars("Net revenue by country", [_short(row["country"]) for row in told], told, dt, notes, beside)
 
 
 OF: Mapping[TableContract, Chart] = {
@@ -136,7 +136,7 @@ def _bars(title: str, names: list[str], rows: Rows, dt: str, notes: list[str], b
         drawn = axes.barh(range(len(names)), lengths, 0.7, color=_SALES)
         told = [f"{length:,.0f}   {note}" for length, note in zip(lengths, notes, strict=True)]
         axes.bar_label(drawn, told, padding=4, fontsize=9, color=_TEXT)
-        axes.set_yticks(range(len(names)), names)
+        axes.set_yticks(range(len(names)), names, parse_math=False)
         axes.invert_yaxis()
         axes.margins(x=0.3)
         axes.grid(visible=False, axis="y")
@@ -160,7 +160,7 @@ def _picture(title: str, dt: str, draw: Callable[[Any], None]) -> bytes:
     axes.set_ylabel("thousand pounds", color=_QUIET)
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     draw(axes)
-    axes.set_xlabel(axes.get_xlabel(), color=_QUIET)
+    axes.set_xlabel(axes.get_xlabel(), color=_QUIET, parse_math=False)
     axes.set_title(title, loc="left", color=_TEXT, fontsize=12, fontweight="bold")
     axes.set_title(f"as of {dt}", loc="right", color=_QUIET, fontsize=9)
     made = io.BytesIO()
@@ -187,4 +187,6 @@ def _ends_month(dt: str) -> bool:
 
 
 def _short(name: str) -> str:
+    """A name in one line of bounded length. Clients choose names, so they are drawn as they are, with parse_math=False."""
+    name = "".join(char if char.isprintable() else " " for char in name)
     return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"

@@ -5,18 +5,21 @@ warehouse has what the lake has, in warehouse_assets.py.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
 
 from dagster import (
     AssetCheckExecutionContext,
     AssetCheckResult,
     AssetChecksDefinition,
+    AssetCheckSeverity,
     DailyPartitionsDefinition,
     asset_check,
 )
 
-from instacart_pipeline.orchestration.day_ranges import days_of_run
+from instacart_pipeline.orchestration.day_ranges import at_fault, days_of_run
 from instacart_pipeline.orchestration.table_assets import asset_key
 from instacart_pipeline.resources.athena import Athena
+from instacart_pipeline.resources.storage import Storage
 from instacart_pipeline.retail import tables as t
 from instacart_pipeline.retail.assets import sql
 
@@ -40,6 +43,8 @@ def build_checks(days: DailyPartitionsDefinition) -> list[AssetChecksDefinition]
     def every_line_accounted(context: AssetCheckExecutionContext, athena: Athena) -> AssetCheckResult:
         accounts = _accounts(athena, days_of_run(context))
         lost = {dt: _lost(account) for dt, account in accounts.items() if _lost(account)}
+        if lost:
+            at_fault(context, lost)
         told = [f"{dt}: {_told(accounts[dt])}" for dt in list(lost)[:_SHOWN]]
         whole = {name: sum(account[name] for account in accounts.values()) for name in _NAMES}
         return AssetCheckResult(
@@ -57,6 +62,8 @@ def build_checks(days: DailyPartitionsDefinition) -> list[AssetChecksDefinition]
     def lines_are_of_their_day(context: AssetCheckExecutionContext, athena: Athena) -> AssetCheckResult:
         accounts = _accounts(athena, days_of_run(context))
         strays = {dt: account["elsewhere"] for dt, account in accounts.items() if account["elsewhere"]}
+        if strays:
+            at_fault(context, strays)
         told = [f"{count:,} lines of {dt} are dated on other days." for dt, count in list(strays.items())[:_SHOWN]]
         remedy = "They are in no transactions. Name each file by the day of its lines, and upload it again."
         return AssetCheckResult(
@@ -65,7 +72,40 @@ def build_checks(days: DailyPartitionsDefinition) -> list[AssetChecksDefinition]
             metadata={"lines_of_other_days": sum(strays.values()), "days_at_fault": len(strays)},
         )
 
-    return [every_line_accounted, lines_are_of_their_day]
+    @asset_check(
+        asset=asset_key(t.TRANSACTIONS),
+        partitions_def=days,
+        description="The raw zone has files of no other days than those that are partitions, or will be tomorrow.",
+    )
+    def no_day_is_left_out(storage: Storage) -> AssetCheckResult:
+        left_out = days_left_out(storage, days)
+        first = days.get_first_partition_key()
+        remedy = (
+            f"No run builds them: days run from {first} (INSTACART_RETAIL_FIRST_DAY) to today. Upload their lines as files of the right days, "
+            f"and remove theirs from the raw zone."
+        )
+        named = ", ".join(left_out[:_SHOWN]) + (f" and {len(left_out) - _SHOWN:,} more" if left_out[_SHOWN:] else "")
+        return AssetCheckResult(
+            passed=not left_out,
+            severity=AssetCheckSeverity.WARN,
+            description=f"Files of {named}. {remedy}" if left_out else "None.",
+            metadata={"days_left_out": len(left_out)},
+        )
+
+    return [every_line_accounted, lines_are_of_their_day, no_day_is_left_out]
+
+
+def days_left_out(storage: Storage, days: DailyPartitionsDefinition) -> list[str]:
+    """The days that the raw zone has lines of and that are no partition, nor will be tomorrow, in order."""
+    first, last = days.get_first_partition_key(), days.get_last_partition_key()
+    tomorrow = (date.fromisoformat(last) + timedelta(days=1)).isoformat() if last else ""
+    strays = {
+        (table.name, dt)
+        for table in t.STAGED
+        for dt in storage.days(t.SYSTEM, table.name)
+        if not (first or "") <= dt <= tomorrow
+    }
+    return sorted({dt for name, dt in strays if storage.objects(t.SYSTEM, name, dt, limit=1)})
 
 
 _NAMES = ("uploaded", "streamed", "elsewhere", "both_ways", "published")
@@ -75,7 +115,11 @@ def _accounts(athena: Athena, days: Sequence[str]) -> dict[str, Account]:
     """The account of each of `days` that has one."""
     query = sql("line_accounts").bind(first=min(days), last=max(days))
     rows = athena.query(query).table.to_pylist()
-    return {row["dt"]: {name: int(row[name]) for name in _NAMES} for row in sorted(rows, key=lambda row: row["dt"])}
+    return {
+        row["dt"]: {name: int(row[name]) for name in _NAMES}
+        for row in sorted(rows, key=lambda row: row["dt"])
+        if row["dt"] in days
+    }
 
 
 def _lost(account: Account) -> int:

@@ -72,7 +72,7 @@ REVENUE_BY_COUNTRY = TableContract(
     name="revenue_by_country",
     description="Every country, the highest net revenue first.",
     columns=[
-        Column("rank", "int", "1 is the highest; of equals the first in the alphabet.", key=True, between=(1, 1_000)),
+        Column("rank", "int", "1 is the highest; of equals the first in the alphabet.", key=True),
         Column("country", "string", nullable=False),
         _REVENUE,
         _LINES,

@@ -4,10 +4,8 @@ Belongs here: which statement makes which table, and the check that nothing is l
 table is, in warehouse_tables.py.
 """
 
-from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 from dagster import (
     AssetCheckExecutionContext,
@@ -24,7 +22,7 @@ from instacart_pipeline.lake.errors import TableNotFound
 from instacart_pipeline.lake.sql import Query
 from instacart_pipeline.orchestration.day_ranges import days_of_run, record_day
 from instacart_pipeline.orchestration.table_assets import Results, asset_key, load, table_asset
-from instacart_pipeline.resources.athena import Athena
+from instacart_pipeline.resources.athena import Athena, QueryResult
 from instacart_pipeline.resources.warehouse import Loaded, Warehouse
 from instacart_pipeline.retail import warehouse_tables as w
 from instacart_pipeline.retail.tables import TRANSACTIONS
@@ -61,8 +59,8 @@ def build_warehouse_checks(days: DailyPartitionsDefinition) -> list[AssetChecksD
         context: AssetCheckExecutionContext, athena: Athena, warehouse: Warehouse
     ) -> AssetCheckResult:
         dts = days_of_run(context)
-        in_lake = _totals(athena.query(_totals_of(TRANSACTIONS, dts)).table.to_pylist())
-        loaded = _totals(warehouse.query(_totals_of(w.SALES_LINES, dts)).table.to_pylist())
+        in_lake = _totals(athena.query(_totals_of(TRANSACTIONS, dts)), dts)
+        loaded = _totals(warehouse.query(_totals_of(w.SALES_LINES, dts)), dts)
         none = (0, Decimal(0))
         differing = [dt for dt in dts if in_lake.get(dt, none) != loaded.get(dt, none)]
         lines = sum(loaded.get(dt, none)[0] for dt in dts)
@@ -98,7 +96,7 @@ def _sales_lines(days: DailyPartitionsDefinition) -> AssetsDefinition:
         def work() -> Loaded:
             dts = days_of_run(context)
             loaded = warehouse.load(warehouse_sql(target), target, dts)
-            for dt, (rows, _) in _totals(warehouse.query(_totals_of(target, dts)).table.to_pylist()).items():
+            for dt, (rows, _) in _totals(warehouse.query(_totals_of(target, dts)), dts).items():
                 record_day(context, target, dt, {"dagster/partition_row_count": rows})
             return loaded
 
@@ -132,5 +130,5 @@ def _totals_of(table: TableContract, days: list[str]) -> Query:
     return Query.parse(f"totals of {table.qualified_name}", text).bind(first=days[0], last=days[-1])
 
 
-def _totals(rows: list[Mapping[str, Any]]) -> dict[str, tuple[int, Decimal]]:
-    return {row["dt"]: (row["lines"], row["amount"]) for row in rows}
+def _totals(found: QueryResult, days: list[str]) -> dict[str, tuple[int, Decimal]]:
+    return {row["dt"]: (row["lines"], row["amount"]) for row in found.table.to_pylist() if row["dt"] in days}

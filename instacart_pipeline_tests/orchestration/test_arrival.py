@@ -20,9 +20,8 @@ from instacart_pipeline.orchestration.arrival import (
     NEWEST_DAYS,
     OLDER_DAYS_A_TICK,
     STARTS_A_TICK,
-    DayState,
-    Memory,
 )
+from instacart_pipeline.orchestration.arrival_memory import DayState, Memory
 from instacart_pipeline.reorder import tables as t
 from instacart_pipeline.reorder.automation import DAILY_JOB
 from instacart_pipeline.resources.storage import listing_digest

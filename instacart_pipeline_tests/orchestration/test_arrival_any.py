@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from instacart_pipeline.lake.versions import Version
-from instacart_pipeline.orchestration.arrival import Arrival, Heard, Memory
+from instacart_pipeline.orchestration.arrival import Arrival, Heard
+from instacart_pipeline.orchestration.arrival_memory import Memory
 from instacart_pipeline.resources.catalog import CatalogTable
 from instacart_pipeline.resources.local.catalog import SqliteCatalog
 from instacart_pipeline.resources.local.storage import LocalStorage

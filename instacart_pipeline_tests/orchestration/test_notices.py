@@ -15,8 +15,8 @@ from instacart_pipeline.orchestration.arrival import (
     NEWEST_DAYS,
     NOTICED_A_TICK,
     OLDER_DAYS_A_TICK,
-    Memory,
 )
+from instacart_pipeline.orchestration.arrival_memory import Memory
 from instacart_pipeline.reorder import tables as t
 from instacart_pipeline.resources.storage import RawObject, Storage
 from instacart_pipeline_tests.orchestration.watch import HIDDEN, SETTLE, TABLES, Watch

@@ -13,7 +13,8 @@ from pydantic import PrivateAttr
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.errors import JobFailed
 from instacart_pipeline.lake.versions import Version
-from instacart_pipeline.orchestration.arrival import Arrival, Heard, Memory, Tick
+from instacart_pipeline.orchestration.arrival import Arrival, Heard, Tick
+from instacart_pipeline.orchestration.arrival_memory import Memory
 from instacart_pipeline.reorder import tables as t
 from instacart_pipeline.resources.local.catalog import SqliteCatalog
 from instacart_pipeline.resources.local.storage import LocalStorage

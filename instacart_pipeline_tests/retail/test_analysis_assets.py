@@ -196,6 +196,16 @@ def test_a_chart_is_drawn_of_nothing_and_of_amounts_of_any_sign(table: TableCont
     assert _width(charts.OF[table]([], D4)) == _width(charts.OF[table]([row], D4)) == 800
 
 
+@pytest.mark.filterwarnings("ignore:Glyph")  # the font has no sign for it, and draws a box
+@pytest.mark.parametrize("name", [r"$\foo$", "$", "a\nb\tc\0", "x" * 10_000, "\u65e5\u672c"])
+def test_a_chart_shows_whatever_name_a_client_chose(name: str) -> None:
+    row = {"rank": 1, "country": name, "customer_id": name, "season": "spring", "product_code": name}
+    row |= {"description": name, "quantity": 1, "invoices": 1, "revenue": Decimal(9)}
+    second = {**row, "rank": 2, "revenue": Decimal(1)}
+    for draw in (charts.revenue_by_country, charts.top_customers, charts.best_product_by_season):
+        assert _width(draw([row, second], D4)) == 800
+
+
 def _amounts(rows: list[dict[str, Any]], by: str) -> Mapping[str, str]:
     return {row[by]: str(row["revenue"]) for row in rows}
 

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -20,9 +21,9 @@ from instacart_pipeline.resources.aws.clearing import clearing_up
 from instacart_pipeline.resources.aws.glue import ADMIT_UPLOAD, run_glue_job
 from instacart_pipeline.resources.aws.job_service import Ended
 from instacart_pipeline.resources.aws.lake import AwsLake
-from instacart_pipeline.resources.intake import Inputs, Intake, facts_of, held_to_limit
+from instacart_pipeline.resources.intake import Inputs, Intake, facts_of, held_to_limit, those_read
 from instacart_pipeline.resources.published import Published, VersionRefused
-from instacart_pipeline.resources.storage import Storage, listing_digest
+from instacart_pipeline.resources.storage import RawObject, Storage, listing_digest
 
 _WORKERS = 2
 """Workers of the job: the least that Glue starts. The work is done on one."""
@@ -40,7 +41,8 @@ class AwsIntake(Intake):
         """See Intake."""
         started = time.perf_counter()
         inputs = Inputs.of(self.lake.catalog, staged, target, dt, may_lack=may_lack)
-        files = self._unchanged(staged, dt, inputs.upload)
+        found = self._unchanged(staged, dt, inputs.upload)
+        files = [f"{self.lake.zones.zone('raw')}/{each.path}" for each in found]
         rejects = rejects_of(target)
         self.lake.sweep(target, dt)
         self.lake.sweep(rejects, dt)
@@ -60,7 +62,7 @@ class AwsIntake(Intake):
 
             try:
                 ended, admitted = self._run(attempt, target, inputs, files, base, dt)
-                self._unchanged(staged, dt, inputs.upload)
+                self._unchanged(staged, dt, inputs.upload, found if may_lack else None)
                 self.lake.hold_inputs(inputs.references, dt)
             except BaseException:
                 give_up(target, rejects)
@@ -140,15 +142,17 @@ class AwsIntake(Intake):
         with clearing_up(f"The order of an admission at {base}"):
             self.lake.objects.remove_below(base)
 
-    def _unchanged(self, staged: TableContract, dt: str, upload: Version | None) -> list[str]:
-        """The files of the upload, none if there is none. Raises UploadChanged if they are not the ones that were catalogued."""
-        objects = self.storage.all_objects(staged.system, staged.name, dt)
+    def _unchanged(
+        self, staged: TableContract, dt: str, upload: Version | None, read: Sequence[RawObject] | None = None
+    ) -> Sequence[RawObject]:
+        """The files of the upload, or of those only what was `read`. Raises UploadChanged if they are not the ones that were catalogued."""
+        objects = those_read(self.storage.all_objects(staged.system, staged.name, dt), read)
         if listing_digest(objects) != (upload.facts["listing"] if upload else listing_digest([])):
             raise UploadChanged(
                 f"The files of {staged.qualified_name} {PARTITION}={dt} changed after they were catalogued. "
                 f"Run the day again once the upload is whole; the sensor does so by itself."
             )
-        return [f"{self.lake.zones.zone('raw')}/{found.path}" for found in objects]
+        return objects
 
 
 def _error(name: str) -> type[PipelineError]:

@@ -21,7 +21,7 @@ from instacart_pipeline.resources.aws.warehouse_loading import Loading, Staging
 from instacart_pipeline.resources.inputs import schema_at
 from instacart_pipeline.resources.published import Published
 from instacart_pipeline.resources.warehouse import Loaded, Warehouse
-from instacart_pipeline.resources.warehouse_loads import at_day, columns_of, lineages, loads_of, sources_of
+from instacart_pipeline.resources.warehouse_loads import Load, at_day, columns_of, lineages, loads_of, sources_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -110,12 +110,13 @@ class RedshiftWarehouse(Warehouse):
         truncated = limit is not None and rows.num_rows > limit
         return QueryResult(rows.slice(0, limit) if truncated else rows, truncated, time.perf_counter() - started)
 
-    def days(self, table: TableContract) -> Mapping[str, str]:
+    def loads(self, table: TableContract) -> Mapping[str, Load]:
         """See Warehouse."""
         if loads_of(table.database).name not in self._redshift.schema([table.database]).get(table.database, {}):
             return {}
         (rows,) = self._redshift.asked("loads", [sql.loads_there(table.database, [table.name])])
-        return {row["dt"]: row["version"] for row in rows.to_pylist()}
+        told = (Load.of(row["dt"], row["version"], row["row_count"], row["lineage"]) for row in rows.to_pylist())
+        return {load.dt: load for load in told}
 
     @property
     def _redshift(self) -> Redshift:

@@ -1,21 +1,21 @@
 """The intake on this machine: files of the raw folder are admitted by the embedded engine."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from dagster import ResourceDependency
 
 from instacart_pipeline.embedded.admission import admit
-from instacart_pipeline.embedded.csv_files import csv_files
 from instacart_pipeline.lake.contracts import TableContract, rejects_of
 from instacart_pipeline.lake.errors import UploadChanged
 from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.resources.catalog import CatalogTable
-from instacart_pipeline.resources.intake import Inputs, Intake, facts_of, held_to_limit
+from instacart_pipeline.resources.intake import Inputs, Intake, facts_of, held_to_limit, those_read
 from instacart_pipeline.resources.local.lake import LocalLake
 from instacart_pipeline.resources.local.storage import raw_objects
 from instacart_pipeline.resources.published import Published
-from instacart_pipeline.resources.storage import listing_digest
+from instacart_pipeline.resources.storage import RawObject, listing_digest
 
 
 class LocalIntake(Intake):
@@ -28,9 +28,9 @@ class LocalIntake(Intake):
         """See Intake."""
         started = time.perf_counter()
         inputs = Inputs.of(self.lake.catalog, staged, target, dt, may_lack=may_lack)
-        self._hold_unchanged(staged, dt, inputs.upload)
+        read = self._unchanged(staged, dt, inputs.upload)
         rejects, raw_zone = rejects_of(target), Path(self.lake.zones.zone("raw"))
-        files = csv_files(Path(inputs.upload.location)) if inputs.upload else []
+        files = [raw_zone / found.path for found in read]
         with (
             self.lake.new_version(target, dt) as folder,
             self.lake.new_version(rejects, dt) as rejects_folder,
@@ -40,7 +40,7 @@ class LocalIntake(Intake):
             admitted = admit(
                 connection, files, target, inputs.versions, folder.path, rejects_folder.path, scratch, raw_zone
             )
-            self._hold_unchanged(staged, dt, inputs.upload)
+            self._unchanged(staged, dt, inputs.upload, read if may_lack else None)
             rejected = Version(
                 rejects_folder.name,
                 str(rejects_folder.path),
@@ -65,15 +65,19 @@ class LocalIntake(Intake):
         seconds = time.perf_counter() - started
         return Published(target, dt, current, seconds, superseded=current.name != version.name)
 
-    def _hold_unchanged(self, staged: TableContract, dt: str, upload: Version | None) -> None:
+    def _unchanged(
+        self, staged: TableContract, dt: str, upload: Version | None, read: Sequence[RawObject] | None = None
+    ) -> Sequence[RawObject]:
+        """The files of the upload, or of those only what was `read`. Raises UploadChanged if they are not the ones that were catalogued."""
         zones = self.lake.zones
         folder = upload.location if upload else zones.raw_partition(staged.system, staged.name, dt)
-        objects = raw_objects(Path(folder), Path(zones.zone("raw")))
+        objects = those_read(raw_objects(Path(folder), Path(zones.zone("raw"))), read)
         if listing_digest(objects) != (upload.facts["listing"] if upload else listing_digest([])):
             raise UploadChanged(
                 f"The files of {staged.qualified_name} dt={dt} changed after they were catalogued. "
                 f"Run the day again once the upload is whole; the sensor does so by itself."
             )
+        return objects
 
 
 def _size(folder: Path) -> int:

@@ -102,11 +102,10 @@ class LocalWarehouse(Warehouse):
             rows, truncated = arrow_rows(connection, query.render("duckdb", schema), limit)
         return QueryResult(rows, truncated, time.perf_counter() - started)
 
-    def days(self, table: TableContract) -> Mapping[str, str]:
+    def loads(self, table: TableContract) -> Mapping[str, Load]:
         """See Warehouse."""
         with self._opened() as connection:
-            loads = _loads(connection, table.database, table.name)
-        return {dt: load.version for dt, load in loads.items()}
+            return _loads(connection, table.database, table.name)
 
     @contextmanager
     def _opened(self, *, writing: bool = False) -> Iterator["DuckDBPyConnection"]:

@@ -193,10 +193,9 @@ def _customers(store: SalesStore, sold: Facts, top: int) -> Iterator[answers.Cus
 def _countries(store: SalesStore, sales: Facts, customers: Facts) -> Iterator[answers.Country]:
     count = len(store.countries)
     revenue, lines, invoices = _sums(sales.country, count, sales.revenue, sales.lines, sales.invoices)
-    width = max(len(store.customers), 1)
-    bought = np.zeros((count, width), bool)
-    bought[customers.country, customers.who] = True
-    known = bought.sum(axis=1)
+    # Countries and customers are whatever clients call them: a cell for each pair of them could take any memory.
+    pairs = np.unique(customers.country.astype(np.int64) * max(len(store.customers), 1) + customers.who)
+    known = np.bincount(pairs // max(len(store.customers), 1), minlength=count)
     there = np.unique(sales.country)
     for rank, place in enumerate(there[np.lexsort((there, -revenue[there]))], start=1):
         yield answers.Country(
