@@ -37,6 +37,8 @@ def _demands(column: Column) -> str:
         demands.append(f"{column.between[0]:g} to {column.between[1]:g}")
     if column.one_of:
         demands.append(" or ".join(column.one_of))
+    if column.longest:
+        demands.append(f"{column.longest:,} characters at most")
     if column.references:
         demands.append(f"in {column.references.table.qualified_name}")
     return ", ".join(demands)

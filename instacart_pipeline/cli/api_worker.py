@@ -68,6 +68,7 @@ def _serve(fd: int, folder: Path, *, access_log: bool) -> None:
 def _parts(settings: Settings, numbers: metrics.Metrics) -> Sequence[Part]:
     from instacart_pipeline.profiles import build_resources  # noqa: PLC0415  # as above
     from instacart_pipeline.retail.consumers.roster import NAMES  # noqa: PLC0415
+    from instacart_pipeline.retail.days import LineDays  # noqa: PLC0415
     from instacart_pipeline.serving.reorder import part as reorder  # noqa: PLC0415
     from instacart_pipeline.serving.retail import sales  # noqa: PLC0415
     from instacart_pipeline.serving.retail.part import retail_part  # noqa: PLC0415
@@ -75,7 +76,14 @@ def _parts(settings: Settings, numbers: metrics.Metrics) -> Sequence[Part]:
 
     found, often = build_resources(settings), _LOOK_SECONDS[settings.profile]
     predictions = reorder.service_of(found.catalog, found.table_files, found.endpoints, settings.home)
-    transactions = service_of(found.stream, found.lookup_tables, NAMES, numbers, most_behind=settings.stream_backlog)
+    transactions = service_of(
+        found.stream,
+        found.lookup_tables,
+        NAMES if settings.lag_is_known else (),
+        numbers,
+        days=LineDays(settings.retail_first_day, settings.zone),
+        most_behind=settings.stream_backlog,
+    )
     return (
         reorder.reorder_part(predictions, look_every=often),
         retail_part(transactions, look_every=_LAG_SECONDS[settings.profile]),

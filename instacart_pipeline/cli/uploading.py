@@ -11,9 +11,11 @@ from instacart_pipeline.lake.errors import InputInvalid
 from instacart_pipeline.lake.zones import parse_day
 from instacart_pipeline.profiles import build_lake, build_resources
 from instacart_pipeline.resources.storage import is_data_file
+from instacart_pipeline.retail.days import LineDays
 from instacart_pipeline.settings import Settings
 
 _DAYS_AT_ONCE = 8
+_SHOWN = 12
 _OF_DAY = re.compile(r"(\d{4}-\d\d-\d\d)\.csv(\.gz)?", re.IGNORECASE)
 
 
@@ -70,13 +72,26 @@ def upload_folder(system: str, tables: Sequence[str], folder: Path, dt: str) -> 
 
 
 def upload_days(
-    table: TableContract, source: Path, dt: str = "", *, progress: Callable[[int, int], None] = lambda _, __: None
+    table: TableContract,
+    source: Path,
+    dt: str = "",
+    *,
+    days: LineDays | None = None,
+    progress: Callable[[int, int], None] = lambda _, __: None,
 ) -> UploadedDays:
     """Upload files of one table, many days at once: those of the folder `source` named by day, 2010-12-01.csv, gzipped or not.
 
-    With `dt` the file `source`, or all CSV files of that folder, are the day's. Raises InputInvalid if there is no such file.
+    With `dt` the file `source`, or all CSV files of that folder, are the day's. Raises InputInvalid, before anything is uploaded, if there is no
+    such file, and if one is of a day that is none of `days`.
     """
     by_day, ignored = _files_of_days(source, dt)
+    if days and (outside := days.outside(by_day)):
+        first, last = days.bounds()
+        named = ", ".join(outside[:_SHOWN]) + (f" and {len(outside) - _SHOWN:,} more" if len(outside) > _SHOWN else "")
+        raise InputInvalid(
+            f"{source} has files of days that no run builds: {named}. Days run from {first} to {last}; earlier ones begin with "
+            f"INSTACART_RETAIL_FIRST_DAY. Nothing was uploaded."
+        )
     settings = Settings.from_env()
     storage = build_resources(settings).storage
     done = list[tuple[str, str, int, bool]]()

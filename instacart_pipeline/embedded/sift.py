@@ -24,6 +24,8 @@ EXACT_IN_DOUBLE = 1 << 53
 
 _AMOUNT = r" *[+-]?[0-9]+(\.[0-9]{0,4}0*)? *"
 """An amount whose value MONEY holds exactly, unless it is too large."""
+_CONTROL = r"[\x00-\x08\x0b-\x1f\x7f]"
+"""Control characters but for tabs and line feeds."""
 _KINDS = {
     "int": "a whole number",
     "bigint": "a whole number",
@@ -220,7 +222,8 @@ def parsed(column: Column) -> str:
     """The typed value of a text column, NULL where it does not convert."""
     name = f'"{column.name}"'
     if column.type == "string":
-        return name
+        faults = [fault for fault, _ in _text_faults(column)]
+        return f"CASE WHEN NOT ({' OR '.join(faults)}) THEN {_text(column)} END" if faults else name
     if column.type == MONEY:  # a cast alone would round 2.55555, and take 1e3
         return f"CASE WHEN regexp_full_match({name}, '{_AMOUNT}') THEN TRY_CAST({name} AS {column.type}) END"
     if column.type in ("int", "bigint"):
@@ -233,12 +236,33 @@ def parsed(column: Column) -> str:
     return value if column.type == "boolean" else f"CASE WHEN isfinite({value}) THEN {value} END"
 
 
+def _text(column: Column) -> str:
+    """A text as it is kept: the line ends in one that is held free of control characters are line feeds."""
+    name = f'"{column.name}"'
+    return f"replace({name}, chr(13) || chr(10), chr(10))" if column.longest else name
+
+
+def _text_faults(column: Column) -> list[tuple[str, str]]:
+    """What a text that is there may be at fault of: a predicate and its reason, each as SQL. Blanks alone say nothing."""
+    text, faults = _text(column), list[tuple[str, str]]()
+    if column.required:
+        faults.append((f"trim({text}, ' ') = ''", f"'{column.name} is empty'"))
+    if column.longest:
+        length = f"length(trim({text}, ' '))"
+        told = f"'{column.name} has ' || format('{{:,}}', {length}) || ' characters; {column.longest:,} at most'"
+        faults.append((f"{length} > {column.longest}", told))
+        faults.append((f"regexp_matches({text}, '{_CONTROL}')", f"'{column.name} holds a control character'"))
+    return faults
+
+
 def _reason(column: Column) -> str:
     """SQL that is NULL where a text column's value meets the contract, else says in words why not."""
     name, value = f'"{column.name}"', parsed(column)
     whens = []
     if column.required:
         whens.append(f"WHEN {name} IS NULL THEN '{column.name} is empty'")
+    if column.type == "string":
+        whens += [f"WHEN {fault} THEN {told}" for fault, told in _text_faults(column)]
     if column.type in ("int", "bigint"):
         whens.append(
             f"WHEN {value} IS NULL AND {_is_digits(name)} THEN '{column.name} ' || {name} || ' is too large for {column.type}'"

@@ -28,7 +28,9 @@ class Column:
     """A column and everything its values must meet.
 
     `key` columns together name a row: never NULL, unique as a tuple. `between` is inclusive at both ends. `references`
-    names the column, of a table of the same day, that must hold every value of this one.
+    names the column, of a table of the same day, that must hold every value of this one. `longest` is how many characters
+    a text may have, blanks at its ends apart; the intake holds such a text to be free of control characters too, but for
+    tabs and line ends.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Column:
     between: tuple[float, float] | None = None
     one_of: tuple[str, ...] | None = None
     references: ColumnRef | None = None
+    longest: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse what could never be checked, where the contract is written rather than where it is used."""
@@ -48,6 +51,8 @@ class Column:
             raise ValueError(f"column {self.name} has the unknown type {self.type!r}")
         if self.one_of is not None and self.type != "string":
             raise ValueError(f"column {self.name} lists allowed texts but is {self.type}")
+        if self.longest is not None and self.type != "string":
+            raise ValueError(f"column {self.name} bounds the characters of a text but is {self.type}")
         if self.between is not None and self.type not in ("bigint", "int", "double", MONEY):
             raise ValueError(f"column {self.name} has a numeric range but is {self.type}")
 

@@ -162,6 +162,8 @@ def column_schema(table: TableContract) -> TableSchema:
             others.append(f"between {column.between[0]:g} and {column.between[1]:g}")
         if column.one_of:
             others.append(f"one of {', '.join(column.one_of)}")
+        if column.longest:
+            others.append(f"{column.longest:,} characters at most")
         if column.references:
             others.append(f"in {column.references.table.qualified_name}.{column.references.column}")
         constraints = TableColumnConstraints(

@@ -11,20 +11,33 @@ from instacart_pipeline.lake.contracts import MONEY, Column, TableContract
 SYSTEM = "retail"
 STAGING, CURATED, SANDBOX, WAREHOUSE = (f"{SYSTEM}_{zone}" for zone in ("staging", "curated", "sandbox", "warehouse"))
 
-# Column names as a crawler gives them to UCI Online Retail's own header: InvoiceNo, StockCode, ...
+MOST_PIECES, MOST_PRICE = 1_000_000, 100_000
+"""The largest quantity and unit price, either way: ten times, and more than twice, those of UCI's lines. An amount is 100 billion at most, so
+that only a thousand lines of that size together are too much for a sum of amounts, of 14 digits before the point."""
+
+# Column names as a crawler gives them to UCI Online Retail's own header: InvoiceNo, StockCode, ... What is part of a key must fit in one.
 _AS_SENT = [
     Column(
-        "invoiceno", "string", "Starts with C on a cancellation, with A on an adjustment of bad debt.", nullable=False
+        "invoiceno",
+        "string",
+        "Starts with C on a cancellation, with A on an adjustment of bad debt.",
+        nullable=False,
+        longest=64,
     ),
     Column(
         "stockcode",
         "string",
         "A product's starts with five digits; others are postage, fees, corrections.",
         nullable=False,
+        longest=64,
     ),
-    Column("description", "string"),
+    Column("description", "string", longest=1000),
     Column(
-        "quantity", "int", "Below 0 on a cancelled or corrected line.", nullable=False, between=(-1_000_000, 1_000_000)
+        "quantity",
+        "int",
+        "Below 0 on a cancelled or corrected line.",
+        nullable=False,
+        between=(-MOST_PIECES, MOST_PIECES),
     ),
     Column("invoicedate", "timestamp", "The shop's local time.", nullable=False),
     Column(
@@ -32,10 +45,15 @@ _AS_SENT = [
         MONEY,
         "Pounds sterling; below 0 on an adjustment of bad debt.",
         nullable=False,
-        between=(-1e9, 1e9),
+        between=(-MOST_PRICE, MOST_PRICE),
     ),
-    Column("customerid", "string", "Empty where the customer is not known; written 17850.0 in the original files."),
-    Column("country", "string", nullable=False),
+    Column(
+        "customerid",
+        "string",
+        "Empty where the customer is not known; written 17850.0 in the original files.",
+        longest=64,
+    ),
+    Column("country", "string", nullable=False, longest=64),
 ]
 
 STAGED_UPLOADS = TableContract(

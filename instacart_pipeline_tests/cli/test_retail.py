@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import date, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -10,6 +12,7 @@ from instacart_pipeline.cli.retail_commands import run_retail
 from instacart_pipeline.cli.running import uploaded_between
 from instacart_pipeline.cli.uploading import upload_days
 from instacart_pipeline.lake.errors import InputInvalid
+from instacart_pipeline.retail.days import LineDays
 from instacart_pipeline.retail.tables import STAGED, STAGED_UPLOADS
 
 
@@ -50,6 +53,22 @@ def test_with_a_day_named_a_file_of_any_name_is_that_days(home: Path, folder: Pa
     upload_days(STAGED_UPLOADS, folder / "lines.csv", "2011-03-07")
     day = home / "lake" / "raw" / "retail" / "uploaded_lines" / "dt=2011-03-07"
     assert [path.name for path in day.iterdir()] == ["lines.csv"]
+
+
+@pytest.mark.parametrize(("first", "said"), [("2011-03-08", "2011-03-07"), ("2011-03-10", "2011-03-07, 2011-03-08")])
+def test_files_of_days_that_no_run_builds_are_refused_and_nothing_is_uploaded(
+    home: Path, folder: Path, first: str, said: str
+) -> None:
+    days = LineDays(date.fromisoformat(first), ZoneInfo("UTC"))
+    with pytest.raises(
+        InputInvalid, match=f"files of days that no run builds: {said}. Days run from {first} to .*FIRST_DAY"
+    ):
+        upload_days(STAGED_UPLOADS, folder, days=days)
+    tomorrow, later = (datetime.now(ZoneInfo("UTC")).date() + timedelta(days=days_off) for days_off in (1, 2))
+    with pytest.raises(InputInvalid, match=f"no run builds: {later}. Days run from {first} to {tomorrow};"):
+        upload_days(STAGED_UPLOADS, folder / "lines.csv", later.isoformat(), days=days)
+    assert not (home / "lake" / "raw" / "retail").exists()
+    upload_days(STAGED_UPLOADS, folder / "lines.csv", tomorrow.isoformat(), days=days)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from instacart_pipeline.lake.contracts import rejects_of
 from instacart_pipeline.orchestration.day_ranges import FROM_DAY
 from instacart_pipeline.retail import tables as t
 from instacart_pipeline.retail.assets import build_assets
-from instacart_pipeline.retail.checks import build_checks
+from instacart_pipeline.retail.checks import build_checks, days_left_out
 from instacart_pipeline.retail.lines import Line, read_line
 from instacart_pipeline_tests.platform import Platform, Run, run_of
 from instacart_pipeline_tests.retail.test_transactions import SENT
@@ -160,3 +160,14 @@ def test_a_bad_day_of_a_range_is_named_and_keeps_no_other_from_being_admitted(pl
     assert platform.catalog.current(t.UPLOADED_LINES, TUESDAY).rows == 1
     assert platform.catalog.find(t.UPLOADED_LINES, MONDAY) is None
     assert platform.catalog.find(t.TRANSACTIONS, TUESDAY) is None
+
+
+def test_files_of_days_that_are_no_partition_are_named_by_a_check(platform: Platform) -> None:
+    for dt in (MONDAY, "2011-02-28", "2011-04-01"):  # the last one is about to be one
+        uploaded(platform, dt, row(dt))
+    streamed(platform, "1999-12-31", [line("1999-12-31")])
+    (platform.raw / "retail" / "uploaded_lines" / "dt=2010-01-01").mkdir()
+    outcome = run(platform, MONDAY)
+    assert outcome.success
+    assert outcome.failed_checks == {("transactions", "no_day_is_left_out")}
+    assert days_left_out(platform.storage, DAYS) == ["1999-12-31", "2011-02-28"]

@@ -34,7 +34,7 @@ of_the_day AS (
            COALESCE(
                NULLIF(
                    CASE
-                       WHEN by_upload = 1 AND customer LIKE '%.0' THEN SUBSTR(customer, 1, LENGTH(customer) - 2)
+                       WHEN by_upload = 1 AND customer LIKE '%.0' THEN TRIM(BOTH ' ' FROM SUBSTR(customer, 1, LENGTH(customer) - 2))
                        ELSE customer
                    END,
                    ''
@@ -70,9 +70,14 @@ lines AS (
     GROUP BY invoice_no, stock_code, description, quantity, written_time, invoice_time, unit_price, customer_id, country, repeat
 )
 
+-- In what is digested each text comes after its length, so that no two lines are written the same.
 SELECT LOWER(TO_HEX(MD5(TO_UTF8(
-           invoice_no || '|' || stock_code || '|' || CAST(quantity AS varchar) || '|' || written_time || '|' || CAST(unit_price AS varchar)
-           || '|' || customer_id || '|' || country || '|' || COALESCE(description, '')
+           CAST(quantity AS varchar) || '|' || written_time || '|' || CAST(unit_price AS varchar)
+           || '|' || CAST(LENGTH(invoice_no) AS varchar) || '|' || invoice_no
+           || '|' || CAST(LENGTH(stock_code) AS varchar) || '|' || stock_code
+           || '|' || CAST(LENGTH(customer_id) AS varchar) || '|' || customer_id
+           || '|' || CAST(LENGTH(country) AS varchar) || '|' || country
+           || '|' || CAST(LENGTH(COALESCE(description, '')) AS varchar) || '|' || COALESCE(description, '')
        )))) || '-' || CAST(repeat AS varchar)                                              AS line_id,
        invoice_no,
        stock_code,
@@ -80,7 +85,7 @@ SELECT LOWER(TO_HEX(MD5(TO_UTF8(
        quantity,
        invoice_time,
        unit_price,
-       TRY_CAST(quantity * unit_price AS decimal(18, 4))                                   AS amount,
+       CAST(quantity * unit_price AS decimal(18, 4))                                       AS amount,  -- the intake's ranges see that it fits
        customer_id,
        country,
        REGEXP_LIKE(stock_code, '^[0-9]{5}')                                                AS is_product,

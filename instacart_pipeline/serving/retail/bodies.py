@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import orjson
 
+from instacart_pipeline.retail.days import LineDays
 from instacart_pipeline.retail.lines import FIELDS, Line, LineInvalid, counted, folded, read_line
 from instacart_pipeline.serving.bodies import JSON, text_of
 from instacart_pipeline.serving.errors import Refused
@@ -39,14 +40,18 @@ class Sent(NamedTuple):
     rejected_lines: int
 
 
-def read_body(body: bytes, kind: str) -> Sent:
-    """The lines of a body of type `kind`, alike ones that don't say which repeat they are counted. Raises Refused."""
+def read_body(body: bytes, kind: str, days: LineDays | None = None) -> Sent:
+    """The lines of a body of type `kind`, alike ones that don't say which repeat they are counted. Raises Refused.
+
+    With `days`, lines of other days than those are rejected.
+    """
+    bounds = days.bounds() if days else None
     given = _of_json(body) if kind == JSON else _of_csv(text_of(body))
     good: list[tuple[Line, bool]] = []
     rejected: list[Rejection] = []
     count = 0
     for number, fields in given:
-        line = fields if isinstance(fields, str) else _line_of(fields)
+        line = fields if isinstance(fields, str) else _line_of(fields, bounds)
         if isinstance(line, Line):
             good.append((line, not isinstance(fields, str) and fields.get(_REPEAT) not in (None, "")))
             continue
@@ -61,11 +66,14 @@ _Given = Iterator[tuple[int, Mapping[str, object] | str]]
 """Lines by number, as the values of folded field names, or why there are none."""
 
 
-def _line_of(fields: Mapping[str, object]) -> Line | str:
+def _line_of(fields: Mapping[str, object], bounds: tuple[str, str] | None) -> Line | str:
     try:
-        return read_line(fields)
+        line = read_line(fields)
     except LineInvalid as error:
         return str(error)
+    if bounds and not bounds[0] <= line.day <= bounds[1]:
+        return f"invoicedate {line.invoice_time} is on no day that is taken, {bounds[0]} to {bounds[1]}"
+    return line
 
 
 def _of_json(body: bytes) -> _Given:

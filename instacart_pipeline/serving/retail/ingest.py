@@ -13,6 +13,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 
 from instacart_pipeline.resources.stream import Entry
+from instacart_pipeline.retail.days import LineDays
 from instacart_pipeline.retail.tables import STREAMED_LINES
 from instacart_pipeline.serving.bodies import CSV, JSON, media_type
 from instacart_pipeline.serving.errors import Failed, refusal
@@ -39,7 +40,10 @@ _TYPES: dict[str, Any] = {
     "stockcode": _TEXT,
     "description": {"type": ["string", "null"], "maxLength": 1000},
     "quantity": {"anyOf": [{"type": "integer"}, {"type": "string"}]},
-    "invoicedate": {"type": "string", "description": "The shop's local time, as 2010-12-01 08:26:00 or with a T."},
+    "invoicedate": {
+        "type": "string",
+        "description": "The shop's local time, as 2010-12-01 08:26:00 or with a T; tomorrow at the latest.",
+    },
     "unitprice": {"anyOf": [{"type": "number"}, {"type": "string"}], "description": "With at most four decimals."},
     "customerid": {"anyOf": [*_TEXT["anyOf"], {"type": "null"}], "description": "Empty if it isn't known."},
     "country": _TEXT,
@@ -140,9 +144,9 @@ async def transactions(
     kind = media_type(request.headers.get("content-type"))
     body = await request.body()
     if len(body) > _SMALL_BODY:
-        read = await run_in_threadpool(_read, body, kind, ids=ids, keyed=bool(key))
+        read = await run_in_threadpool(_read, body, kind, service.days, ids=ids, keyed=bool(key))
     else:
-        read = _read(body, kind, ids=ids, keyed=bool(key))
+        read = _read(body, kind, service.days, ids=ids, keyed=bool(key))
     lookups, replayed = service.lookups, False
     if key and read.entries:
         # More than before are accepted once the day has come that a line is of.
@@ -167,8 +171,8 @@ class _Read(NamedTuple):
     digest: str
 
 
-def _read(body: bytes, kind: str, *, ids: bool | None, keyed: bool) -> _Read:
-    sent = read_body(body, kind)
+def _read(body: bytes, kind: str, days: LineDays, *, ids: bool | None, keyed: bool) -> _Read:
+    sent = read_body(body, kind, days)
     told: dict[str, Any] = {}
     if sent.rejected and not sent.lines:
         told = refusal("none_accepted", "No line was accepted; `rejected` says why, line by line.")

@@ -13,6 +13,7 @@ from prometheus_client import Counter, Gauge
 from instacart_pipeline.lake.errors import PipelineError
 from instacart_pipeline.resources.lookup_tables import LookupTables
 from instacart_pipeline.resources.stream import Stream
+from instacart_pipeline.retail.days import LineDays
 from instacart_pipeline.retail.lookups import DEAD_LETTERS
 from instacart_pipeline.serving.errors import Failed
 from instacart_pipeline.serving.metrics import Metrics
@@ -71,6 +72,7 @@ class Service:
     writer: Writer
     backlog: Backlog
     numbers: Numbers
+    days: LineDays
     dead_letters: int = field(default=0)
 
     def look(self) -> None:
@@ -93,13 +95,16 @@ def service_of(
     consumers: Sequence[str],
     metrics: Metrics,
     *,
+    days: LineDays,
     most_behind: int,
     most_waiting: int = MOST_WAITING,
 ) -> Service:
-    """What answers requests, of a profile's resources. More than `most_behind` records behind a consumer, no lines are taken."""
+    """What answers requests, of a profile's resources. Lines of `days` are taken, and none while a consumer is more than
+    `most_behind` records behind.
+    """
     numbers = Numbers(metrics)
     writer = Writer(stream, most_waiting=most_waiting, on_change=numbers.waiting.set)
-    return Service(stream, lookups, writer, Backlog(stream, consumers, most_behind), numbers)
+    return Service(stream, lookups, writer, Backlog(stream, consumers, most_behind), numbers, days)
 
 
 async def _service(request: Request) -> Service:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 
@@ -16,6 +18,7 @@ from instacart_pipeline.resources.stream import Stream
 from instacart_pipeline.retail.consumers.lookups import lookups
 from instacart_pipeline.retail.consumers.mapping import Mapping
 from instacart_pipeline.retail.consumers.roster import NAMES
+from instacart_pipeline.retail.days import LineDays
 from instacart_pipeline.retail.lines import Line
 from instacart_pipeline.serving.api import create_app
 from instacart_pipeline.serving.metrics import Metrics
@@ -88,6 +91,7 @@ def desk(
         SqliteLookupTables(home=str(home)),
         NAMES,
         numbers,
+        days=LineDays(date(2010, 12, 1), ZoneInfo("UTC")),
         most_behind=most_behind,
         most_waiting=most_waiting,
     )

@@ -7,8 +7,10 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
@@ -130,6 +132,25 @@ def test_csv_rows_are_numbered_below_the_header(own: Desk) -> None:
 def test_a_field_in_two_spellings_is_no_choice_of_ours(own: Desk) -> None:
     answer = own.post({**a_line(), "invoice_no": "1"})
     assert answer.json()["rejected"] == [{"line": 1, "reason": "a field is given twice, in two spellings"}]
+
+
+@pytest.mark.parametrize(("days_off", "taken"), [(0, True), (1, True), (2, False)])
+def test_lines_are_taken_until_tomorrow(own: Desk, days_off: int, *, taken: bool) -> None:
+    day = datetime.now(ZoneInfo("UTC")).date() + timedelta(days=days_off)
+    answer = own.post([a_line(), a_line(InvoiceDate=f"{day} 23:59:59")])
+    assert answer.json()["accepted"] == len(own.lines()) == 1 + taken
+    if not taken:
+        assert answer.json()["rejected"][0]["reason"].startswith(
+            f"invoicedate {day} 23:59:59 is on no day that is taken"
+        )
+
+
+def test_lines_of_days_before_the_first_are_rejected_with_the_days_that_are_taken(own: Desk) -> None:
+    answer = own.post_csv(ROW, ROW.replace("2010-12-01", "2010-11-30"))
+    assert own.lines()[0].day == "2010-12-01"
+    (rejected,) = answer.json()["rejected"]
+    assert rejected["line"] == 2
+    assert rejected["reason"].startswith("invoicedate 2010-11-30 08:26:00 is on no day that is taken, 2010-12-01 to 2")
 
 
 def test_without_one_good_line_it_is_the_callers_fault(own: Desk) -> None:
