@@ -8,15 +8,18 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from instacart_pipeline import lambda_functions
+from instacart_pipeline.cli.stream_working import show_status, status
 from instacart_pipeline.lambda_functions import to_lookups, to_raw_zone
 from instacart_pipeline.resources.stream import Entry
 from instacart_pipeline.retail.consumers.events import ALL_DONE, Event, EventInvalid
+from instacart_pipeline.retail.consumers.roster import NAMES
 from instacart_pipeline.retail.lookups import CUSTOMERS, DEAD_LETTERS, INVOICES
 from instacart_pipeline.retail.tables import STAGED_STREAM, SYSTEM
 from instacart_pipeline_tests.aws_double.server import REGION, AwsDouble
@@ -104,6 +107,17 @@ def test_what_is_refused_just_now_comes_again_from_the_batchs_first_record_on(
     assert handler(event, None) == {"batchItemFailures": [{"itemIdentifier": first}]}
     aws.faults.clear()
     assert handler(event, None) == ALL_DONE
+
+
+def test_the_status_says_of_functions_what_the_stream_knows_and_no_lag(
+    deployed: AwsPlatform, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(deployed)
+    name, states = status(replace(deployed.settings, stream_consumers="lambda"), 0.01)
+    told = [(state.consumer, state.records, state.seconds, state.dead_letters, state.shards) for state in states]
+    assert told == [(consumer, None, None, 0, ()) for consumer in NAMES]
+    show_status(name, states, as_json=False)
+    assert "IteratorAge in CloudWatch" in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.usefixtures("deployed")

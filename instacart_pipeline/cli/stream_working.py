@@ -62,11 +62,11 @@ def work(settings: Settings, names: Sequence[str], *, processes: int, until_empt
 
 @dataclass(frozen=True)
 class ConsumerState:
-    """How far a consumer is: lag in records (None: not known) and seconds, records in and out a second, its dead letters, its shards."""
+    """How far a consumer is: lag in records and seconds, records in and out a second (None: not known), its dead letters, its shards."""
 
     consumer: str
     records: int | None
-    seconds: float
+    seconds: float | None
     in_per_second: float | None
     out_per_second: float | None
     dead_letters: int
@@ -76,9 +76,9 @@ class ConsumerState:
 def status(settings: Settings, seconds: float) -> tuple[str, list[ConsumerState]]:
     """The stream's name, and how far each consumer is; its rates are measured over a few seconds."""
     found = build_resources(settings)
-    before, begun = _look(found), time.monotonic()
+    before, begun = _look(found, settings), time.monotonic()
     time.sleep(seconds)
-    after, took = _look(found), time.monotonic() - begun
+    after, took = _look(found, settings), time.monotonic() - begun
     states = []
     for name in NAMES:
         lags = after.lags[name]
@@ -87,8 +87,8 @@ def status(settings: Settings, seconds: float) -> tuple[str, list[ConsumerState]
         grew = _rate(_total(before.lags[name]), total, took)
         left = max(0.0, came - grew) if came is not None and grew is not None else None
         letters = sum(1 for _ in dead_letters(found, name))
-        longest = max((lag.seconds for lag in lags), default=0.0)
-        states.append(ConsumerState(name, total, longest, came, left, letters, lags))
+        longest = None if lags is None else max((lag.seconds for lag in lags), default=0.0)
+        states.append(ConsumerState(name, total, longest, came, left, letters, lags or ()))
     return after.name, states
 
 
@@ -104,13 +104,15 @@ def show_status(name: str, states: Sequence[ConsumerState], *, as_json: bool) ->
                 state.consumer,
                 "all",
                 _number(state.records),
-                f"{state.seconds:,.1f}",
+                "" if state.seconds is None else f"{state.seconds:,.1f}",
                 _number(state.in_per_second),
                 _number(state.out_per_second),
                 _number(state.dead_letters),
             )
         )
         rows += [("", lag.shard, _number(lag.records), f"{lag.seconds:,.1f}", "", "", "") for lag in state.shards]
+    if any(state.seconds is None for state in states):
+        output.note("How far the functions on Lambda are behind, the metric IteratorAge in CloudWatch tells.")
     headers = ("consumer", "shard", "records behind", "seconds behind", "in a second", "out a second", "dead letters")
     output.table(f"Stream {name}", headers, rows, right=(2, 3, 4, 5, 6))
 
@@ -173,15 +175,17 @@ def show_dead_letters(settings: Settings, names: Sequence[str], limit: int, *, a
 class _Look:
     name: str
     records: int | None
-    lags: dict[str, Sequence[Lag]]
+    lags: dict[str, Sequence[Lag] | None]
 
 
-def _look(found: Resources) -> _Look:
-    state = found.stream.state()
-    return _Look(state.name, state.records, {name: found.stream.lag(name) for name in NAMES})
+def _look(found: Resources, settings: Settings) -> _Look:
+    state, known = found.stream.state(), settings.lag_is_known
+    return _Look(state.name, state.records, {name: found.stream.lag(name) if known else None for name in NAMES})
 
 
-def _total(lags: Sequence[Lag]) -> int | None:
+def _total(lags: Sequence[Lag] | None) -> int | None:
+    if lags is None:
+        return None
     counts = [lag.records for lag in lags]
     return None if None in counts else sum(count or 0 for count in counts)
 

@@ -13,6 +13,7 @@ from typing import Any
 from dagster import ConfigurableResource
 
 from instacart_pipeline.lake.contracts import TableContract
+from instacart_pipeline.lake.errors import InputInvalid
 from instacart_pipeline.lake.versions import Version
 
 
@@ -55,3 +56,16 @@ class Crawler(ConfigurableResource[Any], ABC):
         A day with no files is reported as gone, and its partition dropped. A partition gets a new version whenever its
         files are not the ones of the last crawl.
         """
+
+    def crawl_days(self, tables: Sequence[TableContract], days: Sequence[str]) -> Mapping[str, Crawl | InputInvalid]:
+        """The same for each of `days`, in as few runs of the crawler as it takes; what is wrong with a day's input stands for its crawl.
+
+        What a run of the crawler took and cost is told with the first day that has files.
+        """
+        return {dt: self._tried(tables, dt) for dt in days}
+
+    def _tried(self, tables: Sequence[TableContract], dt: str) -> Crawl | InputInvalid:
+        try:
+            return self.crawl(tables, dt)
+        except InputInvalid as error:
+            return error

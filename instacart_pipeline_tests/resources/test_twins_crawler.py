@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from instacart_pipeline.reorder import tables as t
-from instacart_pipeline.resources.crawler import CrawledTable
+from instacart_pipeline.resources.crawler import Crawl, CrawledTable
 from instacart_pipeline_tests.resources.twins import Day, packed
 
 AISLES = 'aisle_id,aisle\n1,"cheeses, specialty"\n2,"the ""good"" tea"\n'
@@ -113,6 +113,21 @@ def test_one_crawl_is_of_many_tables_and_names_the_one_that_is_missing(day: Day)
     )
     assert crawl.service["files"] == 4
     assert crawl.seconds > 0
+
+
+def test_many_days_are_crawled_together_and_each_is_told_as_if_alone(day: Day) -> None:
+    later = replace(day, dt="2027-01-03")
+    for each in (day, later):
+        each.put(t.STAGED_AISLES, AISLES)
+    crawls = day.twin.resources.crawler.crawl_days([t.STAGED_AISLES], [day.dt, "2027-01-02", later.dt])
+    told = {dt: crawl.tables["aisles"] for dt, crawl in crawls.items() if isinstance(crawl, Crawl)}
+    assert {dt: found.change for dt, found in told.items()} == {day.dt: "new", "2027-01-02": "missing", later.dt: "new"}
+    assert (told[day.dt].version, told[later.dt].version) == tuple(
+        each.current(t.STAGED_AISLES) for each in (day, later)
+    )
+    assert aisles(later).change == aisles(day).change == "unchanged"
+    assert day.twin.resources.crawler.crawl_days([t.STAGED_AISLES], []) == {}
+    later.clear()
 
 
 def test_a_crawl_leaves_other_tables_and_days_alone(day: Day) -> None:

@@ -7,7 +7,7 @@ their versions.
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -48,6 +48,13 @@ class GlueCrawler(Crawler):
 
     def crawl(self, tables: Sequence[TableContract], dt: str) -> Crawl:
         """See Crawler. `tables` are one system's. Raises JobFailed if the crawl fails, NotDeployed if there is no crawler."""
+        found = self.crawl_days(tables, [dt])[dt]
+        if isinstance(found, InputInvalid):
+            raise found
+        return found
+
+    def crawl_days(self, tables: Sequence[TableContract], days: Sequence[str]) -> Mapping[str, Crawl | InputInvalid]:
+        """See Crawler. However many days there are, it is one crawl of Glue's: that enters whatever is new."""
         systems = sorted({table.system for table in tables})
         if len(systems) != 1:
             raise InputInvalid(f"One crawl is of the tables of one system, and was asked for those of {systems}.")
@@ -56,19 +63,34 @@ class GlueCrawler(Crawler):
         work_zone = self.lake.zones.zone("work")
         book, service = CrawlBook(session, work_zone, crawler_name(systems[0])), GlueCrawls(session, work_zone)
 
-        def make(attempt: Attempt) -> Crawl:
+        def entered(dt: str, since: float, facts: Mapping[str, str | int | float]) -> Crawl | InputInvalid:
             try:
-                ended = jobs.run(attempt, "crawl", service, book.start, book.find)
-                days = [self._looked_at(table, dt) for table in tables]
-                with book.at_rest(jobs.deadline_seconds, jobs.poll_seconds):
-                    found = {day.table.name: day.enter(self.lake.catalog, self.lake.zones) for day in days}
+                looked_at = [self._looked_at(table, dt) for table in tables]
+            except InputInvalid as error:
+                return error
+            with book.at_rest(jobs.deadline_seconds, jobs.poll_seconds):
+                found = {day.table.name: day.enter(self.lake.catalog, self.lake.zones) for day in looked_at}
+            files = sum(len(table.files) for table in found.values())
+            return Crawl(found, time.perf_counter() - since, {"files": files, **facts})
+
+        def make(attempt: Attempt) -> Mapping[str, Crawl | InputInvalid]:
+            made = dict[str, Crawl | InputInvalid]()
+            try:
+                facts, since = jobs.run(attempt, "crawl", service, book.start, book.find).facts(), started
+                for dt in days:
+                    made[dt] = crawl = entered(dt, since, facts)
+                    if isinstance(crawl, Crawl) and crawl.service["files"]:
+                        facts = {}
+                    since = time.perf_counter()
             finally:
                 _forget(book, attempt.token("crawl"))
-            files = sum(len(table.files) for table in found.values())
-            return Crawl(found, time.perf_counter() - started, {"files": files, **ended.facts()})
+            return made
 
-        names = json.dumps([table.qualified_name for table in tables])
-        return jobs.carry_out(Work.of(tables[0], dt, names, {}), make)
+        if not days:
+            return {}
+        definition = json.dumps([[table.qualified_name for table in tables], *days])
+        name = days[0] if len(days) == 1 else f"{days[0]}_{days[-1]}"
+        return jobs.carry_out(Work.of(tables[0], name, definition, {}), make)
 
     def _looked_at(self, table: TableContract, dt: str) -> CrawledDay:
         files = self.storage.all_objects(table.system, table.name, dt)

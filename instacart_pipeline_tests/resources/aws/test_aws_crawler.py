@@ -15,6 +15,7 @@ import pytest
 from instacart_pipeline.embedded.csv_records import CHUNK
 from instacart_pipeline.lake.contracts import Column, TableContract
 from instacart_pipeline.lake.errors import InputInvalid, JobFailed, UploadChanged
+from instacart_pipeline.resources import storage
 from instacart_pipeline.resources.aws.attempts import JobEntry, Work
 from instacart_pipeline.resources.aws.code import NotDeployed
 from instacart_pipeline.resources.aws.crawler import GlueCrawler
@@ -113,6 +114,27 @@ def test_what_the_crawl_did_and_cost_is_reported(shop: Shop) -> None:
     assert service["files"] == 1
     assert service["estimated_cost_usd"] == pytest.approx(float(service["dpu_hours"]) * 0.44, abs=1e-6)
     assert float(service["dpu_hours"]) > 0
+
+
+def test_many_days_are_one_crawl_of_glue_and_what_is_wrong_with_one_keeps_none_of_the_others(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    days = [f"2026-11-{number}" for number in (20, 21, 22, 23)]
+    for dt in (days[1], days[3]):
+        shop.upload(dt=dt)
+    for number in range(3):
+        shop.upload(f"{number}.csv", dt=days[2])
+    monkeypatch.setattr(storage, "MOST_FILES", 2)
+    crawls = shop.crawler.crawl_days([TEAS], days)
+    assert len(shop.aws.jobs("crawler")) == 1
+    refused = crawls[days[2]]
+    assert isinstance(refused, InputInvalid)
+    assert "more than 2 files" in str(refused)
+    found = {dt: crawl for dt, crawl in crawls.items() if isinstance(crawl, Crawl)}
+    assert [found[dt].tables["teas"].change for dt in (days[0], days[1], days[3])] == ["missing", "new", "new"]
+    assert [dt for dt, crawl in found.items() if "estimated_cost_usd" in crawl.service][-1] == days[1]
+    assert "job_id" not in found[days[3]].service  # what the one crawl took counts once
+    assert shop.site.left_behind() == []
 
 
 def test_a_day_gets_a_new_version_only_when_its_files_changed(shop: Shop) -> None:
