@@ -52,8 +52,8 @@ if TYPE_CHECKING:
 
 DAILY_JOB, DAYS_JOB, ANALYSES_JOB = "retail_daily", "retail_days", "retail_analyses"
 _BUFFERS_TO_SETTLE = 3
-_PACE = Pace(starts=500, open_days=500, again_after=3600)
-"""A year and more in one run; and a day whose shop is open is built once an hour at most."""
+_PACE = Pace(starts=150, open_days=400, again_after=3600)
+"""As many days in one run as a tick on AWS has the time to look into; and a day whose shop is open is built once an hour at most."""
 _SCHEDULED_DAYS = 400
 """How many days, the newest first, the schedule looks at."""
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from instacart_pipeline.lake.versions import Version
-from instacart_pipeline.orchestration.arrival import Arrival, Heard
+from instacart_pipeline.orchestration.arrival import NEWEST_DAYS, OLDER_DAYS_A_TICK, Arrival, Heard, Pace
 from instacart_pipeline.orchestration.arrival_memory import Memory
 from instacart_pipeline.resources.catalog import CatalogTable
 from instacart_pipeline.resources.local.catalog import SqliteCatalog
 from instacart_pipeline.resources.local.storage import LocalStorage
-from instacart_pipeline.resources.storage import listing_digest
+from instacart_pipeline.resources.storage import RawObject, listing_digest
 from instacart_pipeline.retail import tables as t
 
 DT = "2011-03-07"
@@ -57,9 +58,9 @@ class Site:
             t.TRANSACTIONS.database, t.TRANSACTIONS.name, DT, Version("20260102T000000-a", "c", 1, 1, lineage)
         )
 
-    def tick(self) -> tuple[int, str]:
+    def tick(self, now: float = NOW) -> tuple[int, str]:
         """How many days a look starts, and why the day waits."""
-        looked = self.arrival.tick(Heard(self.memory), NOW, [DT])
+        looked = self.arrival.tick(Heard(self.memory), now, [DT])
         self.memory = looked.memory
         return len(looked.starts), looked.waiting.get(DT, "")
 
@@ -110,3 +111,69 @@ def test_a_day_whose_one_way_in_was_taken_back_is_not_built(site: Site) -> None:
     site.built(FILE.name, STREAM.name)
     site.came(FILE.name)
     assert not site.arrival.is_built(DT, t.TRANSACTIONS)
+
+
+@pytest.mark.parametrize("reached", [True, False])
+def test_a_day_is_built_only_once_its_version_went_where_it_has_to_go(site: Site, *, reached: bool) -> None:
+    asked = list[tuple[str, str]]()
+
+    def has(dt: str, version: Version) -> bool:
+        asked.append((dt, version.name))
+        return reached
+
+    site.came(FILE.name)
+    site.built(FILE.name)
+    site.arrival.reached = has
+    assert site.arrival.is_built(DT, t.TRANSACTIONS) is reached
+    assert site.arrival.unbuilt([DT], 10) == ([] if reached else [DT])
+    assert [site.tick()[0] for _ in range(3)] == [0, 0 if reached else 1, 0]
+    assert set(asked) == {(DT, "20260102T000000-a")}
+
+
+@pytest.mark.parametrize(
+    ("after", "told"),
+    [
+        (0, (0, "is still arriving")),
+        (3599, (0, "was started a while ago; what came since is built later")),
+        (3600, (1, "")),
+    ],
+)
+def test_a_day_is_not_started_again_within_the_hour(site: Site, after: float, told: tuple[int, str]) -> None:
+    site.arrival.pace = Pace(again_after=3600)
+    site.came(FILE.name)
+    assert [site.tick()[0], site.tick()[0]] == [0, 1]
+    site.came(FILE.name, STREAM.name, age=500)
+    site.tick(NOW + after / 2)
+    if after == 0:
+        site.came(FILE.name, STREAM.name, age=400)
+    assert site.tick(NOW + after) == told
+    assert site.tick(NOW + after) == (
+        (0, "was started a while ago; what came since is built later") if after < 3600 else (0, "")
+    )
+    assert Memory.of(site.memory.cursor()) == site.memory
+
+
+def test_days_uploaded_many_at_once_are_started_together_and_then_looked_at_in_turn(site: Site, tmp_path: Path) -> None:
+    days = [f"2011-{month:02}-{day:02}" for month in (1, 2, 3, 4) for day in range(1, 29)]
+    for dt in days:
+        path = tmp_path / "lake" / "raw" / t.SYSTEM / FILE.name / f"dt={dt}" / "lines.csv"
+        path.parent.mkdir(parents=True)
+        path.write_text("x\n1\n")
+        os.utime(path, (NOW - 1000, NOW - 1000))
+    site.arrival.pace = Pace(starts=100, open_days=400)
+    started = list[list[str]]()
+    for _ in range(4):
+        tick = site.arrival.tick(Heard(site.memory), NOW, days)
+        site.memory = tick.memory
+        started.append(sorted(start.dt for start in tick.starts))
+    assert [len(each) for each in started] == [0, 100, len(days) - 100, 0]
+    assert started[1] == days[-100:]
+    looked_at, files = list[str](), site.arrival.files
+
+    def look(dt: str) -> dict[str, Sequence[RawObject]]:
+        looked_at.append(dt)
+        return files(dt)
+
+    site.arrival.files = look  # type: ignore[method-assign]
+    site.arrival.tick(Heard(site.memory), NOW, days)
+    assert len(set(looked_at)) == NEWEST_DAYS + OLDER_DAYS_A_TICK

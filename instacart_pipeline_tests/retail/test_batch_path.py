@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import nullcontext
+from pathlib import Path
 
 import dagster as dg
+import pytest
 
-from instacart_pipeline.lake.contracts import rejects_of
-from instacart_pipeline.orchestration.day_ranges import FROM_DAY
+from instacart_pipeline.lake.contracts import TableContract, rejects_of
+from instacart_pipeline.orchestration.day_ranges import FAILED_DAYS, FROM_DAY, ONLY_DAYS
+from instacart_pipeline.resources.local.intake import LocalIntake
+from instacart_pipeline.resources.published import Published
 from instacart_pipeline.retail import tables as t
 from instacart_pipeline.retail.assets import build_assets
 from instacart_pipeline.retail.checks import build_checks, days_left_out
@@ -50,14 +54,18 @@ DAYS = dg.DailyPartitionsDefinition("2011-03-01", end_date="2011-04-01")
 
 
 def run(
-    platform: Platform, dt: str, instance: dg.DagsterInstance | None = None, tags: dict[str, str] | None = None
+    platform: Platform,
+    dt: str,
+    instance: dg.DagsterInstance | None = None,
+    tags: dict[str, str] | None = None,
+    **other: object,
 ) -> Run:
     """Run the lake's assets and checks for a day, or for the days that `tags` name."""
     definitions = dg.Definitions(
         assets=build_assets(DAYS),
         asset_checks=build_checks(DAYS),
         jobs=[dg.define_asset_job("lake", dg.AssetSelection.all())],
-        resources=platform.resources.by_name(),
+        resources={**platform.resources.by_name(), **other},
     )
     with nullcontext(instance) if instance else dg.DagsterInstance.ephemeral() as used:
         given = tags or {"dagster/partition": dt}
@@ -171,3 +179,41 @@ def test_files_of_days_that_are_no_partition_are_named_by_a_check(platform: Plat
     assert outcome.success
     assert outcome.failed_checks == {("transactions", "no_day_is_left_out")}
     assert days_left_out(platform.storage, DAYS) == ["1999-12-31", "2011-02-28"]
+
+
+def test_a_run_of_named_days_builds_those_alone_and_says_which_are_at_fault(platform: Platform) -> None:
+    uploaded(platform, MONDAY, row(MONDAY), row(TUESDAY))
+    uploaded(platform, TUESDAY, row(TUESDAY))
+    uploaded(platform, WEDNESDAY, row(WEDNESDAY))
+    with dg.DagsterInstance.ephemeral() as instance:
+        tags = {"dagster/partition": WEDNESDAY, ONLY_DAYS: f"{MONDAY} {WEDNESDAY}"}
+        outcome = run(platform, WEDNESDAY, instance, tags)
+        assert instance.get_runs()[0].tags[FAILED_DAYS] == MONDAY
+    assert outcome.failed_checks == {("transactions", "lines_are_of_their_day")}
+    assert [len(came_by(platform, dt)) for dt in (MONDAY, WEDNESDAY)] == [1, 1]
+    assert platform.catalog.find(t.TRANSACTIONS, TUESDAY) is None
+
+
+class Busy(LocalIntake):
+    """An intake to which a further file of the stream comes each time it starts, so many times."""
+
+    times: int
+
+    def admit(self, staged: TableContract, target: TableContract, dt: str, *, may_lack: bool = False) -> Published:
+        raw = Path(self.lake.zones.raw_partition(staged.system, staged.name, dt))
+        if staged is t.STAGED_STREAM and (files := len([*raw.glob("*.csv")])) <= self.times:
+            (raw / f"more-{files}.csv").write_bytes((raw / "shard-0-1.csv").read_bytes())
+        return super().admit(staged, target, dt, may_lack=may_lack)
+
+
+@pytest.mark.parametrize(("times", "built"), [(1, True), (3, True), (9, False)])
+def test_files_that_come_between_crawl_and_intake_are_built_too(platform: Platform, times: int, *, built: bool) -> None:
+    streamed(platform, MONDAY, [line(MONDAY)])
+    intake = Busy(lake=platform.lake, max_rejected=0.01, times=times)
+    outcome = run(platform, MONDAY, intake=intake)
+    assert outcome.success is built
+    if built:
+        assert len(came_by(platform, MONDAY)) == 1
+        assert platform.catalog.current(t.STREAMED_LINES, MONDAY).facts["rows_in"] == str(times + 1)
+    else:
+        assert "changed after they were catalogued" in outcome.error
