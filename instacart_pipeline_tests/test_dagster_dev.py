@@ -19,6 +19,9 @@ import pytest
 from instacart_pipeline.reorder import model_assets as a
 from instacart_pipeline.reorder import tables as t
 from instacart_pipeline.reorder.model_tables import MODEL_TABLES
+from instacart_pipeline.retail import tables as retail
+from instacart_pipeline.retail.sandbox_tables import SANDBOX_TABLES
+from instacart_pipeline.retail.warehouse_tables import WAREHOUSE_TABLES
 from instacart_pipeline_tests.faulty_run import eventually
 from instacart_pipeline_tests.platform import Platform
 
@@ -126,6 +129,8 @@ def test_an_upload_is_built_by_the_sensor_and_again_only_when_it_changes(up: Up,
     assert {node["assetKey"]["path"][-2] + "." + node["assetKey"]["path"][-1] for node in nodes} == {
         "raw.upload",
         *(f"{table.zone}.{table.name}" for table in (*t.TABLES, *MODEL_TABLES)),
+        *(f"{table.zone}.{table.name}" for table in (*retail.STAGED, *retail.ADMITTED.values(), retail.TRANSACTIONS)),
+        *(f"{table.zone}.{table.name}" for table in (*WAREHOUSE_TABLES, *SANDBOX_TABLES)),
         *(f"models.{key.path[-1]}" for key in (a.SAMPLE_MODEL, a.TUNED, a.FINAL_MODEL, a.EVALUATION, a.CHAMPION)),
     }
 
