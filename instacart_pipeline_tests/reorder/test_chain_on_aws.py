@@ -88,5 +88,5 @@ def hold_permissions_documented(operations: set[str]) -> None:
     }
     needed = {named.get(operation, operation) for operation in operations}
     needed -= {"sts:GetCallerIdentity"}  # needs no permission
-    documented = set(re.findall(r"\b[a-z0-9]+:[A-Z]\w+", DOCS.read_text(encoding="utf-8")))
+    documented = set(re.findall(r"\b[a-z0-9-]+:[A-Z]\w+", DOCS.read_text(encoding="utf-8")))
     assert needed - documented == set()
