@@ -36,7 +36,7 @@ run: .venv/.run
 	@$(CLI) sql "SELECT p.product_name, f.prod_orders, f.prod_reorders FROM reorder_features.prd_features AS f \
 		JOIN reorder_curated.products AS p ON p.product_id = f.product_id AND p.dt = f.dt \
 		WHERE f.dt = '$(DAY)' ORDER BY f.prod_orders DESC LIMIT 5"
-	@[ -d $(INSTACART_HOME)/generated-retail ] || $(CLI) generate retail --days 60 --lines-a-day 1000 --out $(INSTACART_HOME)/generated-retail
+	@[ -d $(INSTACART_HOME)/generated-retail ] || $(CLI) generate retail --days 30 --lines-a-day 500 --out $(INSTACART_HOME)/generated-retail
 	@$(CLI) upload retail $(INSTACART_HOME)/generated-retail
 	@$(CLI) run retail --from $$(ls $(INSTACART_HOME)/generated-retail | head -1 | cut -c1-10) --to $$(ls $(INSTACART_HOME)/generated-retail | tail -1 | cut -c1-10)
 	@echo "The months' net revenue:"

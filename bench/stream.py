@@ -111,6 +111,7 @@ def _delay(work: Path, csv: list[str]) -> Iterator[Figures]:
             site = stack.enter_context(Site(work / f"delay-{beside}", shards=4))
             port = stack.enter_context(site.serving())
             stack.enter_context(site.working())
+            list(delays(port, 1))  # until the consumers are up
             if beside:
                 stack.enter_context(site.sending(csv, beside, port))
                 time.sleep(3)

@@ -165,7 +165,7 @@ def delays(port: int, number: int) -> Iterator[float]:
     """Seconds from the answer to a POST until a GET finds the line, one after another."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     for count in range(number):
-        invoice = f"9{os.getpid() % 1000:03}{count:04}"
+        invoice = f"{time.time_ns()}-{count}"
         line = f"{invoice},85123A,BENCH,1,2011-06-01 10:00:00,2.55,17850.0,United Kingdom"
         connection.request("POST", "/v1/transactions", "\n".join([HEADER, line, ""]), {"Content-Type": "text/csv"})
         connection.getresponse().read()

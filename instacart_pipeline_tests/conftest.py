@@ -3,10 +3,17 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from instacart_pipeline_tests.aws_double.server import REGION, AwsDouble
 from instacart_pipeline_tests.platform import Platform, write_upload
+
+# How fast examples are made says something about the machine, nothing about the project.
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
 
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
