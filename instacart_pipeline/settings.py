@@ -64,6 +64,8 @@ class Settings:
     """How long an upload must have stood unchanged before the sensor takes it for complete."""
     retail_first_day: date = date(2010, 12, 1)
     """The first day of the retail system that has a partition: transactions may be older than the platform."""
+    customers_first_day: date = date(2024, 1, 1)
+    """The first Monday that the customers system has a partition of."""
     stream_shards: int = 4
     """Shards of the stream of transactions: how many workers of a consumer can read it side by side."""
     stream_retention_hours: int = 168
@@ -154,6 +156,7 @@ class Settings:
             "timezone": _timezone,
             "settle_seconds": _whole(0),
             "retail_first_day": date.fromisoformat,
+            "customers_first_day": date.fromisoformat,
             "stream_shards": _whole(1),
             "stream_retention_hours": _whole(1),
             "stream_buffer_seconds": _whole(1),

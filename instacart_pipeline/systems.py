@@ -7,13 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from instacart_pipeline.customers import mart_tables as customers_mart
+from instacart_pipeline.customers import tables as customers
 from instacart_pipeline.lake.contracts import TableContract, rejects_of
 from instacart_pipeline.reorder import model_tables as reorder_models
 from instacart_pipeline.reorder import tables as reorder
 from instacart_pipeline.retail import sandbox_tables as retail_sandbox
 from instacart_pipeline.retail import tables as retail
 
-STAGED_TABLES: Mapping[str, tuple[TableContract, ...]] = {reorder.SYSTEM: reorder.STAGED, retail.SYSTEM: retail.STAGED}
+STAGED_TABLES: Mapping[str, tuple[TableContract, ...]] = {
+    reorder.SYSTEM: reorder.STAGED,
+    retail.SYSTEM: retail.STAGED,
+    customers.SYSTEM: customers.STAGED,
+}
 """The tables of each system that are raw files, entered in the catalog by its crawler."""
 
 LAKE_TABLES: Mapping[str, tuple[TableContract, ...]] = {
@@ -28,6 +34,12 @@ LAKE_TABLES: Mapping[str, tuple[TableContract, ...]] = {
         *map(rejects_of, retail.ADMITTED.values()),
         retail.TRANSACTIONS,
         *retail_sandbox.SANDBOX_TABLES,
+    ),
+    customers.SYSTEM: (
+        *customers.ADMITTED.values(),
+        *map(rejects_of, customers.ADMITTED.values()),
+        *customers.DERIVED,
+        *customers_mart.MART_TABLES,
     ),
 }
 """The tables of each system that have files of their own in the lake: all but the staged ones, which are raw files, and the warehouse's."""

@@ -14,7 +14,7 @@ from dagster import (
     AssetsDefinition,
     AssetSpec,
     BackfillPolicy,
-    DailyPartitionsDefinition,
+    TimeWindowPartitionsDefinition,
     MaterializeResult,
     multi_asset,
 )
@@ -53,7 +53,7 @@ def upload_key(system: str) -> AssetKey:
     return AssetKey([system, "raw", "upload"])
 
 
-def upload_spec(system: str, description: str, days: DailyPartitionsDefinition) -> AssetSpec:
+def upload_spec(system: str, description: str, days: TimeWindowPartitionsDefinition) -> AssetSpec:
     """The raw files of a system, which come from outside."""
     return AssetSpec(
         upload_key(system),
@@ -67,7 +67,7 @@ def upload_spec(system: str, description: str, days: DailyPartitionsDefinition) 
 
 def staging_asset(
     staged: Sequence[TableContract],
-    days: DailyPartitionsDefinition,
+    days: TimeWindowPartitionsDefinition,
     remedy: Callable[[str], str],
     *,
     any_makes_a_day: bool = False,
@@ -114,7 +114,7 @@ def staging_asset(
 def admission_asset(
     staged: TableContract,
     target: TableContract,
-    days: DailyPartitionsDefinition,
+    days: TimeWindowPartitionsDefinition,
     *,
     arriving: Sequence[TableContract] = (),
 ) -> AssetsDefinition:
