@@ -1,19 +1,20 @@
 """The settings, read from the environment: the only module that does.
 
-Belongs here: every INSTACART_* variable, its meaning, its default and what values it takes.
+Belongs here: every INSTACART_* variable, its meaning, its default and what values it takes. Doesn't: how the text of a value
+is read (setting_readers.py).
 """
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
+from instacart_pipeline import setting_readers as read
 from instacart_pipeline.lake.errors import SettingsInvalid
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -25,7 +26,6 @@ StreamConsumers = Literal["worker", "lambda"]
 
 _SECRET = ("api_keys",)
 """Settings whose values are never shown."""
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(MB|GB)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -142,63 +142,63 @@ class Settings:
         env = os.environ if environ is None else environ
         readers: dict[str, Callable[[str], object]] = {
             "home": lambda text: Path(text).expanduser().resolve(),
-            "profile": _one_of("local", "aws"),
-            "memory": _size_of("700MB"),
-            "threads": _whole(0),
-            "concurrent_steps": _whole(0),
-            "glue_engine": _one_of("duckdb", "spark"),
-            "result_files": _whole(1),
-            "training_pairs": _whole(0),
-            "max_rejected": _share,
-            "row_count_tolerance": _share,
-            "retention_days": _whole(0),
+            "profile": read.one_of("local", "aws"),
+            "memory": read.size_of("700MB"),
+            "threads": read.whole(0),
+            "concurrent_steps": read.whole(0),
+            "glue_engine": read.one_of("duckdb", "spark"),
+            "result_files": read.whole(1),
+            "training_pairs": read.whole(0),
+            "max_rejected": read.share,
+            "row_count_tolerance": read.share,
+            "retention_days": read.whole(0),
             "first_day": date.fromisoformat,
-            "timezone": _timezone,
-            "settle_seconds": _whole(0),
+            "timezone": read.timezone,
+            "settle_seconds": read.whole(0),
             "retail_first_day": date.fromisoformat,
             "customers_first_day": date.fromisoformat,
-            "stream_shards": _whole(1),
-            "stream_retention_hours": _whole(1),
-            "stream_buffer_seconds": _whole(1),
-            "stream_backlog": _whole(1),
-            "stream_lag_seconds": _whole(1),
-            "dagster_url": _url,
-            "model_url": _url,
-            "api_keys": _keys,
-            "lake": _s3_uri,
+            "stream_shards": read.whole(1),
+            "stream_retention_hours": read.whole(1),
+            "stream_buffer_seconds": read.whole(1),
+            "stream_backlog": read.whole(1),
+            "stream_lag_seconds": read.whole(1),
+            "dagster_url": read.url,
+            "model_url": read.url,
+            "api_keys": read.keys,
+            "lake": read.s3_uri,
             "aws_region": str,
             "aws_profile": str,
-            "aws_role": _arn,
-            "aws_endpoint": _url,
-            "service_role": _arn,
+            "aws_role": read.arn,
+            "aws_endpoint": read.url,
+            "service_role": read.arn,
             "athena_workgroup": str,
-            "athena_scan_limit": _size_of("10MB"),
-            "athena_reuse_minutes": _whole(0),
-            "glue_worker": _one_of("G.1X", "G.2X", "G.4X", "G.8X"),
-            "glue_workers": _whole(2),
-            "databrew_nodes": _whole(2),
-            "model_image": _image,
-            "training_instance": _instance,
-            "transform_instance": _instance,
-            "endpoint_instance": _instance,
-            "stream_name": _name,
-            "stream_consumers": _one_of("worker", "lambda"),
-            "lookup_prefix": _name,
-            "redshift_workgroup": _name,
-            "redshift_database": _name,
-            "upload_queue": _url,
-            "alert_topic": _arn,
-            "job_deadline": _whole(1),
-            "poll_seconds": _seconds,
+            "athena_scan_limit": read.size_of("10MB"),
+            "athena_reuse_minutes": read.whole(0),
+            "glue_worker": read.one_of("G.1X", "G.2X", "G.4X", "G.8X"),
+            "glue_workers": read.whole(2),
+            "databrew_nodes": read.whole(2),
+            "model_image": read.image,
+            "training_instance": read.instance,
+            "transform_instance": read.instance,
+            "endpoint_instance": read.instance,
+            "stream_name": read.name,
+            "stream_consumers": read.one_of("worker", "lambda"),
+            "lookup_prefix": read.name,
+            "redshift_workgroup": read.name,
+            "redshift_database": read.name,
+            "upload_queue": read.url,
+            "alert_topic": read.arn,
+            "job_deadline": read.whole(1),
+            "poll_seconds": read.seconds,
         }
         values: dict[str, object] = {}
         problems = []
-        for name, read in readers.items():
+        for name, reader in readers.items():
             text = env.get(f"INSTACART_{name.upper()}", "").strip()
             if not text:
                 continue
             try:
-                values[name] = read(text)
+                values[name] = reader(text)
             except ValueError as error:
                 shown = "..." if name in _SECRET else repr(text)
                 problems.append(f"INSTACART_{name.upper()}={shown}: {error}")
@@ -217,7 +217,7 @@ class Settings:
     @property
     def memory_bytes(self) -> int:
         """`memory` in bytes."""
-        return parse_size(self.memory)
+        return read.size(self.memory)
 
     @property
     def steps_at_once(self) -> int:
@@ -243,14 +243,6 @@ class Settings:
         return max(1, cores // self.steps_at_once)
 
 
-def parse_size(text: str) -> int:
-    """Bytes of a size written as 800MB or 2GB (decimal units). Raises ValueError on anything else."""
-    found = _SIZE.fullmatch(text.strip())
-    if not found:
-        raise ValueError("write a size as 800MB or 2GB")
-    return int(float(found[1]) * (1e6 if found[2].upper() == "MB" else 1e9))
-
-
 def _at_odds(settings: Settings) -> list[str]:
     """What is wrong with settings that are right each by itself."""
     lag, buffer = settings.stream_lag_seconds, settings.stream_buffer_seconds
@@ -260,97 +252,3 @@ def _at_odds(settings: Settings) -> list[str]:
         f"INSTACART_STREAM_LAG_SECONDS={lag}: it must be more than twice INSTACART_STREAM_BUFFER_SECONDS={buffer}, for so long transactions are gathered "
         "for a file: they would all count as late"
     ]
-
-
-def _size_of(least: str) -> Callable[[str], str]:
-    def read(text: str) -> str:
-        if parse_size(text) < parse_size(least):
-            raise ValueError(f"the least that works is {least}")
-        return text
-
-    return read
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 < value <= 60:
-        raise ValueError("write a number of seconds above 0, at most 60")
-    return value
-
-
-def _keys(text: str) -> tuple[str, ...]:
-    keys = tuple(key.strip() for key in text.split(",") if key.strip())
-    if not all(re.fullmatch(r"[!-~]{16,}", key) for key in keys):
-        raise ValueError("write keys of 16 printable ASCII characters or more, separated by commas")
-    return keys
-
-
-def _url(text: str) -> str:
-    if not re.fullmatch(r"https?://[^\s/]+(/\S*)?", text):
-        raise ValueError("write an address as https://host/path")
-    return text.rstrip("/")
-
-
-def _arn(text: str) -> str:
-    if not re.fullmatch(r"arn:[\w-]+:[\w-]+:[\w-]*:\d*:\S+", text):
-        raise ValueError("write an ARN as arn:aws:iam::123456789012:role/name")
-    return text
-
-
-def _image(text: str) -> str:
-    if not re.fullmatch(r"[\w.-]+(:\d+)?/[\w./-]+([:@][\w.:-]+)?", text):
-        raise ValueError("write an image as 123456789012.dkr.ecr.eu-central-1.amazonaws.com/sagemaker-xgboost:3.2-0")
-    return text
-
-
-def _name(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,100}", text):
-        raise ValueError("write a name of letters, digits, dots, dashes and underscores")
-    return text
-
-
-def _instance(text: str) -> str:
-    if not re.fullmatch(r"ml\.[a-z0-9-]+\.[a-z0-9]+", text):
-        raise ValueError("write the type of an instance as ml.m5.2xlarge")
-    return text
-
-
-def _s3_uri(text: str) -> str:
-    if not re.fullmatch(r"s3://[a-z0-9{][a-z0-9.{}-]+(/[\w.{}=-]+)*/?", text) or re.sub(r"\{zone\}", "", text).count(
-        "{"
-    ):
-        raise ValueError("write it as s3://bucket, s3://bucket/prefix or s3://name-{zone}")
-    return text.rstrip("/")
-
-
-def _whole(least: int) -> Callable[[str], int]:
-    def read(text: str) -> int:
-        if not text.isdecimal() or int(text) < least:
-            raise ValueError(f"write a whole number from {least} up")
-        return int(text)
-
-    return read
-
-
-def _share(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise ValueError("write a share between 0 and 1")
-    return value
-
-
-def _one_of(*choices: str) -> Callable[[str], str]:
-    def read(text: str) -> str:
-        if text not in choices:
-            raise ValueError(f"choose one of {', '.join(choices)}")
-        return text
-
-    return read
-
-
-def _timezone(text: str) -> str:
-    try:
-        ZoneInfo(text)
-    except (ZoneInfoNotFoundError, ValueError) as error:
-        raise ValueError("no such time zone; write it as Europe/Berlin") from error
-    return text

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from instacart_pipeline import setting_readers
 from instacart_pipeline.lake.errors import SettingsInvalid
 from instacart_pipeline.lake.zones import Zones
-from instacart_pipeline.settings import PROJECT, Settings, parse_size
+from instacart_pipeline.settings import PROJECT, Settings
 
 WRONG = {
     "INSTACART_PROFILE": "moon",
@@ -177,13 +178,13 @@ def test_a_misspelt_variable_is_told_with_those_there_are() -> None:
     ("text", "size"), [("800MB", 800_000_000), ("2GB", 2_000_000_000), (" 1.5 gb ", 1_500_000_000)]
 )
 def test_sizes_are_decimal(text: str, size: int) -> None:
-    assert parse_size(text) == size
+    assert setting_readers.size(text) == size
 
 
 @pytest.mark.parametrize("text", ["2", "GB", "-1GB", "2GiB", "2TB", "1,5GB"])
 def test_another_size_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="800MB or 2GB"):
-        parse_size(text)
+        setting_readers.size(text)
 
 
 @pytest.mark.parametrize(("lag", "buffer", "right"), [("121", "60", True), ("120", "60", False), ("", "300", False)])

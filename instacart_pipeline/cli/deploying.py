@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from instacart_pipeline import setting_readers
 from instacart_pipeline.cli import output
 from instacart_pipeline.lake.errors import PipelineError, SettingsInvalid
-from instacart_pipeline.settings import Settings, parse_size
+from instacart_pipeline.settings import Settings
 
 if TYPE_CHECKING:
     from instacart_pipeline.lake.contracts import TableContract
@@ -56,7 +57,7 @@ def deployment(settings: Settings) -> Deployment:
         lake=settings.lake,
         role=settings.service_role,
         workgroup=settings.athena_workgroup,
-        scan_limit=parse_size(settings.athena_scan_limit),
+        scan_limit=setting_readers.size(settings.athena_scan_limit),
         worker_type=settings.glue_worker,
         workers=settings.glue_workers,
         deadline_minutes=settings.job_deadline,
