@@ -15,7 +15,7 @@ from instacart_pipeline.resources.local.stream import LocalStream
 from instacart_pipeline.resources.lookup_tables import Value
 from instacart_pipeline.resources.stream import Entry, Record
 from instacart_pipeline.retail.consumers.consumer import Consumer
-from instacart_pipeline.retail.consumers.events import Event
+from instacart_pipeline.retail.consumers.events import Event, kinesis_event
 from instacart_pipeline.retail.consumers.roster import consumers
 from instacart_pipeline.retail.lines import Line, read_line
 from instacart_pipeline.retail.lookups import CUSTOMERS, DEAD_LETTERS, INVOICES
@@ -118,6 +118,11 @@ def as_lambda_sends(event: Event) -> Event:
     """An event after its way over the wire."""
     sent: Event = json.loads(json.dumps(event))
     return sent
+
+
+def event_of(lines: Iterable[Line | bytes], **place: object) -> Event:
+    """An event with these lines, or bytes, as its records; `place` is passed on to `records`."""
+    return as_lambda_sends(kinesis_event("transactions", records(lines, **place)))  # type: ignore[arg-type]
 
 
 def lag(shop: Shop, consumer: str) -> int:

@@ -22,3 +22,9 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     """A desk of all tests of this folder, whose stream holds whatever they put."""
     with desk(tmp_path_factory.mktemp("desk")) as opened:
         yield opened
+
+
+@pytest.fixture
+def fault(tmp_path: Path) -> Path:
+    """The file that tells a Faulty stream in this test's folder how to fail."""
+    return tmp_path / "fault"

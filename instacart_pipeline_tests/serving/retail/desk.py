@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -12,9 +13,10 @@ from zoneinfo import ZoneInfo
 
 import httpx
 
+from instacart_pipeline.lake.errors import PipelineError
 from instacart_pipeline.resources.local.lookup_tables import SqliteLookupTables
 from instacart_pipeline.resources.local.stream import LocalStream
-from instacart_pipeline.resources.stream import Stream
+from instacart_pipeline.resources.stream import Entry, Stream, StreamBusy, StreamFull
 from instacart_pipeline.retail.consumers.lookups import lookups
 from instacart_pipeline.retail.consumers.mapping import Mapping
 from instacart_pipeline.retail.consumers.roster import NAMES
@@ -48,6 +50,13 @@ def lines_in(stream: Stream) -> list[Line]:
     return found
 
 
+def message(answer: httpx.Response, status: int, code: str) -> str:
+    """The message of a refusal, which must be this one."""
+    assert answer.status_code == status, answer.text
+    assert answer.json()["error"]["code"] == code
+    return str(answer.json()["error"]["message"])
+
+
 class Desk:
     """The parts behind the API, and a client of it."""
 
@@ -72,6 +81,19 @@ class Desk:
     def fill_lookups(self) -> None:
         """Have the consumer of the lookup tables read what is stored."""
         Mapping(self.stream, lookups(self.lookups), 0.01).run(threading.Event(), until_empty=True)
+
+
+class Faulty(LocalStream):
+    """A stream that fails as it is told by a file in its folder, or waits while there is one that says so."""
+
+    def put(self, entries: Sequence[Entry]) -> None:
+        fault = Path(self.home, "fault")
+        while (told := fault.read_text() if fault.exists() else "") == "wait":
+            time.sleep(0.01)
+        if told:
+            kinds = {"busy": StreamBusy, "full": StreamFull, "gone": PipelineError, "bug": ZeroDivisionError}
+            raise kinds[told](f"The stream is {told}.")
+        super().put(entries)
 
 
 @contextmanager

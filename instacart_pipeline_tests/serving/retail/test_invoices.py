@@ -8,8 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from instacart_pipeline_tests.serving.retail.desk import Desk, a_line, desk
-from instacart_pipeline_tests.serving.retail.test_ingest import message
+from instacart_pipeline_tests.serving.retail.desk import Desk, a_line, desk, message
 
 SOLD = {"InvoiceNo": "536365", "StockCode": "85123A", "CustomerID": "17850"}
 
