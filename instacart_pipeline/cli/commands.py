@@ -1,6 +1,6 @@
 """The commands of `instacart-pipeline`, a function each.
 
-Belongs here: arguments, help and what is printed. Doesn't: a system's own commands (reorder_commands.py, retail_commands.py), running a job
+Belongs here: arguments, help and what is printed. Doesn't: a system's own commands (reorder_commands.py and its like), running a job
 (running.py), drawing tables (output.py), any work.
 What a command needs is imported inside it, so that --help answers at once.
 """
@@ -11,8 +11,9 @@ from typing import Annotated
 import typer
 
 from instacart_pipeline.cli import (
+    customers_commands,  # noqa: F401  # its commands join their groups
     output,
-    reorder_commands,  # noqa: F401  # its commands join their groups
+    reorder_commands,  # noqa: F401  # likewise
     retail_commands,  # noqa: F401  # likewise
     stream,
 )
