@@ -19,8 +19,10 @@ from dagster import (
     multiprocess_executor,
 )
 
+from instacart_pipeline.customers import assets as customers_assets
+from instacart_pipeline.customers import checks as customers_checks
 from instacart_pipeline.orchestration.failure import build_failure_sensors
-from instacart_pipeline.orchestration.partitions import daily
+from instacart_pipeline.orchestration.partitions import daily, weekly
 from instacart_pipeline.profiles import build_resources
 from instacart_pipeline.reorder import assets as reorder_assets
 from instacart_pipeline.reorder import automation as reorder_automation
@@ -40,6 +42,7 @@ def build_defs(settings: Settings, overrides: Mapping[str, object] | None = None
     """The definitions under `settings`; `overrides` replaces resources by name. Opens nothing and starts nothing."""
     reorder_days = daily(settings.first_day, settings.timezone)
     retail_days = daily(settings.retail_first_day, settings.timezone)
+    customers_weeks = weekly(settings.customers_first_day, settings.timezone)
     reorder = reorder_automation.build_automation(reorder_days, settings)
     retail = retail_automation.build_automation(retail_days, settings)
     files, pairs = settings.result_files, settings.training_pairs
@@ -50,6 +53,7 @@ def build_defs(settings: Settings, overrides: Mapping[str, object] | None = None
         *retail_assets.build_assets(retail_days),
         *build_warehouse_assets(retail_days),
         *build_analysis_assets(retail_days),
+        *customers_assets.build_assets(customers_weeks),
     ]
     return Definitions(
         assets=map_asset_specs(lambda spec: _with_freshness(spec, settings), assets),
@@ -58,6 +62,7 @@ def build_defs(settings: Settings, overrides: Mapping[str, object] | None = None
             *build_rhythm_checks(reorder_days),
             *retail_checks.build_checks(retail_days),
             *build_warehouse_checks(retail_days),
+            *customers_checks.build_checks(customers_weeks),
         ],
         jobs=[*reorder.jobs, *retail.jobs],
         schedules=[*reorder.schedules, *retail.schedules],

@@ -18,9 +18,11 @@ ALLOWED: tuple[type[exp.Expr], ...] = (
     *(exp.Count, exp.CountIf, exp.Sum, exp.Min, exp.Max, exp.Avg),
     *(exp.Coalesce, exp.Nullif, exp.If, exp.Case, exp.Cast, exp.TryCast, exp.Greatest, exp.Least),
     *(exp.Abs, exp.Floor, exp.Ceil, exp.Sqrt, exp.Ln, exp.Exp, exp.Pow),
+    *(exp.Sin, exp.Cos, exp.Asin, exp.Radians),
     *(exp.Lower, exp.Upper, exp.Trim, exp.Length, exp.Substring, exp.Concat, exp.DPipe, exp.RegexpLike),
     *(exp.LowerHex, exp.MD5Digest, exp.Encode),  # lower(to_hex(md5(to_utf8(text))))
     *(exp.Year, exp.Month, exp.Day, exp.TimestampTrunc, exp.TimeToStr),
+    exp.DateDiff,  # of days, between what is cast to dates; see _proven
     *(exp.RowNumber, exp.Lag, exp.Lead),
     *(exp.And, exp.Or, exp.Exists),
 )
@@ -29,7 +31,7 @@ _TEXT = {exp.DataType.Type.VARCHAR, exp.DataType.Type.TEXT, exp.DataType.Type.CH
 
 def unproven_functions(query: Query) -> list[str]:
     """The functions of a query that are not on the list: they may differ from Athena on another engine."""
-    return sorted({_name(node) for node in query.expression.find_all(exp.Func) if not isinstance(node, ALLOWED)})
+    return sorted({_name(node) for node in query.expression.find_all(exp.Func) if not _proven(node)})
 
 
 def problems(query: Query, schema: Schema, inputs: Iterable[TableContract]) -> list[str]:
@@ -46,6 +48,16 @@ def problems(query: Query, schema: Schema, inputs: Iterable[TableContract]) -> l
     found += _casts(tree)
     found += _windows(tree, unique, schema)
     return found
+
+
+def _proven(node: exp.Func) -> bool:
+    """Whether a function is on the list. Of a time, or in months, Athena counts whole units of a difference, where others count boundaries."""
+    if isinstance(node, exp.DateDiff):
+        ends = (node.this, node.expression)
+        return node.text("unit").upper() == "DAY" and all(
+            isinstance(end, exp.Cast) and end.to.this is exp.DataType.Type.DATE for end in ends
+        )
+    return isinstance(node, ALLOWED)
 
 
 def _divisions(tree: exp.Expr) -> Iterator[str]:

@@ -14,8 +14,8 @@ from dagster import (
     AssetsDefinition,
     AssetSpec,
     BackfillPolicy,
-    TimeWindowPartitionsDefinition,
     MaterializeResult,
+    TimeWindowPartitionsDefinition,
     multi_asset,
 )
 

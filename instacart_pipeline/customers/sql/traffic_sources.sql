@@ -1,0 +1,56 @@
+-- What brings each customer to the site most often, of all events before the as-of day; ghost events are nobody's. Events are many, so they are
+-- grouped by visit at once; only a customer's few sources are ranked.
+WITH visits AS (
+    SELECT user_id,
+           session_id,
+           traffic_source,
+           count(*)        AS events,
+           max(created_at) AS latest
+    FROM customers_curated.events
+    WHERE dt = :dt
+      AND user_id IS NOT NULL
+      AND created_at < CAST(:dt AS timestamp)
+    GROUP BY user_id, session_id, traffic_source
+),
+
+sources AS (
+    SELECT user_id,
+           traffic_source,
+           sum(events) AS events,
+           max(latest) AS latest
+    FROM visits
+    GROUP BY user_id, traffic_source
+),
+
+-- An event that doesn't say what brought it counts as an event, but is no source.
+ranked AS (
+    SELECT user_id,
+           traffic_source,
+           sum(events) OVER (PARTITION BY user_id) AS events,
+           row_number() OVER (
+               PARTITION BY user_id
+               ORDER BY CASE WHEN traffic_source IS NULL THEN 1 ELSE 0 END NULLS LAST,
+                        events DESC NULLS LAST,
+                        latest DESC NULLS LAST,
+                        traffic_source NULLS LAST
+           ) AS place
+    FROM sources
+),
+
+sessions AS (
+    SELECT user_id,
+           count(DISTINCT session_id) AS sessions
+    FROM visits
+    GROUP BY user_id
+)
+
+SELECT top.user_id,
+       top.traffic_source           AS most_traffic_source,
+       visited.sessions,
+       CAST(top.events AS bigint)   AS events
+FROM ranked AS top
+JOIN sessions AS visited ON visited.user_id = top.user_id
+JOIN customers_curated.users AS customer ON customer.id = top.user_id
+WHERE top.place = 1
+  AND customer.dt = :dt
+  AND customer.created_at < CAST(:dt AS timestamp)
