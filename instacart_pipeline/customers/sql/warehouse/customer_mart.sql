@@ -1,0 +1,25 @@
+-- The week's mart as it is.
+SELECT user_id,
+       age,
+       gender,
+       country,
+       state,
+       registered_at,
+       dc_id,
+       nearest_distribution_center,
+       distance_in_km,
+       orders,
+       items,
+       returns,
+       return_rate,
+       spend,
+       refunds,
+       gross_margin,
+       profit_level,
+       days_since_order,
+       sessions,
+       most_traffic_source,
+       segment,
+       segment_name
+FROM customers_sandbox.customer_mart
+WHERE dt = :dt
