@@ -249,7 +249,7 @@ PURCHASES = TableContract(
     columns=[
         Column("user_id", "bigint", key=True),
         *_PURCHASES,
-        Column("last_order_at", "timestamp", "When the latest of these orders was made, UTC.", nullable=False),
+        Column("last_order_at", "timestamp", "When the latest of these items was ordered, UTC.", nullable=False),
     ],
 )
 
@@ -262,8 +262,7 @@ TRAFFIC_SOURCES = TableContract(
         Column(
             "most_traffic_source",
             "string",
-            "Of the most events; of several, that of the latest event; of several at once, the first in the alphabet.",
-            nullable=False,
+            "Of the most events; of several, that of the latest event; of several at once, the first in the alphabet. NULL if no event says.",
         ),
         Column("sessions", "bigint", "Sessions with any event.", nullable=False, between=(1, 1e12)),
         Column("events", "bigint", nullable=False, between=(1, 1e12)),
@@ -295,10 +294,10 @@ CUSTOMERS = TableContract(
         Column(
             "days_since_order",
             "int",
-            "Days from the last year's latest order to the as-of day; NULL without one.",
-            between=(0, 366),
+            "Days from the day of the last year's latest order to the as-of day; NULL without one.",
+            between=(1, 366),
         ),
-        Column("sessions", "bigint", "Sessions on the site, ever.", nullable=False, between=(0, 1e12)),
+        Column("sessions", "bigint", "Sessions on the site before the as-of day, ever.", nullable=False, between=(0, 1e12)),
         Column("most_traffic_source", "string", "See traffic_sources; NULL without events."),
     ],
     sorted_by=("user_id",),
