@@ -69,6 +69,7 @@ def _parts(settings: Settings, numbers: metrics.Metrics) -> Sequence[Part]:
     from instacart_pipeline.profiles import build_resources  # noqa: PLC0415  # as above
     from instacart_pipeline.retail.consumers.roster import NAMES  # noqa: PLC0415
     from instacart_pipeline.retail.days import LineDays  # noqa: PLC0415
+    from instacart_pipeline.serving.customers import mart  # noqa: PLC0415
     from instacart_pipeline.serving.reorder import part as reorder  # noqa: PLC0415
     from instacart_pipeline.serving.retail import sales  # noqa: PLC0415
     from instacart_pipeline.serving.retail.part import retail_part  # noqa: PLC0415
@@ -88,6 +89,7 @@ def _parts(settings: Settings, numbers: metrics.Metrics) -> Sequence[Part]:
         reorder.reorder_part(predictions, look_every=often),
         retail_part(transactions, look_every=_LAG_SECONDS[settings.profile]),
         sales.sales_part(sales.sales_days(found.catalog, found.table_files), look_every=often),
+        mart.customers_part(mart.mart_weeks(found.catalog, found.table_files), look_every=often),
     )
 
 

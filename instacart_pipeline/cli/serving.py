@@ -68,7 +68,8 @@ def serve(settings: Settings, host: str, port: int, *, workers: int, model_port:
         await_answer(address, "/health", "API", children, stopping)
         if not stopping.is_set():
             locked = "; it asks for one of INSTACART_API_KEYS" if settings.api_keys else ""
-            output.note(f"The pages: {address}/ and {address}/sales{locked}\nThe API:   {address}/openapi.json")
+            pages = f"{address}/, {address}/sales and {address}/customers"
+            output.note(f"The pages: {pages}{locked}\nThe API:   {address}/openapi.json")
             if missing:
                 output.note(f"Baskets can't be predicted yet, all else is served: {missing}")
             output.note("Ctrl-C ends it.")

@@ -4,16 +4,15 @@ Belongs here: the request and what is refused of it, and the part of the web app
 (sales_store.py).
 """
 
-from datetime import date
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
-from pydantic import BeforeValidator
 
 from instacart_pipeline.lake.errors import PipelineError
 from instacart_pipeline.resources.catalog import Catalog
 from instacart_pipeline.resources.table_files import TableFiles
 from instacart_pipeline.serving.errors import Failed, Refused
+from instacart_pipeline.serving.parameters import Day
 from instacart_pipeline.serving.part import Part
 from instacart_pipeline.serving.retail.sales_answers import Sales, SalesHealth
 from instacart_pipeline.serving.retail.sales_store import SalesDays
@@ -34,15 +33,6 @@ router = APIRouter(prefix="/v1", responses=_FAILURES, tags=["sales"])
 async def _days(request: Request) -> SalesDays:
     found: SalesDays = request.app.state.sales
     return found
-
-
-def _written_as_a_day(given: object) -> object:
-    if isinstance(given, str) and not (len(given) == 10 and given[4] == given[7] == "-"):
-        raise ValueError("write a day as 2011-01-31")  # pydantic takes seconds since 1970 for days too
-    return given
-
-
-Day = Annotated[date | None, BeforeValidator(_written_as_a_day)]
 
 
 @router.get("/sales", summary="Net sales by time, product, customer and country")

@@ -2,7 +2,7 @@
 
 Belongs here: reading the four tables of one as-of day, and which versions belong together. Doesn't: adding them up (sales_sums.py).
 
-Amounts are whole ten-thousandths of a pound in int64: adding up is exact, and what a contract's decimal(18,4) holds fits.
+Amounts are whole ten-thousandths of a pound (serving/columns.py).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import numpy as np
 
 from instacart_pipeline.lake.versions import MixedUploads, lineage_of
 from instacart_pipeline.retail.sandbox_tables import DASHBOARD
+from instacart_pipeline.serving.columns import places, read_table, ten_thousandths
 from instacart_pipeline.serving.days import DayLooker, NoDay, newest
 
 if TYPE_CHECKING:
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from instacart_pipeline.resources.table_files import TableFiles
 
 _log = logging.getLogger(__name__)
-PLACES = 4
-"""Decimals of an amount."""
 TABLES = tuple(table.qualified_name for table in DASHBOARD)
 
 
@@ -157,23 +156,9 @@ def read(dt: str, versions: Mapping[str, str], folders: Mapping[str, Path]) -> S
 
 
 def _table(contract: TableContract, folder: Path) -> Any:
-    """The table's columns in the contract's types, whoever wrote the files."""
-    import pyarrow as pa  # noqa: PLC0415  # takes a while to load
-    from pyarrow import parquet  # noqa: PLC0415
-
-    kinds = {
-        "date": pa.date32(),
-        "string": pa.string(),
-        "bigint": pa.int64(),
-        "decimal(18,4)": pa.decimal128(18, PLACES),
-    }
-    schema = pa.schema([(column.name, kinds[column.type]) for column in contract.columns])
-    parts = [
-        parquet.read_table(path, columns=schema.names, partitioning=None).select(schema.names).cast(schema)
-        for path in sorted(folder.glob("*.parquet"))
-    ]
-    table = pa.concat_tables(parts) if parts else schema.empty_table()
-    return table.sort_by("sale_date") if "sale_date" in schema.names else table
+    """The table, by day if it has days."""
+    table = read_table(contract, folder)
+    return table.sort_by("sale_date") if "sale_date" in table.column_names else table
 
 
 def _values(table: Any, column: str) -> list[str]:
@@ -190,28 +175,10 @@ def _facts(table: Any, countries: Sequence[str], who: str, names: Sequence[str])
 
     return Facts(
         day=table.column("sale_date").to_numpy().astype("datetime64[D]").astype(np.int32),
-        country=_places(table.column("country"), countries),
-        who=_places(table.column(who), names) if who else np.empty(0, np.int32),
-        revenue=_ten_thousandths(table.column("revenue")),
+        country=places(table.column("country"), countries),
+        who=places(table.column(who), names) if who else np.empty(0, np.int32),
+        revenue=ten_thousandths(table.column("revenue")),
         quantity=numbers("quantity"),
         lines=numbers("lines"),
         invoices=numbers("invoices"),
     )
-
-
-def _places(column: Any, names: Sequence[str]) -> NDArray[np.int32]:
-    import pyarrow as pa  # noqa: PLC0415  # as above
-    from pyarrow import compute  # noqa: PLC0415
-
-    places: NDArray[np.int32] = compute.index_in(column, pa.array(names, pa.string())).to_numpy().astype(np.int32)
-    return places
-
-
-def _ten_thousandths(column: Any) -> NDArray[np.int64]:
-    """Exact decimals as whole numbers: the low half of each, since 18 digits fit in 64 bits."""
-    parts = [
-        np.frombuffer(chunk.buffers()[1], np.int64)[2 * chunk.offset :][: 2 * len(chunk)][::2]
-        for chunk in column.chunks
-        if len(chunk)
-    ]
-    return np.concatenate(parts) if parts else np.empty(0, np.int64)

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from instacart_pipeline.serving.columns import amount, shared_out
 from instacart_pipeline.serving.retail import sales_answers as answers
-from instacart_pipeline.serving.retail.sales_store import PLACES, Facts, SalesStore
+from instacart_pipeline.serving.retail.sales_store import Facts, SalesStore
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,12 +34,6 @@ class Choice:
     country: str | None = None
     first: date | None = None
     last: date | None = None
-
-
-def amount(ten_thousandths: int) -> str:
-    """An amount as answers write it: pounds with four decimals."""
-    whole, rest = divmod(abs(ten_thousandths), 10**PLACES)
-    return f"{'-' if ten_thousandths < 0 else ''}{whole}.{rest:0{PLACES}}"
 
 
 def add_up(store: SalesStore, choice: Choice, top: int) -> answers.Sales:
@@ -98,14 +93,12 @@ def add_up(store: SalesStore, choice: Choice, top: int) -> answers.Sales:
 
 def _totals(sales: Facts, customers: Facts) -> answers.Totals:
     revenue, invoices = int(sales.revenue.sum()), int(sales.invoices.sum())
-    # Half away from zero, as SQL's round does.
-    share = (2 * abs(revenue) + invoices) // (2 * invoices) * (1 if revenue >= 0 else -1) if invoices else None
     return answers.Totals(
         revenue=amount(revenue),
         quantity=int(sales.quantity.sum()),
         lines=int(sales.lines.sum()),
         invoices=invoices,
-        revenue_per_invoice=None if share is None else amount(share),
+        revenue_per_invoice=amount(shared_out(revenue, invoices)) if invoices else None,
         customers=int(np.count_nonzero(np.bincount(customers.who))),
     )
 

@@ -6,7 +6,7 @@ import { element } from "./view.js";
 const SVG = "http://www.w3.org/2000/svg";
 const LETTER = 6.7; // pixels of a letter of an axis, generously
 
-function draw(tag, attributes, ...content) {
+export function draw(tag, attributes, ...content) {
   const made = document.createElementNS(SVG, tag);
   for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
   made.append(...content);
@@ -147,15 +147,19 @@ export class TimeChart {
   }
 }
 
+// One bar: as long as `value` is compared with `most`.
+export function hbar(value, most) {
+  const width = most > 0 && value > 0 ? Math.max((value / most) * 100, 0.5) : 0;
+  return draw("svg", { class: "hbar", "aria-hidden": "true" }, draw("rect", { class: "track", width: "100%", height: "100%", rx: 4 }), draw("rect", { class: "length", width: `${width}%`, height: "100%", rx: 4 }));
+}
+
 // A list of bars, each with its name and number in letters. `rows`: [{name, note, said, value, mark}]; `name` is text or an element.
 export function bars(rows, most = Math.max(...rows.map((row) => row.value), 0)) {
   const list = element("ul", "items sold");
   list.role = "list"; // Safari forgets lists without bullets
   const marked = rows.some((row) => row.mark);
   rows.forEach(({ name, note, said, value, mark }, at) => {
-    const width = most > 0 && value > 0 ? Math.max((value / most) * 100, 0.5) : 0;
-    const bar = draw("svg", { class: "hbar", "aria-hidden": "true" }, draw("rect", { class: "track", width: "100%", height: "100%", rx: 4 }), draw("rect", { class: "length", width: `${width}%`, height: "100%", rx: 4 }));
-    list.append(element("li", mark ? "marked" : marked || at ? "" : "best", element("span", "name", name), element("span", "share", said), element("span", "aisle", note), bar));
+    list.append(element("li", mark ? "marked" : marked || at ? "" : "best", element("span", "name", name), element("span", "share", said), element("span", "aisle", note), hbar(value, most)));
   });
   return list;
 }

@@ -1,26 +1,19 @@
 // What the sales look like: the answer of /v1/sales as points, bars, tables and sentences. Amounts come as text and are shown to the penny.
 
 import { bars, numbers } from "./charts.js";
+import { chooser, count, date, monthName, share } from "./figures.js";
 import { element } from "./view.js";
 
 const DAY = 86_400_000;
 const SHOWN = 10; // countries and customers
 const BEST = 5; // products of a season
-const MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"];
-
 const pounds = new Intl.NumberFormat("en-GB", { style: "currency", currency: "GBP" });
 const whole = new Intl.NumberFormat("en-GB", { style: "currency", currency: "GBP", maximumFractionDigits: 0 });
 export const money = (amount) => pounds.format(amount); // a text is rounded as the decimal it is
-export const count = (number) => number.toLocaleString("en-GB");
-const share = (part, all) => (all > 0 && part >= 0 ? `${((100 * part) / all).toFixed(1)}%` : "");
 
 const time = (day) => Date.parse(`${day}T00:00:00Z`);
 export const dayOf = (at) => new Date(at).toISOString().slice(0, 10);
 export const plus = (day, days) => dayOf(time(day) + days * DAY);
-export function date(day) {
-  const [year, month, of] = day.split("-").map(Number);
-  return `${of} ${MONTHS[month - 1]} ${year}`;
-}
 export function span({ first, last }) {
   if (first === last) return date(first);
   const [from, to] = [date(first).split(" "), date(last).split(" ")];
@@ -51,7 +44,7 @@ export function monthPoints({ months, covered }) {
   return filled(months, "month", nextMonth).map((row, at) => {
     const [year, number] = row.month.split("-").map(Number);
     const note = only(`${row.month}-01`, plus(`${nextMonth(row.month)}-01`, -1), covered);
-    return { ...point(row, note), name: `${MONTHS[number - 1]} ${year}`, label: MONTHS[number - 1].slice(0, 3), under: at === 0 || number === 1 ? String(year) : "" };
+    return { ...point(row, note), name: `${monthName(number)} ${year}`, label: monthName(number).slice(0, 3), under: at === 0 || number === 1 ? String(year) : "" };
   });
 }
 
@@ -69,7 +62,7 @@ export function weekPoints({ weeks, covered }) {
   return filled(weeks, "week_start", (day) => plus(day, 7)).map((row) => {
     const last = plus(row.week_start, 6);
     const [year, month] = last.split("-").map(Number); // a week is labelled by the month that begins in it
-    const label = last.slice(0, 7) === before ? "" : MONTHS[month - 1].slice(0, 3);
+    const label = last.slice(0, 7) === before ? "" : monthName(month).slice(0, 3);
     const under = last.slice(0, 4) === before.slice(0, 4) ? "" : String(year);
     before = last.slice(0, 7);
     const note = [`${count(row.invoices)} ${row.invoices === 1 ? "invoice" : "invoices"}, ${count(row.quantity)} pieces`, only(row.week_start, last, covered)].filter(Boolean).join("; ");
@@ -100,16 +93,15 @@ export function periodNumbers(caption, word, points, more = []) {
   return numbers(caption, head, points.map((one) => [named(one), one.said, ...more.map(([, key]) => count(one[key]))]));
 }
 
-export function tiles({ totals }) {
-  const each = totals.revenue_per_invoice;
-  const shown = [
-    ["Net revenue", money(totals.revenue)],
-    ["Invoices", count(totals.invoices)],
-    ["Lines", count(totals.lines)],
+export function totals({ totals: told }) {
+  const each = told.revenue_per_invoice;
+  return [
+    ["Net revenue", money(told.revenue)],
+    ["Invoices", count(told.invoices)],
+    ["Lines", count(told.lines)],
     ["Average per invoice", each === null ? "–" : money(each)],
-    ["Known customers", count(totals.customers)],
+    ["Known customers", count(told.customers)],
   ];
-  return shown.map(([name, value]) => element("div", "card tile", element("dt", "", name), element("dd", "", value)));
 }
 
 export function seasons({ seasons: told }) {
@@ -134,10 +126,7 @@ export function countries({ countries: told, choice }, choose) {
   const apart = told.length > 2 && value(told[0]) > 4 * value(told[1]) ? told[0] : null;
   const shown = told.filter((one) => one !== apart && (one.rank <= SHOWN + (apart ? 1 : 0) || one.country === choice.country));
   const row = (one) => {
-    const name = element("button", "link", one.country);
-    name.type = "button";
-    name.title = `Show ${one.country} alone`;
-    name.addEventListener("click", () => choose(one.country));
+    const name = chooser(one.country, `Show ${one.country} alone`, () => choose(one.country));
     return { name, said: money(one.revenue), value: value(one), note: `${share(value(one), all)} · ${count(one.invoices)} invoices`.replace(/^ · /, ""), mark: one.country === choice.country };
   };
   const head = ["Country", "Net revenue", "Lines", "Invoices", "Known customers"];

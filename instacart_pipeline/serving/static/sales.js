@@ -3,6 +3,7 @@
 import { ask } from "./api.js";
 import { TimeChart } from "./charts.js";
 import { Combobox } from "./combobox.js";
+import { date, refill, status, tiles, waitingTiles } from "./figures.js";
 import { keyForm } from "./key-form.js";
 import * as look from "./sales-view.js";
 import { byId, element, notice, skeleton } from "./view.js";
@@ -90,9 +91,9 @@ function show(told) {
   shown = told;
   byId("trouble").replaceChildren();
   byId("sales").hidden = false;
-  status(`Sales up to ${look.date(told.as_of)}`, true);
+  status(`Sales up to ${date(told.as_of)}`, true);
   showFilter();
-  byId("tiles").replaceChildren(...look.tiles(told));
+  byId("tiles").replaceChildren(...tiles(look.totals(told)));
   byId("charts").hidden = !told.totals.lines;
   if (!told.totals.lines) return byId("trouble").replaceChildren(look.nothing(told));
   showPeriods("months", "month", look.monthPoints(told));
@@ -108,14 +109,6 @@ function showPeriods(name, word, points, more) {
   const says = element("p", "says", look.highest(points));
   refill(name, [says, charts[name].box, ...look.partialNote(points, word), look.periodNumbers(caption, word[0].toUpperCase() + word.slice(1), points, more)]);
   charts[name].show(points);
-}
-
-// New content, with the numbers open if they were.
-function refill(name, content) {
-  const place = byId(name);
-  const open = place.querySelector("details")?.open;
-  place.replaceChildren(...content);
-  if (open) place.querySelector("details").open = true;
 }
 
 function showFilter() {
@@ -146,12 +139,6 @@ function showFilter() {
     }),
   );
   byId("ranges").children[focused]?.focus();
-}
-
-function status(text, fine) {
-  byId("status").classList.toggle("ok", fine);
-  byId("status").classList.toggle("bad", !fine);
-  if (byId("status-text").textContent !== text) byId("status-text").textContent = text;
 }
 
 function findCountries(text) {
@@ -192,7 +179,7 @@ async function renew() {
   try {
     const told = await ask(`/v1/sales${query()}`, { signal: asking.signal });
     if (JSON.stringify(told) !== JSON.stringify(shown)) show(told);
-    else status(`Sales up to ${look.date(told.as_of)}`, true);
+    else status(`Sales up to ${date(told.as_of)}`, true);
   } catch (error) {
     if (error.name !== "AbortError" && !needsKey(error, load)) status("Not connected", false);
   }
@@ -200,6 +187,6 @@ async function renew() {
 
 window.addEventListener("popstate", fromAddress);
 for (const name of ["months", "quarters", "weeks", "seasons", "countries", "customers"]) byId(name).append(skeleton());
-byId("tiles").append(...Array.from({ length: 5 }, () => element("div", "card tile waiting")));
+byId("tiles").append(...waitingTiles(5));
 fromAddress();
 setInterval(renew, RENEW_EVERY);

@@ -88,7 +88,8 @@ def serving(home: Path, tmp_path: Path, *arguments: str, **settings: str) -> Ite
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_all_of_it_within_seconds(home: Path, tmp_path: Path, number: signal.Signals) -> None:
     with serving(home, tmp_path) as served:
-        assert f"The pages: http://127.0.0.1:{served.port}/ and http://127.0.0.1:{served.port}/sales" in served.text()
+        address = f"http://127.0.0.1:{served.port}"
+        assert f"The pages: {address}/, {address}/sales and {address}/customers" in served.text()
         assert served.client.get("/").status_code == 200
         assert served.client.get("/v1/users/7/basket").status_code == 200
         assert served.client.post("/invocations", content=shop.ORIGINAL_ROW, headers=CSV).text == "0.3\n"
