@@ -46,6 +46,7 @@ setup(
         "rich",
         "scikit-learn",
         "sqlglot>=30,<31",
+        "threadpoolctl",
         "typer",
         "uvicorn",
         "uvloop",
