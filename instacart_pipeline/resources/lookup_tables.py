@@ -87,6 +87,10 @@ class LookupTables(ConfigurableResource[Any], ABC):
         """
 
     @abstractmethod
+    def sizes(self, table: LookupTable, partitions: Sequence[str], limit: int) -> Mapping[str, int]:
+        """How many items each of these partition keys has; nothing is counted beyond `limit`. Quicker than to read the items."""
+
+    @abstractmethod
     def scan(self, table: LookupTable, *, after: str = "", limit: int = 1000) -> Page:
         """The next items of the whole table, at most `limit`, in no particular order."""
 

@@ -107,6 +107,14 @@ def test_keys_may_hold_any_character(lookups: LookupTables, things: LookupTable,
     assert places(lookups.all_of(things, key)) == [key + "x"]
 
 
+def test_the_items_of_keys_are_counted_up_to_a_limit(lookups: LookupTables, things: LookupTable) -> None:
+    boxes = {key: number for number, key in enumerate(ODD_KEYS)}
+    lookups.put(things, [thing(f"{place}", box=key) for key, number in boxes.items() for place in range(number)])
+    assert lookups.sizes(things, [*boxes, "none", ODD_KEYS[1]], 100) == {**boxes, "none": 0}
+    assert lookups.sizes(things, list(boxes), 3) == {key: min(number, 3) for key, number in boxes.items()}
+    assert lookups.sizes(things, [], 3) == {}
+
+
 def test_an_item_put_again_takes_the_place_of_the_first_whole(lookups: LookupTables, things: LookupTable) -> None:
     lookups.put(things, [thing("1", colour="red", weight="1", more=1)])
     lookups.put(things, [thing("1", colour="blue", weight="2")])

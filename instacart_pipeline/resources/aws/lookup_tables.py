@@ -105,6 +105,16 @@ class DynamoLookupTables(LookupTables):
             **({"IndexName": index} if index else {"ConsistentRead": True}),
         )
 
+    def sizes(self, table: LookupTable, partitions: Sequence[str], limit: int) -> dict[str, int]:
+        """See LookupTables. DynamoDB charges for what is counted as if it were read, but doesn't send it."""
+        found: dict[str, int] = {}
+
+        def count(partition: str) -> None:
+            found[partition] = self._size(table, partition, limit) if _can_be_key(partition, 0) else 0
+
+        _side_by_side(count, list(dict.fromkeys(partitions)))
+        return found
+
     def scan(self, table: LookupTable, *, after: str = "", limit: int = 1000) -> Page:
         """See LookupTables."""
         keys = _names(table.partition_key, table.sort_key)
@@ -124,6 +134,26 @@ class DynamoLookupTables(LookupTables):
             if not found.get("LastEvaluatedKey"):
                 return counted
             going_on = {"ExclusiveStartKey": found["LastEvaluatedKey"]}
+
+    def _size(self, table: LookupTable, partition: str, limit: int) -> int:
+        there, counted = self._table(table), 0
+        going_on: dict[str, Any] = {}
+        while counted < limit:
+            told = there.call(
+                "query",
+                Select="COUNT",
+                ConsistentRead=True,
+                Limit=limit - counted,
+                KeyConditionExpression="#k = :k",
+                ExpressionAttributeNames={"#k": table.partition_key},
+                ExpressionAttributeValues={":k": {"S": partition}},
+                **going_on,
+            )
+            counted += int(told["Count"])
+            if not told.get("LastEvaluatedKey"):
+                break
+            going_on = {"ExclusiveStartKey": told["LastEvaluatedKey"]}
+        return counted
 
     def _table(self, table: LookupTable) -> DynamoTable:
         return DynamoTable(self.session, f"{self.prefix}{table.name}", self.patience_seconds, LookupsBusy)

@@ -72,6 +72,12 @@ class SqliteLookupTables(LookupTables):
         )
         return _page(rows, limit, asked)
 
+    def sizes(self, table: LookupTable, partitions: Sequence[str], limit: int) -> dict[str, int]:
+        """See LookupTables."""
+        counted = "SELECT count(*) FROM (SELECT 1 FROM items WHERE pk = ? LIMIT ?)"
+        with self._file(table).reading() as db:
+            return {partition: db.execute(counted, (partition, limit)).fetchone()[0] for partition in partitions}
+
     def scan(self, table: LookupTable, *, after: str = "", limit: int = 1000) -> Page:
         """See LookupTables."""
         going_on, place = (" WHERE (pk, sk) > (?, ?)", _place(after, [], 2)) if after else ("", ())

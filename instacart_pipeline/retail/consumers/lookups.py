@@ -2,10 +2,12 @@
 
 Belongs here: which items are stored, in which order. Doesn't: their keys (retail/lookups.py).
 
-An invoice's own item is made anew of all its lines, which are read back after they were stored. An invoice only ever gains lines, and who
+An invoice's own item is made anew of all its lines, after they were stored. An invoice only ever gains lines, and who
 stores one looks at the invoice afterwards; so of several that look, the one that finds most lines finds all, and `put_if_greater`
-keeps that one's, in whatever order they come in. Since that costs as much as the invoice has lines, at every batch that brings some of it,
-only the first MOST_SUMMED are looked at, and none once there are more: no invoice, however long, holds up the others.
+keeps that one's, in whatever order they come in. To look is to count: an invoice that has no more lines than the batch brought has just
+these, which needn't be read; most have, since an invoice's lines come together. The lines of any other are read back. Since that costs as
+much as the invoice has lines, at every batch that brings some of it, only the first MOST_SUMMED are looked at, and none once there are
+more: no invoice, however long, holds up the others.
 """
 
 from __future__ import annotations
@@ -34,13 +36,28 @@ class _Tables:
 
     def store(self, taken: Sequence[Taken]) -> None:
         """Store lines, then the invoices they are of."""
-        self.tables.put(INVOICES, [invoice_item(each.line) for each in taken])
-        touched = {each.line.invoice_no for each in taken} - self._long
-        invoices = [one for invoice in sorted(touched) for one in parts_of(self.tables, invoice).values()]
+        items = [invoice_item(each.line) for each in taken]
+        brought: dict[str, dict[str, Item]] = {}
+        for item in items:
+            brought.setdefault(str(item["invoice_no"]), {})[str(item["line_key"])] = item
+        self.tables.put(INVOICES, items)
+        invoices = self._invoices({invoice: brought[invoice] for invoice in sorted(brought.keys() - self._long)})
         self.tables.put_if_greater(CUSTOMERS, invoices, "invoice_lines")
         if len(self._long) > _MOST_KNOWN:
             self._long.clear()
         self._long.update(str(one["invoice_no"]) for one in invoices if not one["complete"])
+
+    def _invoices(self, brought: Mapping[str, Mapping[str, Item]]) -> list[Item]:
+        """The items of CUSTOMERS of the invoices of which these lines, by key, were just stored."""
+        sizes = self.tables.sizes(INVOICES, list(brought), 1 + max(map(len, brought.values()), default=0))
+        invoices: list[Item] = []
+        for invoice_no, lines in brought.items():
+            if len(lines) == sizes[invoice_no] <= MOST_SUMMED:
+                parts = _parts([lines[key] for key in sorted(lines)], complete=True)
+            else:
+                parts = parts_of(self.tables, invoice_no)
+            invoices += parts.values()
+        return invoices
 
 
 def lookups(tables: LookupTables) -> Consumer:
@@ -54,10 +71,15 @@ def parts_of(tables: LookupTables, invoice_no: str) -> Mapping[str, Item]:
     An invoice has one customer, but for mistakes; then each has the part of it that names them. Where none is known, that is UNKNOWN.
     """
     page = tables.query(INVOICES, invoice_no, limit=MOST_SUMMED)
+    return _parts(page.items, complete=not page.after)
+
+
+def _parts(lines: Sequence[Item], *, complete: bool) -> Mapping[str, Item]:
+    """The parts of an invoice by customer, of its lines in their order: all, or as many as are summed."""
     by_customer: dict[str, list[Item]] = {}
-    for line in page.items:
+    for line in lines:
         by_customer.setdefault(str(line["customer_id"]), []).append(line)
-    found, complete = len(page.items) + bool(page.after), not page.after
+    found = len(lines) + (not complete)
     return {customer: _summed(mine, found, complete=complete) for customer, mine in by_customer.items()}
 
 

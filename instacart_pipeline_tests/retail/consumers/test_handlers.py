@@ -5,13 +5,15 @@ from __future__ import annotations
 import base64
 import csv
 import io
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from instacart_pipeline.resources.local.lookup_tables import SqliteLookupTables
-from instacart_pipeline.resources.lookup_tables import LookupTable, Page
+from instacart_pipeline.resources.lookup_tables import Item, LookupsBusy, LookupTable, LookupTables, Page
 from instacart_pipeline.retail.consumers.events import (
     ALL_DONE,
     Event,
@@ -19,7 +21,7 @@ from instacart_pipeline.retail.consumers.events import (
     kinesis_event,
     records_of,
 )
-from instacart_pipeline.retail.consumers.lookups import invoice_of
+from instacart_pipeline.retail.consumers.lookups import invoice_of, lookups, parts_of
 from instacart_pipeline.retail.consumers.roster import NAMES
 from instacart_pipeline.retail.lines import Line
 from instacart_pipeline.retail.lookups import BY_PRODUCT, INVOICES
@@ -193,14 +195,14 @@ def test_a_customers_invoice_is_the_sum_of_its_lines_to_the_penny(shop: Shop) ->
 
 
 def test_late_lines_and_reruns_in_any_order_never_lower_or_double_a_count(shop: Shop) -> None:
-    lookups = shop.consumer("lookups")
+    consumer = shop.consumer("lookups")
     first, second = (
         event_of([a_line(stock_code="1")]),
         event_of([a_line(stock_code="2"), a_line(stock_code="3")], first=2),
     )
     counts = []
     for event in (second, first, second, first):
-        lookups.handle(event)
+        consumer.handle(event)
         counts.append(shop.customers()["17850", "536365"]["lines"])
     assert counts == [2, 3, 3, 3]
 
@@ -229,9 +231,9 @@ def test_of_a_very_long_invoice_the_first_lines_are_summed_and_all_are_kept(
 ) -> None:
     monkeypatch.setattr("instacart_pipeline.retail.consumers.lookups.MOST_SUMMED", 100)
     lines = [a_line("1", quantity=1, stock_code=f"{number}") for number in range(200)]
-    lookups, told = shop.consumer("lookups"), []
+    consumer, told = shop.consumer("lookups"), []
     for first in range(0, 200, 50):
-        lookups.handle(event_of(lines[first : first + 50], first=first + 1))
+        consumer.handle(event_of(lines[first : first + 50], first=first + 1))
         item = shop.customers()["17850", "1"]
         told.append((item["lines"], item["quantity"], item["complete"]))
     assert told == [(50, 50, True), (100, 100, True), (100, 100, False), (100, 100, False)]
@@ -240,10 +242,68 @@ def test_of_a_very_long_invoice_the_first_lines_are_summed_and_all_are_kept(
     assert shop.letters("lookups") == []
 
 
+def meddled(
+    shop: Shop, before_sizes: Callable[[], object] = lambda: None, *, dies: bool = False
+) -> tuple[LookupTables, list[str]]:
+    """Tables that do something before they tell sizes of invoices, or die before sums are stored; and which invoices were read back."""
+    read: list[str] = []
+
+    class Meddled(SqliteLookupTables):
+        def sizes(self, table: LookupTable, partitions: Sequence[str], limit: int) -> dict[str, int]:
+            before_sizes()
+            return super().sizes(table, partitions, limit)
+
+        def query(self, table: LookupTable, partition: str, **how: Any) -> Page:
+            read.append(partition)
+            return super().query(table, partition, **how)
+
+        def put_if_greater(self, table: LookupTable, items: Iterable[Item], attribute: str) -> None:
+            if dies:
+                raise LookupsBusy("It died between the lines and their sums.")
+            super().put_if_greater(table, items, attribute)
+
+    return Meddled(home=str(shop.home)), read
+
+
+def test_only_an_invoice_with_lines_of_another_batch_is_read_back(shop: Shop) -> None:
+    tables, read = meddled(shop)
+    consumer = lookups(tables)
+    lines = [a_line(invoice, stock_code=f"{number}") for invoice in ("1", "2") for number in range(3)]
+    assert consumer.handle(event_of([*lines[:5], lines[0]])) == ALL_DONE
+    assert (read, {item["lines"] for item in shop.customers().values()}) == ([], {3, 2})
+    assert consumer.handle(event_of([lines[5], a_line("3")], first=6)) == ALL_DONE
+    assert read == ["2"]
+    assert [item["lines"] for _, item in sorted(shop.customers().items())] == [3, 3, 1]
+    by_reading = {key: dict(parts_of(tables, key[1])[key[0]]) for key in shop.customers()}
+    assert shop.customers() == by_reading
+
+
+def test_lines_that_another_worker_stores_at_the_same_moment_are_in_the_sum(shop: Shop) -> None:
+    mine, others = a_line("1", stock_code="1", quantity=1), a_line("1", stock_code="2", quantity=10)
+    meanwhile = partial(shop.consumer("lookups").handle, event_of([others], first=2))
+    for first, before_sizes in ((1, meanwhile), (2, lambda: None)):
+        assert lookups(meddled(shop, before_sizes)[0]).handle(event_of([mine], first=first)) == ALL_DONE
+        item = shop.customers()["17850", "1"]
+        assert (item["lines"], item["quantity"], item["invoice_lines"]) == (2, 11, 2)
+
+
+@pytest.mark.parametrize("again", [(0,), (1,), (0, 1), (1, 0)])
+def test_a_worker_that_died_before_the_sum_leaves_nothing_that_the_next_one_misses(
+    shop: Shop, again: tuple[int, ...]
+) -> None:
+    events = [event_of([a_line("1", stock_code=code, quantity=1)], first=int(code)) for code in ("1", "2")]
+    dying = lookups(meddled(shop, dies=True)[0])
+    assert [bool(dying.handle(event)["batchItemFailures"]) for event in events] == [True, True]
+    assert (len(shop.invoices()), shop.customers()) == (2, {})
+    for place in again:
+        assert shop.consumer("lookups").handle(events[place]) == ALL_DONE
+        assert shop.customers()["17850", "1"]["quantity"] == 2
+
+
 def test_a_line_of_another_customer_is_told_of_those_that_were_summed_before_it(shop: Shop) -> None:
-    lookups = shop.consumer("lookups")
-    lookups.handle(event_of([a_line("1", stock_code="1"), a_line("1", stock_code="2")]))
-    lookups.handle(event_of([a_line("1", customer_id="12345")], first=3))
+    consumer = shop.consumer("lookups")
+    consumer.handle(event_of([a_line("1", stock_code="1"), a_line("1", stock_code="2")]))
+    consumer.handle(event_of([a_line("1", customer_id="12345")], first=3))
     assert {item["invoice_lines"] for item in shop.customers().values()} == {3}
     found = invoice_of(shop.tables, "1")
     assert found is not None
