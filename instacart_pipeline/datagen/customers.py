@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from instacart_pipeline.datagen import customers_visits as site
 from instacart_pipeline.datagen.customers_beside import Beside, read_beside
 from instacart_pipeline.datagen.customers_catalogue import PRODUCT_COLUMNS, Catalogue, build_catalogue
 from instacart_pipeline.datagen.customers_files import DAY, HOUR, Piece, random_of, write_table
-from instacart_pipeline.datagen.customers_words import CENTERS
+from instacart_pipeline.datagen.customers_places import CENTERS
 from instacart_pipeline.lake.errors import PipelineError, SettingsInvalid
 
 FULL_USERS = 100_000
@@ -122,7 +123,7 @@ def _shop(scale: float, seed: int, end: int) -> _Shop:
     counts = habits.order_counts(rng, users)
     habit = habits.habits_of(rng, counts)
     registered = population.registrations(rng, users, start, end)
-    people = population.settle(rng, rng.random(users) < 0.5, habit, registered)  # either sex alike
+    people = population.settle(rng, rng.random(users) < 0.5, habit, registered)
     orders = shop.place_orders(random_of(seed, _ORDERS), people, counts, end)
     return _Shop(build_catalogue(random_of(seed, _CATALOGUE), scale), people, orders, start, end)
 
@@ -155,18 +156,16 @@ def _write(folder: Path, made: _Shop, seed: int, tell: Callable[[str, float], No
         ("inventory_items", shop.STOCK_COLUMNS, shop.stock_pieces(stock, catalogue)),
         ("events", site.EVENT_COLUMNS, visits),
     ]
-    rows, pieces, written = dict[str, int](), site.event_piece_count(people), 0
+    rows, pieces = dict[str, int](), site.event_piece_count(people)
     for name, header, parts in tables:
         tell(f"writing {name}", 0.2 + 0.05 * len(rows))
-
-        def told() -> None:
-            nonlocal written
-            if name == "events":  # noqa: B023  # called within its turn of the loop
-                written += 1
-                tell("writing events", 0.45 + 0.55 * written / pieces)
-
+        told = partial(_tell_events, tell, pieces) if name == "events" else None
         rows[name] = write_table(folder / f"{name}.csv", header, parts, told)
     return rows
+
+
+def _tell_events(tell: Callable[[str, float], None], pieces: int, done: int) -> None:
+    tell("writing events", 0.45 + 0.55 * done / pieces)
 
 
 def _copied(folder: Path, there: Beside, made: _Shop) -> dict[str, int]:
@@ -185,5 +184,5 @@ def _catalogue_files(folder: Path, catalogue: Catalogue) -> dict[str, int]:
         writer.writerow(("id", "name", "latitude", "longitude"))
         writer.writerows((number, *center) for number, center in enumerate(CENTERS, 1))
     columns = [catalogue.ids, *(catalogue.columns[name] for name in PRODUCT_COLUMNS)]
-    products = write_table(folder / "products.csv", ("id", *PRODUCT_COLUMNS), iter([lambda: columns]), lambda: None)
+    products = write_table(folder / "products.csv", ("id", *PRODUCT_COLUMNS), iter([lambda: columns]))
     return {"distribution_centers": len(CENTERS), "products": products}

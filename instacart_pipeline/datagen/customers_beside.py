@@ -59,8 +59,9 @@ def read_beside(folder: Path, rng: np.random.Generator) -> Beside:
     """
     centers = _File(folder / FILES[0], _CENTER_COLUMNS)
     products = _File(folder / FILES[1], ("id", *PRODUCT_COLUMNS))
-    orders = _orders(_File(folder / FILES[2], ORDER_COLUMNS))
-    female, ordered = _users(_File(folder / FILES[2], ORDER_COLUMNS), orders, rng)
+    ordered_from = _File(folder / FILES[2], ORDER_COLUMNS)
+    orders = _orders(ordered_from)
+    female, ordered = _users(ordered_from, orders, rng)
     center_ids = centers.ids("id")
     shelved = products.whole("distribution_center_id", least=0)
     if (lost := ~np.isin(shelved, center_ids)).any():

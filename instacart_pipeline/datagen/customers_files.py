@@ -40,29 +40,33 @@ def random_of(seed: int, *stream: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, *stream])))
 
 
-def write_table(path: Path, header: Sequence[str], pieces: Iterator[Piece], told: Callable[[], None]) -> int:
+def write_table(
+    path: Path, header: Sequence[str], pieces: Iterator[Piece], told: Callable[[int], None] | None = None
+) -> int:
     """Writes a table whose pieces are made and formatted on two threads, in their order, few at a time to bound memory.
 
-    Returns how many rows it has. `told` is called after each piece.
+    Returns how many rows it has. `told` hears after each piece how many are written.
     """
-    rows = 0
+    rows = written = 0
     waiting: list[Future[pa.Array]] = []
     with path.open("wb") as file, ThreadPoolExecutor(_AHEAD) as pool:
         file.write(f"{','.join(header)}\n".encode())
 
-        def finish_one() -> int:
+        def finish_one() -> None:
+            nonlocal rows, written
             lines = waiting.pop(0).result()
             file.write(_bytes_of(lines))
-            told()
-            return len(lines)
+            rows, written = rows + len(lines), written + 1
+            if told is not None:
+                told(written)
 
         try:
             for piece in pieces:
                 waiting.append(pool.submit(_lines, piece))
                 if len(waiting) > _AHEAD:
-                    rows += finish_one()
+                    finish_one()
             while waiting:
-                rows += finish_one()
+                finish_one()
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

@@ -69,6 +69,8 @@ _USERS = _SHARE_OF_USERS.sum(axis=0)
 _ORDERS = (np.arange(5)[:, None] * _SHARE_OF_USERS).sum(axis=0)
 PRICE_BENDS = np.array([habit.price for habit in HABITS])
 VISITS = np.array([habit.visits for habit in HABITS])
+_PAGES = 6.4 * _ORDERS + 3.9 * VISITS * _USERS
+"""About how many pages the customers of each habit look at, in visits with an order and in others."""
 
 
 def fitted(shares: ArrayLike, tilts: ArrayLike, weights: Floats) -> Floats:
@@ -84,7 +86,7 @@ def fitted(shares: ArrayLike, tilts: ArrayLike, weights: Floats) -> Floats:
 STATUS_SHARES = fitted(_STATUS_SHARES, [habit.statuses for habit in HABITS], _ORDERS)
 _ITEMS_OF = fitted(_ITEM_SHARES, [habit.items for habit in HABITS], _ORDERS)
 _USER_SOURCES_OF = fitted(_USER_SOURCE_SHARES, [habit.user_sources for habit in HABITS], _USERS)
-_VISIT_SOURCES_OF = fitted(_VISIT_SOURCE_SHARES, [habit.visit_sources for habit in HABITS], _ORDERS + _USERS * VISITS)
+_VISIT_SOURCES_OF = fitted(_VISIT_SOURCE_SHARES, [habit.visit_sources for habit in HABITS], _PAGES)
 _ANYBODY = len(HABITS)
 _VISIT_SOURCES_OF = np.vstack([_VISIT_SOURCES_OF, _VISIT_SOURCE_SHARES])
 

@@ -29,6 +29,7 @@ from instacart_pipeline.datagen.customers_files import (
     times,
 )
 from instacart_pipeline.datagen.customers_habits import Floats, Ints
+from instacart_pipeline.datagen.customers_places import COUNTRIES
 
 USER_COLUMNS = (
     *("id", "first_name", "last_name", "email", "age", "gender", "state", "street_address", "postal_code", "city"),
@@ -44,7 +45,7 @@ _SCATTER = 0.12
 _CODES = np.arange(10, 100)
 _USERS_AT_A_TIME = 50_000
 
-_CITIES = [(country, city) for country in words.COUNTRIES for city in country.cities]
+_CITIES = [(country, city) for country in COUNTRIES for city in country.cities]
 _CITY_WEIGHTS = [
     country.share * city.people / sum(other.people for other in country.cities) for country, city in _CITIES
 ]

@@ -33,7 +33,6 @@ from instacart_pipeline.datagen.customers_files import (
 from instacart_pipeline.datagen.customers_habits import Ints
 from instacart_pipeline.datagen.customers_orders import EXACT_DAYS, Orders
 from instacart_pipeline.datagen.customers_people import CITY_NAMES, POSTAL_CODES, SHORTEST_BEFORE_ORDER, STATES, People
-from instacart_pipeline.datagen.customers_words import BROWSERS
 
 EVENT_COLUMNS = (
     *("id", "user_id", "sequence_number", "session_id", "created_at", "ip_address", "city", "state", "postal_code"),
@@ -58,8 +57,8 @@ _MOST_LOOKS = 12
 """Pages of a large order's further items aren't looked at again, so that the visit fits between registering and ordering."""
 _SHORTEST_PAGE, _LONGEST_PAGE = 5, 60
 """Seconds on a page. Of the longest visit: 1 + 12 * 4 + 1 pages, all in SHORTEST_BEFORE_ORDER."""
-_BROWSERS = pa.array([name for name, _ in BROWSERS])
-_BROWSER_SHARES = [share for _, share in BROWSERS]
+_BROWSERS = ("Chrome", "Safari", "Firefox", "IE", "Other")
+_BROWSER_SHARES = (0.5, 0.2, 0.2, 0.05, 0.05)
 _USERS_AT_A_TIME = 10_000
 
 
@@ -184,7 +183,7 @@ def _event_columns(
         CITY_NAMES.take(city),
         STATES.take(city),
         POSTAL_CODES.take(pa.array(people.postal[visits.place])),
-        _BROWSERS.take(pa.array(habits.drawn_alike(rng, _BROWSER_SHARES, len(habit)))),
+        pa.array(_BROWSERS).take(pa.array(habits.drawn_alike(rng, _BROWSER_SHARES, len(habit)))),
         pa.array(habits.VISIT_SOURCES).take(pa.array(source)),
         between=",",
     )
