@@ -9,7 +9,13 @@ from instacart_pipeline.customers.tables import CUSTOMERS, SANDBOX, WAREHOUSE
 from instacart_pipeline.lake.contracts import MONEY, Column, TableContract
 
 _SEGMENT = [
-    Column("segment", "int", "1 is the one that spends least on average.", nullable=False, between=(1, 100)),
+    Column(
+        "segment",
+        "int",
+        "1 are those who bought nothing in the last year; from 2 on by mean spend.",
+        nullable=False,
+        between=(1, 100),
+    ),
     Column("segment_name", "string", "What sets the segment apart, in words.", nullable=False),
 ]
 
@@ -18,13 +24,12 @@ CUSTOMER_SEGMENTS = TableContract(
     name="customer_segments",
     description="The segment that each customer is in.",
     columns=[
-        Column("user_id", "bigint", key=True),
+        Column("user_id", "bigint", key=True, references=CUSTOMERS["user_id"]),
         *_SEGMENT,
         Column(
             "distance_to_center",
             "double",
-            "From the segment's centre, in standard deviations of the scaled features.",
-            nullable=False,
+            "From the segment's centre, in standard deviations of the scaled features. NULL in the segment of those who bought nothing, which has none.",
             between=(0, 1e6),
         ),
     ],

@@ -17,14 +17,12 @@ from pyarrow import parquet
 from sklearn.metrics import adjusted_rand_score
 
 from instacart_pipeline.customers.model.clustering import Labels
+from instacart_pipeline.customers.model.limits import MUCH, SOME
 from instacart_pipeline.customers.model.rows import Customers, Floats, Ints
 from instacart_pipeline.customers.model.segmentation import RULE, Segmentation
 from instacart_pipeline.customers.model.space import Space
 
 SEGMENTS_FILE = "segments.parquet"
-SOME, MUCH = 0.1, 0.25
-"""Population stability index from which sizes have shifted somewhat, and from which they have shifted much: the rule of thumb of credit scoring
-(Siddiqi 2006, Credit Risk Scorecards; on its limits du Pisanie et al. 2023, arXiv:2303.01227)."""
 
 
 @dataclass(frozen=True)
