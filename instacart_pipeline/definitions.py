@@ -20,7 +20,11 @@ from dagster import (
 )
 
 from instacart_pipeline.customers import assets as customers_assets
+from instacart_pipeline.customers import automation as customers_automation
 from instacart_pipeline.customers import checks as customers_checks
+from instacart_pipeline.customers.mart_assets import build_mart_assets, build_mart_checks
+from instacart_pipeline.customers.segment_assets import build_segment_assets, build_segment_checks
+from instacart_pipeline.customers.tables import SANDBOX as CUSTOMERS_SANDBOX
 from instacart_pipeline.orchestration.failure import build_failure_sensors
 from instacart_pipeline.orchestration.partitions import daily, weekly
 from instacart_pipeline.profiles import build_resources
@@ -45,6 +49,7 @@ def build_defs(settings: Settings, overrides: Mapping[str, object] | None = None
     customers_weeks = weekly(settings.customers_first_day, settings.timezone)
     reorder = reorder_automation.build_automation(reorder_days, settings)
     retail = retail_automation.build_automation(retail_days, settings)
+    customers = customers_automation.build_automation(customers_weeks, settings)
     files, pairs = settings.result_files, settings.training_pairs
     assets = [
         *reorder_assets.build_assets(reorder_days, result_files=files),
@@ -54,6 +59,8 @@ def build_defs(settings: Settings, overrides: Mapping[str, object] | None = None
         *build_warehouse_assets(retail_days),
         *build_analysis_assets(retail_days),
         *customers_assets.build_assets(customers_weeks),
+        *build_segment_assets(customers_weeks),
+        *build_mart_assets(customers_weeks),
     ]
     return Definitions(
         assets=map_asset_specs(lambda spec: _with_freshness(spec, settings), assets),
@@ -63,12 +70,15 @@ def build_defs(settings: Settings, overrides: Mapping[str, object] | None = None
             *retail_checks.build_checks(retail_days),
             *build_warehouse_checks(retail_days),
             *customers_checks.build_checks(customers_weeks),
+            *build_segment_checks(customers_weeks),
+            *build_mart_checks(customers_weeks),
         ],
-        jobs=[*reorder.jobs, *retail.jobs],
-        schedules=[*reorder.schedules, *retail.schedules],
+        jobs=[*reorder.jobs, *retail.jobs, *customers.jobs],
+        schedules=[*reorder.schedules, *retail.schedules, *customers.schedules],
         sensors=[
             *reorder.sensors,
             *retail.sensors,
+            *customers.sensors,
             *build_stream_sensors(settings),
             *build_failure_sensors(settings),
         ],
@@ -78,11 +88,13 @@ def build_defs(settings: Settings, overrides: Mapping[str, object] | None = None
 
 
 def _with_freshness(spec: AssetSpec, settings: Settings) -> AssetSpec:
-    """What analysts and models read is expected by ten, an hour after the last schedule."""
-    if not (spec.group_name or "").endswith("_sandbox"):
+    """What analysts and models read is expected each day by ten, an hour after the last schedule; the mart on Mondays by noon."""
+    group = spec.group_name or ""
+    if not group.endswith("_sandbox"):
         return spec
-    by_ten = FreshnessPolicy.cron("0 10 * * *", timedelta(hours=10), timezone=settings.timezone)
-    fresh: AssetSpec = apply_freshness_policy(spec, by_ten)
+    cron, hour = ("0 12 * * 1", 12) if group == CUSTOMERS_SANDBOX else ("0 10 * * *", 10)
+    expected = FreshnessPolicy.cron(cron, timedelta(hours=hour), timezone=settings.timezone)
+    fresh: AssetSpec = apply_freshness_policy(spec, expected)
     return fresh
 
 

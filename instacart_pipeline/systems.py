@@ -1,4 +1,4 @@
-"""The systems of the platform and their tables in the lake, for what goes over all of them: sweeping, deploying, the data dictionary.
+"""The systems of the platform and their tables in the lake, for what goes over all of them: running, sweeping, deploying, the data dictionary.
 
 Belongs here: the list. Doesn't: anything about a single table (each system's tables.py).
 """
@@ -14,6 +14,13 @@ from instacart_pipeline.reorder import model_tables as reorder_models
 from instacart_pipeline.reorder import tables as reorder
 from instacart_pipeline.retail import sandbox_tables as retail_sandbox
 from instacart_pipeline.retail import tables as retail
+
+FIRST_DAYS: Mapping[str, str] = {
+    reorder.SYSTEM: "INSTACART_FIRST_DAY",
+    retail.SYSTEM: "INSTACART_RETAIL_FIRST_DAY",
+    customers.SYSTEM: "INSTACART_CUSTOMERS_FIRST_DAY",
+}
+"""The variable that sets the first day of each system."""
 
 STAGED_TABLES: Mapping[str, tuple[TableContract, ...]] = {
     reorder.SYSTEM: reorder.STAGED,

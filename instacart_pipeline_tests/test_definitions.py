@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from dagster import AssetCheckSpec, AssetKey, Definitions
+from dagster import AssetCheckSpec, AssetKey, Definitions, PartitionsDefinition, WeeklyPartitionsDefinition
 
 from instacart_pipeline.definitions import build_defs
 from instacart_pipeline.retail.warehouse_assets import REBUILT
@@ -44,7 +44,7 @@ def drawn(definitions: Definitions) -> str:
         lines += [
             key.to_user_string(),
             f"  group {node.group_name}; kinds {', '.join(sorted(node.kinds))}; pool {', '.join(pools) or 'none'}; "
-            f"owners {', '.join(node.owners)}; {'daily' if node.partitions_def else 'not partitioned'}",
+            f"owners {', '.join(node.owners)}; {_partitioned(node.partitions_def)}",
             f"  from {', '.join(sorted(parent.to_user_string() for parent in node.parent_keys)) or 'outside'}",
             f"  blocking checks {', '.join(blocking) or 'none'}",
             f"  warning checks {', '.join(sorted(set(checks) - set(blocking))) or 'none'}",
@@ -56,6 +56,10 @@ def drawn(definitions: Definitions) -> str:
     for sensor in definitions.sensors or ():
         lines.append(f"sensor {sensor.name}: every {sensor.minimum_interval_seconds} s")
     return "\n".join(lines) + "\n"
+
+
+def _partitioned(by: PartitionsDefinition[str] | None) -> str:
+    return "not partitioned" if by is None else "weekly" if isinstance(by, WeeklyPartitionsDefinition) else "daily"
 
 
 def _check(definitions: Definitions, key: AssetKey, name: str) -> AssetCheckSpec:

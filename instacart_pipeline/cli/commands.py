@@ -88,12 +88,15 @@ def tables(
 def sweep() -> None:
     """Remove what killed runs left behind, and replaced versions older than INSTACART_RETENTION_DAYS. Runs do so as they go."""
     from instacart_pipeline.profiles import build_lake, build_resources  # noqa: PLC0415
-    from instacart_pipeline.reorder.tables import SYSTEM  # noqa: PLC0415
     from instacart_pipeline.settings import Settings  # noqa: PLC0415
     from instacart_pipeline.systems import LAKE_TABLES  # noqa: PLC0415
 
     settings, lake_tables = Settings.from_env(), tuple(table for tables in LAKE_TABLES.values() for table in tables)
-    removed = [*build_lake(settings).sweep_all(lake_tables), *build_resources(settings).sagemaker.sweep(SYSTEM)]
+    sagemaker = build_resources(settings).sagemaker
+    removed = [
+        *build_lake(settings).sweep_all(lake_tables),
+        *(version for system in LAKE_TABLES for version in sagemaker.sweep(system)),
+    ]
     output.note(f"Removed {len(removed)} version folders." if removed else "Nothing to remove.")
 
 

@@ -1,4 +1,4 @@
-"""The commands of the customers system: `generate customers`.
+"""The commands of the customers system: `generate customers`, `upload customers`, `run customers`.
 
 Belongs here: arguments, help and what is printed. What a command needs is imported inside it, so that --help answers at once.
 """
@@ -10,7 +10,11 @@ from typing import Annotated
 import typer
 
 from instacart_pipeline.cli import output
-from instacart_pipeline.cli.system_commands import generate_app, today
+from instacart_pipeline.cli.system_commands import Figures, Json, generate_app, run, run_app, today, upload_app
+
+Monday = Annotated[
+    str, typer.Option("--dt", help="The Monday that it is told as of, as 2026-11-23.", show_default=False)
+]
 
 
 @generate_app.command("customers")
@@ -55,3 +59,36 @@ def generate_customers_command(
     rows = [(table, f"{count:,}", str(dump.folder / f"{table}.csv")) for table, count in dump.rows.items()]
     output.table(f"Generated as of {dump.as_of}", ("table", "rows", "file"), rows, right=(1,))
     output.note(f"Upload it with `instacart-pipeline upload customers {out} --dt {dump.as_of}`.")
+
+
+@upload_app.command("customers")
+def upload_customers(
+    folder: Annotated[
+        Path, typer.Argument(help="A folder with the shop's seven tables: users.csv, orders.csv, order_items.csv, ...")
+    ],
+    dt: Monday,
+) -> None:
+    """Upload the seven tables of the thelook shop as a week's dump. Files appear whole; the same file again changes nothing."""
+    from instacart_pipeline.cli.uploading import upload_folder  # noqa: PLC0415
+    from instacart_pipeline.customers.tables import STAGED, SYSTEM  # noqa: PLC0415
+    from instacart_pipeline.lake.zones import parse_day  # noqa: PLC0415
+    from instacart_pipeline.orchestration.partitions import hold_partition, weekly  # noqa: PLC0415
+    from instacart_pipeline.settings import Settings  # noqa: PLC0415
+    from instacart_pipeline.systems import FIRST_DAYS  # noqa: PLC0415
+
+    settings = Settings.from_env()
+    weeks = weekly(settings.customers_first_day, settings.timezone)
+    hold_partition(weeks, parse_day(dt), FIRST_DAYS[SYSTEM])
+    output.uploaded(upload_folder(SYSTEM, [table.name for table in STAGED], folder, dt), "week")
+
+
+@run_app.command("customers")
+def run_customers(dt: Monday, as_json: Json = False) -> None:
+    """Build a week: crawl, admit, features, segments, mart, warehouse. Ends with the mart in figures; with 1 if anything failed.
+
+    Waits for other runs of the system. A week that is there already is built anew, from its upload as it is now.
+    """
+    from instacart_pipeline.cli.mart import mart_of  # noqa: PLC0415
+    from instacart_pipeline.customers.automation import WEEKLY_JOB  # noqa: PLC0415
+
+    run(WEEKLY_JOB, dt, as_json=as_json, figures=Figures("mart", mart_of, output.mart_figures))

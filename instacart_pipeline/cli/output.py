@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from dagster import EventLogEntry
 
     from instacart_pipeline.cli.running import RunReport
+    from instacart_pipeline.cli.uploading import Upload
     from instacart_pipeline.resources.athena import QueryResult
     from instacart_pipeline.resources.catalog import CatalogTable, Partition
     from instacart_pipeline.resources.findings import Finding
@@ -65,6 +66,18 @@ def progress() -> Progress:
     return Progress(*columns, console=_err, transient=True)
 
 
+def uploaded(report: "Upload", what: str) -> None:
+    """Print what came of the upload of a day's folder; `what` is what its system calls a day."""
+    rows = [
+        (of, name, f"{size / 1e6:,.1f} MB", "written" if new else "unchanged") for of, name, size, new in report.files
+    ]
+    table(f"Uploaded to {report.location}", ("table", "file", "size", ""), rows, right=(2,))
+    if report.ignored:
+        note(f"Ignored, as no table's file: {', '.join(report.ignored)}.")
+    if report.missing:
+        note(f"The {what} still lacks {', '.join(report.missing)}; it is built once they are there.")
+
+
 @contextmanager
 def run_progress(job: str, steps: int, *, quiet: bool) -> "Iterator[Callable[[EventLogEntry], None]]":
     """Show the steps of a run as they go; gives the function to call with each event."""
@@ -86,11 +99,12 @@ def run_progress(job: str, steps: int, *, quiet: bool) -> "Iterator[Callable[[Ev
         yield show
 
 
-def run_report(report: "RunReport", *, as_json: bool, evaluation: Mapping[str, Any] | None = None) -> None:
-    """Print what came of a run, and how good the model is that it made, if it made one."""
+def run_report(
+    report: "RunReport", *, as_json: bool, also: Mapping[str, Any] = {}, show: Callable[[], None] = lambda: None
+) -> None:
+    """Print what came of a run, and of what it made: `also` in JSON, what `show` prints for people."""
     if as_json:
-        told = asdict(report) if evaluation is None else {**asdict(report), "evaluation": evaluation}
-        print(json.dumps(told, indent=2))  # noqa: T201
+        print(json.dumps({**asdict(report), **also}, indent=2, default=_plain))  # noqa: T201
         return
     rows = [
         (
@@ -105,8 +119,7 @@ def run_report(report: "RunReport", *, as_json: bool, evaluation: Mapping[str, A
     ]
     headers = ("asset", "rows", "rejects", "duplicates", "seconds", "location")
     table(f"{report.job} {report.dt}, below {report.home}", headers, rows, right=(1, 2, 3, 4))
-    if evaluation:
-        model_figures(evaluation)
+    show()
     for asset, check, text in report.failed_checks:
         _err.print(f"[yellow]check failed[/] {asset} {check}: {escape(text)}", highlight=False, soft_wrap=True)
     for step, text in report.errors:
@@ -130,6 +143,30 @@ def model_figures(evaluation: Mapping[str, Any]) -> None:
     headers = ("", "mean F1", "95 % interval", "model ahead by", "AUC", "PR-AUC", "log-loss")
     title = f"Held-out users: {evaluation['orders']:,} orders, {evaluation['pairs']:,} pairs"
     table(title, headers, rows, right=(1, 4, 5, 6))
+
+
+def mart_figures(told: Mapping[str, Any]) -> None:
+    """Print a week's customer mart in figures: everyone, by profit level, by segment."""
+
+    def row(name: str, of: Mapping[str, Any]) -> tuple[str, ...]:
+        customers, everyone = of["customers"], told["all"]["customers"]
+        return (
+            name,
+            f"{customers:,}",
+            f"{customers / everyone:.1%}",
+            f"{of['buyers'] / customers:.1%}",
+            "" if of["return_rate"] is None else f"{of['return_rate']:.1%}",
+            f"{of['spend']:,.2f}",
+            f"{of['spend'] / customers:,.2f}",
+        )
+
+    rows = [
+        row("all", told["all"]),
+        *(row(f"profit level {each['profit_level']}", each) for each in told["profit_levels"]),
+        *(row(f"segment {each['segment']}: {each['segment_name']}", each) for each in told["segments"]),
+    ]
+    headers = ("customers", "", "share", "bought in the year", "return rate", "spend", "a customer")
+    table(f"Customer mart of {told['dt']}", headers, rows, right=(1, 2, 3, 4, 5, 6))
 
 
 def findings(profile: str, found: "Sequence[Finding]", *, as_json: bool) -> None:

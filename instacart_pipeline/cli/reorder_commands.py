@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from instacart_pipeline.cli import output
-from instacart_pipeline.cli.system_commands import Day, Json, generate_app, run, run_app, today, upload_app
+from instacart_pipeline.cli.system_commands import Day, Figures, Json, generate_app, run, run_app, today, upload_app
 
 
 @generate_app.command("reorder")
@@ -59,16 +59,7 @@ def upload_reorder(
     from instacart_pipeline.cli.uploading import upload_folder  # noqa: PLC0415
     from instacart_pipeline.reorder.tables import STAGED, SYSTEM  # noqa: PLC0415
 
-    report = upload_folder(SYSTEM, [table.name for table in STAGED], folder, dt)
-    rows = [
-        (table, name, f"{size / 1e6:,.1f} MB", "written" if new else "unchanged")
-        for table, name, size, new in report.files
-    ]
-    output.table(f"Uploaded to {report.location}", ("table", "file", "size", ""), rows, right=(2,))
-    if report.ignored:
-        output.note(f"Ignored, as no table's file: {', '.join(report.ignored)}.")
-    if report.missing:
-        output.note(f"The day still lacks {', '.join(report.missing)}; it is built once they are there.")
+    output.uploaded(upload_folder(SYSTEM, [table.name for table in STAGED], folder, dt), "day")
 
 
 @run_app.command("reorder")
@@ -88,7 +79,8 @@ def run_reorder_model(dt: Day, as_json: Json = False) -> None:
     from instacart_pipeline.cli.modelling import evaluation_of  # noqa: PLC0415
     from instacart_pipeline.reorder.automation import MODEL_JOB  # noqa: PLC0415
 
-    run(MODEL_JOB, dt, as_json=as_json, evaluation=evaluation_of)
+    figures = Figures("evaluation", lambda _: evaluation_of(dt), output.model_figures)
+    run(MODEL_JOB, dt, as_json=as_json, figures=figures)
 
 
 @run_app.command("reorder-baskets")

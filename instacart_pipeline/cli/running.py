@@ -23,6 +23,7 @@ from dagster import (
     EventLogEntry,
     JobDefinition,
     RunsFilter,
+    TimeWindowPartitionsDefinition,
     build_reconstructable_job,
     execute_job,
 )
@@ -131,13 +132,12 @@ def run_job(name: str, dt: str, *, last: str = "", quiet: bool) -> RunReport:
     from instacart_pipeline.profiles import build_resources  # noqa: PLC0415  # as the definitions
 
     settings = Settings.from_env()
-    days = _Days(dt, last or dt)
+    days, job = _Days(dt, last or dt), daily_job(name)
     for day in (days.first, days.last):
-        _hold_day(name, parse_day(day), settings)
+        _hold_day(job, parse_day(day))
     report = RunReport(name, str(days), settings.lake if settings.profile == "aws" else str(settings.home))
     started = time.perf_counter()
     with dagster_instance(settings) as instance:
-        job = daily_job(name)
         with output.run_progress(name, len(job.nodes), quiet=quiet) as show:
 
             def note(entry: EventLogEntry) -> None:
@@ -263,16 +263,14 @@ def uploaded_between(tables: Sequence[TableContract], first: str, last: str) -> 
     return sorted(there)
 
 
-def _hold_day(job: str, dt: str, settings: Settings) -> None:
-    from instacart_pipeline.orchestration.partitions import daily  # noqa: PLC0415
+def _hold_day(job: JobDefinition, dt: str) -> None:
+    """Raise InputInvalid unless there is such a day, or week, of the system that a job is of."""
+    from instacart_pipeline.orchestration.partitions import hold_partition  # noqa: PLC0415
+    from instacart_pipeline.systems import FIRST_DAYS  # noqa: PLC0415
 
-    of_retail = job.startswith("retail_")
-    days = daily(settings.retail_first_day if of_retail else settings.first_day, settings.timezone)
-    if not days.has_partition_key(dt):
-        raise InputInvalid(
-            f"There is no day {dt}: days run from {days.get_first_partition_key()} to {days.get_last_partition_key()}. "
-            f"Earlier ones begin with {'INSTACART_RETAIL_FIRST_DAY' if of_retail else 'INSTACART_FIRST_DAY'}."
-        )
+    days, keys = job.partitions_def, job.asset_layer.executable_asset_keys
+    if isinstance(days, TimeWindowPartitionsDefinition):
+        hold_partition(days, dt, FIRST_DAYS[next(iter(keys)).path[0]])
 
 
 def _number(value: object) -> int | None:

@@ -59,11 +59,15 @@ class Start:
 
 @dataclass(frozen=True)
 class Tick:
-    """What a look at the raw zone came to: days to start, why others wait, and what to remember."""
+    """What a look at the raw zone came to: days to start, why others wait, and what to remember.
+
+    `unknown` are days that have a folder of a table, seen as it looked around, and are none of the known.
+    """
 
     starts: Sequence[Start]
     waiting: Mapping[str, str]
     memory: Memory
+    unknown: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -141,9 +145,10 @@ class Arrival:
         older days are looked at every FALLBACK_SECONDS only.
         """
         memory, known = heard.memory, set(known_days)
-        newest, older, next_older, looked = list[str](), list[str](), memory.next_older, memory.looked
+        newest, older, unknown = list[str](), list[str](), list[str]()
+        next_older, looked = memory.next_older, memory.looked
         if not heard.told or not 0 <= now - memory.looked < FALLBACK_SECONDS:
-            uploaded = self._uploaded(known)
+            uploaded, unknown = self._uploaded(known)
             newest, older, next_older = _in_turn(uploaded, memory.next_older)
             still_open = [day for day in uploaded if day not in memory.days or memory.days[day].is_open]
             newest += still_open[: self.pace.open_days]
@@ -190,7 +195,7 @@ class Arrival:
         # Uploads that were abandoned half-way come last, so that they hold up nobody, however many there are.
         arriving = [day for day in (looked_at if heard.told else named) if day in waiting and day not in incomplete]
         remembered = (*arriving, *named_later, *(day for day in named if day in incomplete))
-        return Tick(starts, waiting, Memory(states, next_older, remembered, memory.receipts, looked))
+        return Tick(starts, waiting, Memory(states, next_older, remembered, memory.receipts, looked), unknown)
 
     def files(self, dt: str) -> dict[str, Sequence[RawObject]]:
         """The files of a day, by table."""
@@ -211,7 +216,7 @@ class Arrival:
             files = self.files(dt)
             return not self._missing(files) and not self._is_built(dt, self.target, files)
 
-        days = self._uploaded(set(known_days))[:most]
+        days = self._uploaded(set(known_days))[0][:most]
         with ThreadPoolExecutor(_LOOKS_AT_ONCE) as pool:
             return sorted(dt for dt, due in zip(days, pool.map(is_due, days), strict=True) if due)
 
@@ -219,10 +224,10 @@ class Arrival:
         missing = [name for name, found in files.items() if not found]
         return [] if self.any_makes_a_day and len(missing) < len(files) else missing
 
-    def _uploaded(self, known_days: Collection[str]) -> list[str]:
-        """The days of `known_days` that any table has a folder of, the newest first."""
-        found = {day for table in self.tables for day in self.storage.days(table.system, table.name)}
-        return sorted(found.intersection(known_days), reverse=True)
+    def _uploaded(self, known_days: Collection[str]) -> tuple[list[str], list[str]]:
+        """The days that any table has a folder of, the newest first: those of `known_days`, and others."""
+        found = sorted({day for of in self.tables for day in self.storage.days(of.system, of.name)}, reverse=True)
+        return [day for day in found if day in known_days], [day for day in found if day not in known_days]
 
     def _is_built(self, dt: str, target: TableContract, files: Mapping[str, Sequence[RawObject]]) -> bool:
         built = self.catalog.find(target, dt)

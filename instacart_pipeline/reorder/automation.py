@@ -1,36 +1,27 @@
 """What starts the reorder system: its jobs, its schedules, and the sensor on its uploads."""
 
-import time
-from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from dagster import (
     AssetSelection,
     DailyPartitionsDefinition,
-    DefaultScheduleStatus,
     DefaultSensorStatus,
     RunRequest,
-    ScheduleDefinition,
-    ScheduleEvaluationContext,
     SensorDefinition,
     SensorEvaluationContext,
-    SensorResult,
     SkipReason,
     define_asset_job,
-    schedule,
     sensor,
 )
 
-from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.orchestration.arrival import Arrival
-from instacart_pipeline.orchestration.arrival_memory import Memory
+from instacart_pipeline.orchestration.automation import Automation, Watched, upload_sensor, waiting_schedule
 from instacart_pipeline.orchestration.table_assets import asset_key
 from instacart_pipeline.reorder import model_tables as m
 from instacart_pipeline.reorder import tables as t
 from instacart_pipeline.reorder.model_assets import MODELS
 from instacart_pipeline.resources.catalog import Catalog
-from instacart_pipeline.resources.storage import Storage
-from instacart_pipeline.resources.uploads import UploadNotices
 from instacart_pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -40,15 +31,6 @@ if TYPE_CHECKING:
 DAILY_JOB, MODEL_JOB, BASKETS_JOB = "reorder_daily", "reorder_model", "reorder_baskets"
 BASKETS = (m.BASKET_PROBABILITIES, m.PREDICTED_BASKETS)
 FEATURES = (t.USER_FEATURES_1, t.USER_FEATURES_2, t.UP_FEATURES, t.PRD_FEATURES)
-
-
-@dataclass(frozen=True)
-class Automation:
-    """What starts runs."""
-
-    jobs: list["UnresolvedAssetJobDefinition"]
-    schedules: list[ScheduleDefinition]
-    sensors: list[SensorDefinition]
 
 
 def build_automation(days: DailyPartitionsDefinition, settings: Settings) -> Automation:
@@ -69,79 +51,30 @@ def build_automation(days: DailyPartitionsDefinition, settings: Settings) -> Aut
     to_baskets = define_asset_job(
         BASKETS_JOB, baskets, description="The predicted baskets by the model in use, when no new one took its place."
     )
+    watched = Watched(
+        days, lambda found: Arrival(found.storage, found.catalog, t.STAGED, t.RESULT_TABLE, settings.settle_seconds)
+    )
+    at = partial(waiting_schedule, watched=watched, timezone=settings.timezone)
     return Automation(
         jobs=[daily, to_features, to_result, to_model, to_baskets],
         schedules=[
-            _schedule(to_features, "0 8 * * *", FEATURES, (), settings),
-            _schedule(to_result, "0 9 * * *", (t.RESULT_TABLE,), FEATURES, settings),
-            _schedule(to_model, "30 9 * * *", BASKETS, (t.RESULT_TABLE,), settings),
-            _schedule(to_baskets, "0 11 * * *", BASKETS, (m.OPEN_PAIRS,), settings),
+            at(to_features, "0 8 * * *", made=FEATURES),
+            at(to_result, "0 9 * * *", made=(t.RESULT_TABLE,), needed=FEATURES),
+            at(to_model, "30 9 * * *", made=BASKETS, needed=(t.RESULT_TABLE,)),
+            at(to_baskets, "0 11 * * *", made=BASKETS, needed=(m.OPEN_PAIRS,)),
         ],
-        sensors=[_upload_sensor(daily, days, settings), _model_sensor(to_model)],
+        sensors=[
+            upload_sensor(
+                "reorder_uploads",
+                daily,
+                watched,
+                seconds=max(1, min(30, settings.settle_seconds)),
+                description="Starts a day's chain once its upload is whole, and again when a file of it is replaced.",
+                hears=True,
+            ),
+            _model_sensor(to_model),
+        ],
     )
-
-
-def _schedule(
-    job: "UnresolvedAssetJobDefinition",
-    cron: str,
-    made: tuple[TableContract, ...],
-    needed: tuple[TableContract, ...],
-    settings: Settings,
-) -> ScheduleDefinition:
-    """Runs `job` for the day of the tick, unless the day's upload is incomplete, `needed` is not built or `made` is already."""
-
-    @schedule(
-        name=job.name,
-        job=job,
-        cron_schedule=cron,
-        execution_timezone=settings.timezone,
-        default_status=DefaultScheduleStatus.RUNNING,
-        description=f"{job.description} Waits, saying for what, while the day's upload is incomplete.",
-    )
-    def daily_run(context: ScheduleEvaluationContext, storage: Storage, catalog: Catalog) -> RunRequest | SkipReason:
-        dt = context.scheduled_execution_time.astimezone(settings.zone).strftime("%Y-%m-%d")
-        arrival = Arrival(storage, catalog, t.STAGED, t.RESULT_TABLE, settings.settle_seconds)
-        if missing := arrival.missing(dt):
-            return SkipReason(f"{dt} waits for {', '.join(missing)}; the sensor starts the day once it is there.")
-        if unbuilt := [table.name for table in needed if not arrival.is_built(dt, table)]:
-            return SkipReason(f"{dt} waits for {', '.join(unbuilt)} to be built from its upload.")
-        if all(arrival.is_built(dt, table) for table in made):
-            return SkipReason(f"{dt} is built from its upload as it is.")
-        return RunRequest(partition_key=dt)
-
-    return daily_run
-
-
-def _upload_sensor(
-    job: "UnresolvedAssetJobDefinition", days: DailyPartitionsDefinition, settings: Settings
-) -> SensorDefinition:
-    @sensor(
-        name="reorder_uploads",
-        job=job,
-        minimum_interval_seconds=max(1, min(30, settings.settle_seconds)),
-        default_status=DefaultSensorStatus.RUNNING,
-        description="Starts a day's chain once its upload is whole, and again when a file of it is replaced.",
-    )
-    def reorder_uploads(
-        context: SensorEvaluationContext, storage: Storage, catalog: Catalog, uploads: UploadNotices
-    ) -> SensorResult:
-        arrival = Arrival(storage, catalog, t.STAGED, t.RESULT_TABLE, settings.settle_seconds)
-        known_days = days.get_partition_keys()
-        heard = arrival.hear(uploads, Memory.of(context.cursor), known_days)
-        if heard.trouble:
-            context.log.warning(heard.trouble)
-        for stranger in heard.strangers:
-            context.log.info(f"A notice named {stranger}, which is no table and day of this sensor's.")
-        tick = arrival.tick(heard, time.time(), known_days)
-        waiting = [f"{day} {why}" for day, why in tick.waiting.items()]
-        told = "; ".join([*waiting, *filter(None, [heard.trouble])])
-        return SensorResult(
-            run_requests=[RunRequest(partition_key=start.dt, run_key=start.key) for start in tick.starts],
-            skip_reason=None if tick.starts else SkipReason(told or "No new upload."),
-            cursor=tick.memory.cursor(),
-        )
-
-    return reorder_uploads
 
 
 def _model_sensor(job: "UnresolvedAssetJobDefinition") -> SensorDefinition:

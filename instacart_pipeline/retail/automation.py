@@ -6,9 +6,7 @@ Days are loaded one run for all that are due; the analyses are published as of t
 import hashlib
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from threading import Lock
 from typing import TYPE_CHECKING
 
 from dagster import (
@@ -31,9 +29,9 @@ from dagster import (
     sensor,
 )
 
-from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.orchestration.arrival import Arrival, Heard, Pace
 from instacart_pipeline.orchestration.arrival_memory import Memory
+from instacart_pipeline.orchestration.automation import Automation, loaded_into
 from instacart_pipeline.orchestration.day_ranges import days_of_tags, only_days, without_those_at_fault
 from instacart_pipeline.orchestration.one_run import fail_dead_commands, tags_of, unfinished
 from instacart_pipeline.orchestration.table_assets import asset_key
@@ -56,15 +54,6 @@ _PACE = Pace(starts=150, open_days=400, again_after=3600)
 """As many days in one run as a tick on AWS has the time to look into; and a day whose shop is open is built once an hour at most."""
 _SCHEDULED_DAYS = 400
 """How many days, the newest first, the schedule looks at."""
-
-
-@dataclass(frozen=True)
-class Automation:
-    """What starts runs."""
-
-    jobs: list["UnresolvedAssetJobDefinition"]
-    schedules: list[ScheduleDefinition]
-    sensors: list[SensorDefinition]
 
 
 def build_automation(days: DailyPartitionsDefinition, settings: Settings) -> Automation:
@@ -100,26 +89,8 @@ def arrival(storage: Storage, catalog: Catalog, warehouse: Warehouse, settings: 
     # would be built anew with each of them; so it has to stand still for longer than a few buffers take, and a day whose shop is open
     # is built when the shop pauses, or by the schedule.
     settle = max(settings.settle_seconds, _BUFFERS_TO_SETTLE * settings.stream_buffer_seconds)
-    loaded = _Loaded(warehouse)
-    return Arrival(
-        storage, catalog, t.STAGED, t.TRANSACTIONS, settle, any_makes_a_day=True, reached=loaded.has, pace=_PACE
-    )
-
-
-class _Loaded:
-    """What the warehouse has, asked for once, and only if it has to be: Redshift is paid for by the question."""
-
-    def __init__(self, warehouse: Warehouse) -> None:
-        self._warehouse, self._lock = warehouse, Lock()
-        self._loads: Mapping[str, Load] | None = None
-
-    def has(self, dt: str, transactions: Version) -> bool:
-        """Whether just this version of a day's transactions is loaded."""
-        with self._lock:
-            if self._loads is None:
-                self._loads = self._warehouse.loads(SALES_LINES)
-        load = self._loads.get(dt)
-        return load is not None and load.lineage.get(t.TRANSACTIONS.qualified_name) == transactions.name
+    loaded = loaded_into(warehouse, (SALES_LINES,), t.TRANSACTIONS)
+    return Arrival(storage, catalog, t.STAGED, t.TRANSACTIONS, settle, any_makes_a_day=True, reached=loaded, pace=_PACE)
 
 
 def _schedule(

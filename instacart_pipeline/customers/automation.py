@@ -1,0 +1,71 @@
+"""What starts the customers system: its job, its schedule, and the sensor on its uploads.
+
+A week is built by one job, and the runs of weeks follow each other (orchestration/one_run.py): segments are held against those of the week
+before, which must not change meanwhile, and all weeks are loaded into one warehouse.
+"""
+
+from datetime import date
+from typing import Any
+
+from dagster import AssetSelection, WeeklyPartitionsDefinition, define_asset_job
+
+from instacart_pipeline.customers import mart_tables as m
+from instacart_pipeline.customers import tables as t
+from instacart_pipeline.orchestration.arrival import Arrival
+from instacart_pipeline.orchestration.automation import (
+    Automation,
+    Watched,
+    loaded_into,
+    upload_sensor,
+    waiting_schedule,
+)
+from instacart_pipeline.orchestration.one_run import tags_of
+from instacart_pipeline.orchestration.partitions import mondays_around
+from instacart_pipeline.settings import Settings
+
+WEEKLY_JOB = "customers_weekly"
+_SECONDS = 60
+"""Between two looks at the raw zone: on AWS each costs a list a table and week, and a week's upload can wait a minute."""
+
+
+def build_automation(weeks: WeeklyPartitionsDefinition, settings: Settings) -> Automation:
+    """The job, the schedule and the sensor over the partitions `weeks`."""
+    weekly = define_asset_job(
+        WEEKLY_JOB,
+        AssetSelection.key_prefixes([t.SYSTEM]) - AssetSelection.groups(f"{t.SYSTEM}_raw"),
+        tags=tags_of(t.SYSTEM),
+        description="A week whole: from the crawl to the segments, the mart and the warehouse.",
+    )
+
+    def arrival(found: Any) -> Arrival:
+        # A week is built once the warehouse has both tables as they were made of its mart.
+        reached = loaded_into(found.warehouse, m.WAREHOUSE_TABLES, m.CUSTOMER_MART)
+        return Arrival(
+            found.storage, found.catalog, t.STAGED, m.CUSTOMER_MART, settings.settle_seconds, reached=reached
+        )
+
+    watched = Watched(weeks, arrival, frozenset({"storage", "catalog", "warehouse"}), one_run_of=t.SYSTEM)
+    return Automation(
+        jobs=[weekly],
+        schedules=[waiting_schedule(weekly, "0 10 * * 1", watched, settings.timezone, made=(m.CUSTOMER_MART,))],
+        sensors=[
+            # The queue of notices serves the reorder system, which would lose what is received here. So this sensor looks around.
+            upload_sensor(
+                "customers_uploads",
+                weekly,
+                watched,
+                seconds=max(1, min(_SECONDS, settings.settle_seconds)),
+                description="Builds a week once its upload is whole, and again when a file of it is replaced. "
+                "An upload of a day that is no Monday is told of, and not built.",
+                unknown=_no_monday,
+            )
+        ],
+    )
+
+
+def _no_monday(dt: str) -> str:
+    """Why nothing is built of a day's files, in words; nothing if the day is a Monday, only not of the weeks there are."""
+    if date.fromisoformat(dt).isoweekday() == 1:
+        return ""
+    before, after = mondays_around(dt)
+    return f"is no Monday, so nothing is built of its files: upload them as {before} or {after}"
