@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import date
+import csv
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -38,8 +39,11 @@ def test_a_dump_is_for_the_last_monday_up_to_today(
 
 def test_beside_real_orders_it_is_for_the_first_monday_after_them(tmp_path: Path) -> None:
     generate(tmp_path / "there", "--as-of", "2025-02-03")
+    with (tmp_path / "there" / "orders.csv").open(newline="") as file:
+        last = date.fromisoformat(max(order["created_at"] for order in csv.DictReader(file))[:10])
     said = generate(tmp_path / "out", "--beside", str(tmp_path / "there"))
-    assert "--dt 2025-02-10" in said  # its last orders are of the Monday itself
+    (monday,) = (day for day in (last + timedelta(days=ahead) for ahead in range(1, 8)) if day.weekday() == 0)
+    assert f"--dt {monday}" in said
 
 
 def test_a_day_that_is_no_monday_is_refused_naming_those_around_it(tmp_path: Path) -> None:
