@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -103,6 +104,11 @@ class Shop:
         }
         for table, made in rows.items():
             self.platform.put_rows(table, made, dt=dt, name=new_version())
+
+    def upload(self, folder: Path, dt: str = DT) -> None:
+        """Put the CSV files of `folder`, each named as its table, into the raw zone."""
+        for file in sorted(folder.glob("*.csv")):
+            self.platform.storage.put(t.SYSTEM, file.stem, dt, [file])
 
     def build(self, dt: str = DT) -> None:
         """Make every derived table, by the statements and services of the assets."""

@@ -55,7 +55,7 @@ def float32(price: float) -> float:
 
 
 def test_degrees_become_radians_before_their_sine_is_taken(shop: Shop) -> None:
-    # Salt Lake City is 933 km from Los Angeles, 2,025 km from Chicago and 3,186 km from New York's port, as the crow flies.
+    # Salt Lake City is 933 km from Los Angeles, 2,019 km from Chicago and 3,187 km from New York's port, as the crow flies.
     centers = (CHICAGO, NEW_YORK, LOS_ANGELES)
     shop.put([user(1, **SALT_LAKE_CITY)], centers=centers)
     original = {center["name"]: misplaced(SALT_LAKE_CITY, center) for center in centers}

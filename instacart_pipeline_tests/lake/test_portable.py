@@ -83,7 +83,7 @@ SAMPLES = {
     exp.Pow: ["power(number, 2)"],
     exp.Sin: ["sin(number)", "sin(radians(number) / 2)"],
     exp.Cos: ["cos(number)", "cos(radians(number))"],
-    exp.Asin: ["asin(number / 100)", "asin(least(abs(number), 1e0))"],
+    exp.Asin: ["asin(number / 100)", "asin(least(coalesce(abs(number), 0), 1e0))"],
     exp.Radians: ["radians(number)", "radians(whole)"],
     exp.Lower: ["lower(text)"],
     exp.Upper: ["upper(text)"],
