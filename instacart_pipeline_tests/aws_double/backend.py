@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import threading
+from functools import cache
 from typing import Any
 
 from moto.core.base_backend import BackendDict
@@ -14,11 +15,23 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from werkzeug.wrappers import Request, Response
 
 
+class _Dispatcher(DomainDispatcherApplication):
+    """moto's dispatcher, which looks for a service's name once: it lists moto's 180 folders for it, twice a request."""
+
+    def get_backend_for_host(self, host: str | None) -> Any:
+        """The name of the service that a host stands for."""
+        return self._known(host)
+
+    @cache  # noqa: B019  # a double lives as long as its dispatcher
+    def _known(self, host: str | None) -> Any:
+        return super().get_backend_for_host(host)
+
+
 class Moto:
     """moto's own server application, in this process. Its state belongs to the process, so one double lives at a time."""
 
     def __init__(self) -> None:
-        self._application = DomainDispatcherApplication(create_backend_app)
+        self._application = _Dispatcher(create_backend_app)
         self._lock = threading.Lock()
 
     def answer(self, request: Request) -> Response:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from itertools import product
 
 import numpy as np
@@ -11,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from instacart_pipeline.reorder.model.decision import decide
+from instacart_pipeline.reorder.model.decision import _CELLS_AT_ONCE, decide
 
 
 def expected_f1(p: list[float], basket: set[int | None]) -> float:
@@ -114,13 +113,16 @@ def test_what_does_not_fit_is_refused(p: list[float], counts: list[int], what: s
         decide(np.array(p), np.array(counts))
 
 
-def test_seventy_five_thousand_orders_are_decided(capsys: pytest.CaptureFixture[str]) -> None:
+def test_thousands_of_orders_of_one_size_are_decided_in_batches() -> None:
     rng = np.random.default_rng(7)
-    counts = np.full(75_000, 65)
-    p = -np.sort(-rng.beta(0.4, 3, (75_000, 65)), axis=1)
-    began = time.perf_counter()
+    counts = np.full(4_000, 65)
+    p = -np.sort(-rng.beta(0.4, 3, (4_000, 65)), axis=1)
+    batch = _CELLS_AT_ONCE // 66**2
+    assert 2 * batch < len(counts)
     decided = decide(p.ravel(), counts, spread=0.8)
-    with capsys.disabled():
-        print(f" [75,000 orders of 65 candidates: {time.perf_counter() - began:.1f} s] ", end="")  # noqa: T201
     assert 0.2 < decided.expected_f1.mean() < 0.9
     assert decided.products.mean() > 1
+    for number in (0, batch - 1, batch, len(counts) - 1):
+        alone = decide(p[number], counts[:1], spread=0.8)
+        assert (decided.products[number], decided.none[number]) == (alone.products[0], alone.none[0])
+        assert decided.expected_f1[number] == pytest.approx(alone.expected_f1[0])
