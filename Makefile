@@ -19,6 +19,9 @@ export INSTACART_HOME ?= $(CURDIR)/.instacart
 SCALE ?= 0.05
 DAY ?= $(shell date -u +%F)
 
+# Two test processes a core, as many tests wait for a job, a server or a disk; eight at most, since some start Spark.
+WORKERS ?= $(shell cores=$$(nproc 2>/dev/null || echo 2); echo $$((cores > 4 ? 8 : 2 * cores)))
+
 BIN := .venv/bin
 CLI := $(BIN)/instacart-pipeline
 NODE_DOUBLE := instacart_pipeline_tests/aws_double/node/node_modules/.made
@@ -45,7 +48,7 @@ run: .venv/.run
 	@echo "Ask the model: \`make serve\` puts it behind a page on http://127.0.0.1:8000, and the sales on http://127.0.0.1:8000/sales."
 
 test: .venv/.dev $(if $(shell command -v npm),$(NODE_DOUBLE))
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
 serve: .venv/.run
 	$(CLI) serve
