@@ -28,7 +28,8 @@ DEAD_LETTERS = LookupTable("dead_letters", "consumer", "position")
 """A record that a consumer could make nothing of: consumer, position (`<shard>#<sequence, padded to 60>`), key, data (base64), reason, at."""
 
 REQUESTS = LookupTable("requests", "idempotency_key", expires="expires")
-"""A request with an Idempotency-Key: idempotency_key, digest (of its body, which its answer follows from), stored (how many of its lines are), expires."""
+"""A request with an Idempotency-Key: idempotency_key (`<caller>#<key>`, by whose API key it came), digest (of its body, which its
+answer follows from), stored (how many of its lines are), expires."""
 
 ALL = (CUSTOMERS, INVOICES, DEAD_LETTERS, REQUESTS)
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, Literal
 
-from fastapi import Depends, FastAPI, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
@@ -124,10 +124,11 @@ def _page(file: str) -> Callable[[], Any]:
 
 def _lock(keys: Keys) -> Callable[..., Any]:
     async def hold_key(
+        request: Request,
         key: Annotated[str | None, Depends(_header)],
         bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
     ) -> None:
-        keys.hold(key or (bearer.credentials if bearer else None))
+        request.state.caller = keys.hold(key or (bearer.credentials if bearer else None))
 
     return hold_key
 

@@ -29,6 +29,9 @@ _HEADERS = [
     (b"cross-origin-resource-policy", b"same-origin"),
 ]
 
+_NAME_DIGITS = 16
+"""Hexadecimal digits of a caller's name: enough for as many keys as there will ever be, too few to look a key up by."""
+
 
 class Guard:
     """An ASGI application around another one, which has its pages at `pages`."""
@@ -104,14 +107,17 @@ class Keys:
     def __bool__(self) -> bool:
         return bool(self._digests)
 
-    def hold(self, given: str | None) -> None:
-        """Raise Refused (401) unless `given` is one of the keys."""
+    def hold(self, given: str | None) -> str:
+        """Who calls: a name of the key, which tells it from the others and gives nothing of it away; "" if there are none.
+
+        Raises Refused (401) unless `given` is one of the keys.
+        """
         if not self._digests:
-            return
+            return ""
         digest = _digest(given or "")
         # Every key is compared, whole: how long it takes says nothing about how near a guess came.
         if sum(hmac.compare_digest(digest, known) for known in self._digests):
-            return
+            return hashlib.sha256(b"caller\n" + digest).hexdigest()[:_NAME_DIGITS]
         what = "This API key is not known." if given else "An API key is needed."
         raise Refused(
             401,

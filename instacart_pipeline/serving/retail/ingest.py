@@ -18,7 +18,7 @@ from instacart_pipeline.retail.tables import STREAMED_LINES
 from instacart_pipeline.serving.bodies import CSV, JSON, media_type
 from instacart_pipeline.serving.errors import Failed, refusal
 from instacart_pipeline.serving.retail.bodies import MOST_LINES, MOST_LISTED, read_body
-from instacart_pipeline.serving.retail.repeated import digest_of, remember, take
+from instacart_pipeline.serving.retail.repeated import digest_of, key_of, remember, take
 from instacart_pipeline.serving.retail.service import FAILURES, Served
 
 _SMALL_BODY = 8_192
@@ -149,6 +149,7 @@ async def transactions(
         read = _read(body, kind, service.days, ids=ids, keyed=bool(key))
     lookups, replayed = service.lookups, False
     if key and read.entries:
+        key = key_of(getattr(request.state, "caller", ""), key)
         # More than before are accepted once the day has come that a line is of.
         replayed = await run_in_threadpool(take, lookups, key, read.digest) >= len(read.entries)
     if read.entries and not replayed:

@@ -2,7 +2,7 @@
 
 Belongs here: that. Doesn't: what they are answered with. An answer follows from the body, and the day, so it is made again, not kept.
 
-A key belongs to the first body that comes with it, from before that is stored: so of two at once one is refused, and nothing of it is
+A key belongs to the caller, by whose API key it came, and to the first body that comes with it, from before that is stored: so of two at once one is refused, and nothing of it is
 stored. Whether the first is stored is known only afterwards; sent again in between, it is stored again, which adds no line.
 """
 
@@ -24,8 +24,13 @@ def digest_of(body: bytes, kind: str) -> str:
     return hashlib.sha256(kind.encode() + b"\n" + body).hexdigest()
 
 
+def key_of(caller: str, key: str) -> str:
+    """A caller's key, as it is told from the keys of others: those who choose the same one see nothing of each other's requests."""
+    return f"{caller}#{key}"
+
+
 def take(lookups: LookupTables, key: str, digest: str) -> int:
-    """Have a key belong to a body. Returns how many of the body's lines are stored already. Raises Refused (422) if it belongs to another one."""
+    """Have a caller's key (`key_of`) belong to a body. Returns how many of the body's lines are stored already. Raises Refused (422) if it belongs to another one."""
     known = None
     while known is None:  # one that was forgotten between two looks is free
         if lookups.put_if_new(REQUESTS, _request(key, digest, 0)):
@@ -35,7 +40,7 @@ def take(lookups: LookupTables, key: str, digest: str) -> int:
         raise Refused(
             422,
             "key_reused",
-            f"Another body was sent with the Idempotency-Key {key!r} within the last days. A key belongs to one body: send this one with "
+            f"Another body was sent with the Idempotency-Key {key.partition('#')[2]!r} within the last days. A key belongs to one body: send this one with "
             "a new key, or without any. Nothing of it was stored.",
         )
     return int(known.get("stored", 0))

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from instacart_pipeline.retail.lookups import REQUESTS
-from instacart_pipeline.serving.retail.repeated import digest_of, take
+from instacart_pipeline.serving.retail.repeated import digest_of, key_of, take
 from instacart_pipeline_tests.serving import web
 from instacart_pipeline_tests.serving.retail.desk import Desk, Faulty, a_line, desk, message
 
@@ -35,6 +35,32 @@ def test_a_key_belongs_to_one_body(own: Desk) -> None:
     assert len(own.lines()) == 1
 
 
+def test_callers_with_api_keys_of_their_own_see_nothing_of_each_others_idempotency_keys(tmp_path: Path) -> None:
+    ours, theirs = {"X-API-Key": "ours"}, {"Authorization": "Bearer theirs"}
+    with desk(tmp_path, keys=("ours", "theirs")) as own:
+
+        def post(quantity: int, caller: dict[str, str]) -> httpx.Response:
+            headers = {**caller, "Idempotency-Key": "1"}
+            return own.client.post("/v1/transactions", json=[a_line(Quantity=quantity), BROKEN], headers=headers)
+
+        told = [(post(6, ours), post(7, theirs)) for _ in range(2)]
+        for first, again in zip(*told, strict=True):
+            assert (first.status_code, again.content) == (200, first.content)
+            assert ("idempotent-replayed" in first.headers, "idempotent-replayed" in again.headers) == (False, True)
+        assert sorted(line.quantity for line in own.lines()) == [6, 7]
+        message(post(7, ours), 422, "key_reused")
+        message(post(6, {"X-API-Key": "theirs"}), 422, "key_reused")
+        # What another caller's key is kept under can't be chosen as a key of one's own.
+        kept = [str(item["idempotency_key"]) for item in own.lookups.scan(REQUESTS).items]
+        assert len(kept) == 2
+        assert not any("ours" in key or "theirs" in key for key in kept)
+        for key in kept:
+            answer = own.client.post(
+                "/v1/transactions", json=a_line(Quantity=9), headers={**ours, "Idempotency-Key": key}
+            )
+            assert answer.status_code == 200
+
+
 def test_a_key_of_a_body_that_was_not_stored_stays_free(own: Desk) -> None:
     assert own.post(BROKEN, Idempotency_Key="k-3").status_code == 422
     assert own.post(a_line(), Idempotency_Key="k-3").status_code == 200
@@ -42,7 +68,7 @@ def test_a_key_of_a_body_that_was_not_stored_stays_free(own: Desk) -> None:
 
 def test_a_key_is_forgotten_after_a_day(own: Desk) -> None:
     own.post(a_line(), Idempotency_Key="k-4")
-    known = own.lookups.get(REQUESTS, "k-4")
+    known = own.lookups.get(REQUESTS, "#k-4")
     assert known is not None
     assert time.time() + 23 * 3600 < int(known["expires"]) < time.time() + 25 * 3600
     own.lookups.put(REQUESTS, [{**known, "expires": int(time.time()) - 1}])
@@ -86,7 +112,7 @@ def test_a_key_belongs_to_a_body_from_before_it_is_stored(tmp_path: Path, fault:
     with desk(tmp_path, Faulty(home=str(tmp_path))) as own, ThreadPoolExecutor(1) as pool:
         fault.write_text("wait")
         first = pool.submit(own.post, a_line(), Idempotency_Key="k")
-        web.until(lambda: own.lookups.get(REQUESTS, "k") is not None)
+        web.until(lambda: own.lookups.get(REQUESTS, "#k") is not None)
         message(own.post(a_line(Quantity=7), Idempotency_Key="k"), 422, "key_reused")
         fault.unlink()
         assert first.result().status_code == 200
@@ -95,7 +121,7 @@ def test_a_key_belongs_to_a_body_from_before_it_is_stored(tmp_path: Path, fault:
 
 def test_what_was_cut_off_before_it_was_stored_is_stored_by_its_retry(own: Desk) -> None:
     kind, body = "application/json", json.dumps(a_line()).encode()
-    assert take(own.lookups, "k-6", digest_of(body, kind)) == 0  # and the server was killed
+    assert take(own.lookups, key_of("", "k-6"), digest_of(body, kind)) == 0  # and the server was killed
     headers = {"Idempotency-Key": "k-6", "Content-Type": kind}
     first, again = (own.client.post("/v1/transactions", content=body, headers=headers) for _ in range(2))
     assert ("idempotent-replayed" in first.headers, "idempotent-replayed" in again.headers) == (False, True)
@@ -105,7 +131,7 @@ def test_what_was_cut_off_before_it_was_stored_is_stored_by_its_retry(own: Desk)
 def test_a_body_of_which_more_is_accepted_than_before_is_stored_again(own: Desk) -> None:
     body = [a_line(), a_line(Quantity=7)]
     own.post(body, Idempotency_Key="k-7").raise_for_status()
-    known = own.lookups.get(REQUESTS, "k-7")
+    known = own.lookups.get(REQUESTS, "#k-7")
     assert known is not None
     own.lookups.put(REQUESTS, [{**known, "stored": 1}])
     assert "idempotent-replayed" not in own.post(body, Idempotency_Key="k-7").headers
