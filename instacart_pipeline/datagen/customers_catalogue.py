@@ -27,7 +27,7 @@ _PRICE_SPREAD = 0.62
 _CENTS = (0.99, 0.95, 0.00, 0.50, 0.49)
 _CENT_WEIGHTS = (0.4, 0.2, 0.2, 0.1, 0.1)
 PRODUCT_COLUMNS = ("cost", "category", "name", "brand", "retail_price", "department", "sku", "distribution_center_id")
-"""Columns of products.csv behind the id, in their order."""
+"""Columns of products.csv behind the id, in their order; a piece in stock carries the same ones in the same order."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,10 @@ class Catalogue:
         return places
 
 
-def shelves_of(department: NDArray[np.bool_], women: NDArray[np.bool_], price: Floats) -> tuple[Ints, Ints]:
+def shelves_of(men: NDArray[np.bool_], women: NDArray[np.bool_], price: Floats) -> tuple[Ints, Ints]:
     """Places of the products for men and for women, cheapest first; where there are none for one of them, all are for both."""
     ranked = np.argsort(price, kind="stable")
-    his, hers = ranked[department[ranked]], ranked[women[ranked]]
+    his, hers = ranked[men[ranked]], ranked[women[ranked]]
     return (his if len(his) else ranked), (hers if len(hers) else ranked)
 
 

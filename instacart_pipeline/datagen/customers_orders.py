@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from instacart_pipeline.datagen import customers_habits as habits
-from instacart_pipeline.datagen.customers_catalogue import Catalogue
+from instacart_pipeline.datagen.customers_catalogue import PRODUCT_COLUMNS, Catalogue
 from instacart_pipeline.datagen.customers_files import DAY, MINUTE, NEVER, Column, Piece, text, times
 from instacart_pipeline.datagen.customers_habits import Ints
 from instacart_pipeline.datagen.customers_people import SHORTEST_BEFORE_ORDER, People
@@ -31,8 +31,6 @@ STOCK_COLUMNS = (
     *("id", "product_id", "created_at", "sold_at", "cost", "product_category", "product_name", "product_brand"),
     *("product_retail_price", "product_department", "product_sku", "product_distribution_center_id"),
 )
-_COPIED = ("cost", "category", "name", "brand", "retail_price", "department", "sku", "distribution_center_id")
-"""Columns of products that a piece in stock carries, in the order in which it does."""
 EXACT_DAYS = 3
 """Orders so many days before the end have times to the microsecond, as in the real dump; earlier ones are to the minute."""
 _SHIP_DAYS, _DELIVER_DAYS, _RETURN_DAYS = 3, 5, 3
@@ -180,7 +178,7 @@ def stock_pieces(stock: Stock, catalogue: Catalogue) -> Iterator[Piece]:
             text(catalogue.ids[stock.product[some]]),
             times(stock.came[some]),
             times(stock.sold[some]),
-            *(catalogue.columns[name].take(product) for name in _COPIED),
+            *(catalogue.columns[name].take(product) for name in PRODUCT_COLUMNS),
         ]
 
     return _by_rows(columns, len(stock.product))
