@@ -14,7 +14,9 @@ const LAND = [
   [-99.1, 26.4], [-99.5, 27.5], [-100.7, 29.1], [-101.4, 29.8], [-102.7, 29.7], [-103.2, 29], [-104.5, 29.6], [-106.5, 31.8], [-108.2, 31.8], [-108.2, 31.3], [-111.1, 31.3], [-114.8, 32.5], [-117.1, 32.5],
   [-118.4, 33.8], [-120.6, 34.6], [-121.9, 36.6], [-122.5, 37.8], [-123.8, 39.3], [-124.4, 40.4], [-124.1, 41.9], [-124.5, 42.9], [-124, 44.8], [-124, 46.2],
 ];
-const [WIDE, RIM, LARGEST, SMALLEST] = [600, 26, 26, 5]; // of a drawing of 600 units, which scales with the page
+// Units of a drawing, which scales with the page: for a narrow one it has fewer, so that its letters stay as large.
+const DRAWN = { wide: 520, rim: 26, largest: 24, smallest: 4 };
+const NARROW = { wide: 330, rim: 22, largest: 17, smallest: 3 };
 
 function bounds(places) {
   const around = (values, least) => {
@@ -27,36 +29,37 @@ function bounds(places) {
   return { west, east, south: Math.max(south, -90), north: Math.min(north, 90) };
 }
 
-// `centers`: [{id, number, name, latitude, longitude, customers, said, mark}], those whose place is known. `choose(id)` takes one.
-// Gives nothing if there are none.
-export function centersMap(centers, choose) {
+// `centers`: [{id, number, name, latitude, longitude, customers, said, mark}], those whose place is known. `choose(id)` takes one;
+// `narrow` is whether the page is. Gives nothing if there are none.
+export function centersMap(centers, choose, narrow) {
   if (!centers.length) return null;
+  const { wide, rim, largest, smallest } = narrow ? NARROW : DRAWN;
   const american = centers.every(({ longitude: x, latitude: y }) => x > -125 && x < -66 && y > 24 && y < 50);
   const edge = bounds(american ? LAND : centers.map((one) => [one.longitude, one.latitude]));
-  const narrow = Math.cos((((edge.south + edge.north) / 2) * Math.PI) / 180);
-  const scale = (WIDE - 2 * RIM) / ((edge.east - edge.west) * narrow);
-  const high = (edge.north - edge.south) * scale + 2 * RIM;
-  const x = (longitude) => RIM + (longitude - edge.west) * narrow * scale;
-  const y = (latitude) => RIM + (edge.north - latitude) * scale;
+  const shrunk = Math.cos((((edge.south + edge.north) / 2) * Math.PI) / 180);
+  const scale = (wide - 2 * rim) / ((edge.east - edge.west) * shrunk);
+  const high = (edge.north - edge.south) * scale + 2 * rim;
+  const x = (longitude) => rim + (longitude - edge.west) * shrunk * scale;
+  const y = (latitude) => rim + (edge.north - latitude) * scale;
 
-  const svg = draw("svg", { viewBox: `0 0 ${WIDE} ${high.toFixed(0)}`, role: "img", "aria-label": `A map of ${centers.length} distribution centres; the table has their names and numbers.` });
-  svg.append(...graticule(edge, x, y, high));
+  const svg = draw("svg", { viewBox: `0 0 ${wide} ${high.toFixed(0)}`, role: "img", "aria-label": `A map of ${centers.length} distribution centres; the table has their names and numbers.` });
+  svg.append(...graticule(edge, x, y, wide, high));
   if (american) svg.append(draw("path", { class: "land", d: `M${LAND.map(([east, north]) => `${x(east).toFixed(1)},${y(north).toFixed(1)}`).join("L")}Z` }));
   const most = Math.max(...centers.map((one) => one.customers), 1);
-  const dots = centers.map((one) => ({ ...one, x: x(one.longitude), y: y(one.latitude), r: Math.max(LARGEST * Math.sqrt(one.customers / most), SMALLEST) }));
+  const dots = centers.map((one) => ({ ...one, x: x(one.longitude), y: y(one.latitude), r: Math.max(largest * Math.sqrt(one.customers / most), smallest) }));
   // The largest first, so that none hides a smaller one.
   for (const dot of [...dots].sort((a, b) => b.r - a.r)) svg.append(drawn(dot, beside(dot, dots), choose));
   return svg;
 }
 
-function graticule({ west, east, south, north }, x, y, high) {
+function graticule({ west, east, south, north }, x, y, wide, high) {
   const made = [];
   const step = east - west > 90 ? 30 : east - west > 15 ? 10 : 5;
   for (let at = Math.ceil(west / step) * step; at <= east; at += step) {
     made.push(draw("line", { class: "grid", x1: x(at), x2: x(at), y1: 8, y2: high - 18 }), draw("text", { class: "tick", x: x(at), y: high - 4, "text-anchor": "middle" }, `${Math.abs(at)}°${at < 0 ? "W" : at > 0 ? "E" : ""}`));
   }
   for (let at = Math.ceil(south / step) * step; at <= north; at += step) {
-    made.push(draw("line", { class: "grid", x1: 26, x2: WIDE - 4, y1: y(at), y2: y(at) }), draw("text", { class: "tick", x: 0, y: y(at) + 4 }, `${Math.abs(at)}°${at < 0 ? "S" : at > 0 ? "N" : ""}`));
+    made.push(draw("line", { class: "grid", x1: 26, x2: wide - 4, y1: y(at), y2: y(at) }), draw("text", { class: "tick", x: 0, y: y(at) + 4 }, `${Math.abs(at)}°${at < 0 ? "S" : at > 0 ? "N" : ""}`));
   }
   return made;
 }

@@ -1,4 +1,4 @@
-// What customers look like: the answers of /v1/mart as bars, tables, a map and sentences. Amounts come as text and are shown to the cent.
+// What customers look like: the answers of /v1/mart as bars, tables, a map and sentences. Amounts come as text and are shown to the cent, large totals to the dollar.
 
 import { bars, hbar, numbers } from "./charts.js";
 import { centersMap } from "./centers-map.js";
@@ -9,7 +9,9 @@ const SHOWN = 10; // countries
 const LEVELS = { 1: "up to $50", 2: "more than $50, below $150", 3: "$150 and more" };
 
 const dollars = new Intl.NumberFormat("en-US", { style: "currency", currency: "USD" });
+const whole = new Intl.NumberFormat("en-US", { style: "currency", currency: "USD", maximumFractionDigits: 0 });
 export const money = (amount) => dollars.format(amount); // a text is rounded as the decimal it is
+const large = (amount) => (Math.abs(Number(amount)) < 1e6 ? money(amount) : whole.format(amount)); // so that it fits where it stands large
 const rate = (part) => (part === null ? "–" : `${(100 * part).toFixed(1)}%`);
 const number = (value, digits = 1) => (value === null ? "–" : value.toLocaleString("en-GB", { minimumFractionDigits: digits, maximumFractionDigits: digits }));
 const plural = (many, one, more = `${one}s`) => `${count(many)} ${many === 1 ? one : more}`;
@@ -19,10 +21,10 @@ export const level = (number) => `Level ${number}: ${LEVELS[number]}`;
 export function totals({ totals: told }) {
   const each = told.orders ? `${number(told.items / told.orders, 2)} items each` : "";
   return [
-    ["Revenue", money(told.revenue), "spend less refunds"],
-    ["Gross margin", money(told.gross_margin), Number(told.revenue) > 0 ? `${share(Number(told.gross_margin), Number(told.revenue))} of the revenue`.replace(/^ .*/, "") : ""],
-    ["Spend", money(told.spend), told.buyers ? `${money(Number(told.spend) / told.buyers)} a buyer` : ""],
-    ["Refunds", money(told.refunds), Number(told.spend) > 0 ? `${share(Number(told.refunds), Number(told.spend))} of the spend` : ""],
+    ["Revenue", large(told.revenue), "spend less refunds"],
+    ["Gross margin", large(told.gross_margin), Number(told.revenue) > 0 && Number(told.gross_margin) >= 0 ? `${share(Number(told.gross_margin), Number(told.revenue))} of the revenue` : ""],
+    ["Spend", large(told.spend), told.buyers ? `${money(Number(told.spend) / told.buyers)} a buyer` : ""],
+    ["Refunds", large(told.refunds), Number(told.spend) > 0 ? `${share(Number(told.refunds), Number(told.spend))} of the spend` : ""],
     ["Customers", count(told.customers), "registered"],
     ["Buyers", count(told.buyers), told.customers ? `${share(told.buyers, told.customers)} of the customers` : ""],
     ["Orders", count(told.orders), each],
@@ -58,32 +60,27 @@ export function segments({ segments: told, choice }, choose) {
   return [element("p", "says", "Customers who are alike, found by K-means. Averages of a segment’s customers; a bar is as long as the figure compared with the highest."), list, numbers("Segments: averages a customer", head, rows)];
 }
 
-export function centers({ centers: told, choice }, choose) {
+export function centers({ centers: told, choice }, choose, narrow) {
   const ranked = told.filter((one) => one.id !== null).sort((a, b) => b.customers - a.customers).map((one, at) => ({ ...one, number: at + 1, mark: one.id === choice.center, said: `${plural(one.customers, "customer")}, ${rate(one.share)}` }));
   const homeless = told.find((one) => one.id === null);
   if (!ranked.length) return [element("p", "hint", "No distribution centre is known.")];
-  const map = centersMap(ranked.filter((one) => one.latitude !== null), choose);
-  const cell = (content, className = "number") => element("td", className, content);
+  const map = centersMap(ranked.filter((one) => one.latitude !== null), choose, narrow);
+  const cell = (className, ...content) => element("td", className, ...content);
   const row = (one) => {
-    const made = element("tr", one.mark ? "marked" : "", cell(String(one.number), ""), cell(chooser(one.name, `Show customers near ${one.name} alone`, () => choose(one.id)), ""), cell(count(one.customers)), cell(rate(one.share), "number wide-only"), cell(km(one.mean_distance_in_km)), cell(rate(one.near_share)));
+    const name = chooser(one.name, `Show customers near ${one.name} alone`, () => choose(one.id));
+    const near = element("small", "narrow-only", one.near_share === null ? "" : `${km(one.mean_distance_in_km)} · ${rate(one.near_share)} within 500 km`);
+    const made = element("tr", one.mark ? "marked" : "", cell("", String(one.number)), cell("", name, near), cell("number", count(one.customers)), cell("number wide-only", km(one.mean_distance_in_km)), cell("number wide-only", rate(one.near_share)));
     const dot = map?.querySelector(`[data-center="${one.id}"]`);
-    const light = (on) => () => dot?.classList.toggle("on", on);
-    for (const [event, on] of [["pointerenter", true], ["pointerleave", false], ["focusin", true], ["focusout", false]]) made.addEventListener(event, light(on));
+    for (const [event, on] of [["pointerenter", true], ["pointerleave", false], ["focusin", true], ["focusout", false]]) made.addEventListener(event, () => dot?.classList.toggle("on", on));
     return made;
   };
-  const heads = [["", ""], ["Centre", ""], ["Customers", "number"], ["Share", "number wide-only"], ["Mean", "number"], ["≤ 500 km", "number"]].map(([text, className], at) => {
-    const made = element("th", className, at ? text : element("span", "quiet", "Number on the map"));
-    made.scope = "col";
-    if (text === "Mean") made.title = "Mean distance of its customers";
-    return made;
-  });
-  const table = element("table", "", element("caption", "quiet", "Distribution centres: customers to whom each is the nearest, their mean distance, and the share at most 500 km away"), element("thead", "", element("tr", "", ...heads)), element("tbody", "", ...ranked.map(row)));
+  const heads = [["", element("span", "quiet", "Number on the map")], ["", "Centre"], ["number", "Customers"], ["number wide-only", "Distance"], ["number wide-only", "≤ 500 km"]].map(([className, content]) => Object.assign(element("th", className, content), { scope: "col" }));
+  const caption = "Distribution centres: the customers to whom each is the nearest, their mean distance, and how many of them live at most 500 km away";
+  const table = element("table", "", element("caption", "quiet", caption), element("thead", "", element("tr", "", ...heads)), element("tbody", "", ...ranked.map(row)));
   const lost = homeless ? [element("p", "says", `The place of ${plural(homeless.customers, "customer")} is not known.`)] : [];
-  const scroll = element("div", "scroll", table);
   return [
-    element("p", "says", "Each customer counts at the centre that is nearest as the crow flies. Distances are the mean of its customers; the last column is who lives within 500 km."),
-    element("div", "centers", ...(map ? [element("div", "map", map)] : []), scroll),
-    ...lost,
+    element("p", "says", "Each customer counts at the centre that is nearest as the crow flies. Distances are the mean of its customers."),
+    element("div", "centers", element("div", "map", ...(map ? [map] : []), ...lost), element("div", "scroll", table)),
   ];
 }
 
@@ -154,6 +151,11 @@ export function one(told) {
 
 export function summary({ as_of: week, totals: told }) {
   return `${plural(told.customers, "customer")} as of ${date(week)}: revenue ${money(told.revenue)}, return rate ${rate(told.return_rate)}.`;
+}
+
+export function whichWeek({ as_of: week, choices: { weeks } }) {
+  if (week !== weeks[0]) return `An older week; the newest is ${date(weeks[0])}`;
+  return weeks.length > 1 ? `The newest of ${weeks.length} weeks` : "The only week so far";
 }
 
 // A text of the server, with the commands in it set as such.

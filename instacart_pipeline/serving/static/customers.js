@@ -10,6 +10,8 @@ const RENEW_EVERY = 60_000;
 const PARTS = ["week", "country", "segment", "profit_level", "center"];
 const LISTS = ["segments", "centers", "levels", "sources", "countries", "ages"];
 
+const narrow = matchMedia("(max-width: 719px)"); // the map is drawn for the width there is
+
 let shown = null; // the answer on the page
 let asking = new AbortController();
 const filter = Object.fromEntries([...PARTS, "customer"].map((part) => [part, ""]));
@@ -79,17 +81,21 @@ function show(told) {
   shown = told;
   byId("trouble").replaceChildren(...(told.totals.customers ? [] : [look.nobody()]));
   byId("customers").hidden = false;
-  status(`As of ${date(told.as_of)}`, true);
+  status(look.whichWeek(told), true);
   byId("subtitle").textContent = `As of Monday, ${date(told.as_of)}`;
   document.title = `Customers as of ${date(told.as_of)}`;
   showFilter();
   byId("tiles").replaceChildren(...tiles(look.totals(told)));
   refill("segments", look.segments(told, toggle("segment")));
-  refill("centers", look.centers(told, toggle("center")));
+  showCenters();
   refill("levels", look.levels(told, toggle("profit_level")));
   refill("sources", look.sources(told));
   refill("countries", look.countries(told, toggle("country")));
   refill("ages", look.ages(told));
+}
+
+function showCenters() {
+  refill("centers", look.centers(shown, toggle("center"), narrow.matches));
 }
 
 // The choices of each field: [value, text]; the first stands for no choice.
@@ -155,12 +161,13 @@ async function renew() {
   try {
     const told = await ask(`/v1/mart${query()}`, { signal: asking.signal });
     if (JSON.stringify(told) !== JSON.stringify(shown)) show(told);
-    else status(`As of ${date(told.as_of)}`, true);
+    else status(look.whichWeek(told), true);
   } catch (error) {
     if (error.name !== "AbortError" && !needsKey(error, load)) status("Not connected", false);
   }
 }
 
+narrow.addEventListener("change", () => shown && showCenters());
 window.addEventListener("popstate", fromAddress);
 for (const name of LISTS) byId(name).append(skeleton());
 byId("tiles").append(...waitingTiles(8));
