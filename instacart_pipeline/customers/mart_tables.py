@@ -24,7 +24,7 @@ CUSTOMER_SEGMENTS = TableContract(
     name="customer_segments",
     description="The segment that each customer is in.",
     columns=[
-        Column("user_id", "bigint", key=True, references=CUSTOMERS["user_id"]),
+        Column("user_id", "bigint", key=True),
         *_SEGMENT,
         Column(
             "distance_to_center",

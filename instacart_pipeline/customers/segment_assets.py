@@ -26,6 +26,7 @@ from dagster import (
 )
 
 from instacart_pipeline.customers import segment_jobs as jobs
+from instacart_pipeline.customers.assets import sql
 from instacart_pipeline.customers.mart_tables import CUSTOMER_SEGMENTS
 from instacart_pipeline.customers.model.limits import SOME
 from instacart_pipeline.customers.tables import CUSTOMERS, SYSTEM
@@ -40,7 +41,7 @@ from instacart_pipeline.orchestration.table_assets import (
     service_metadata,
     table_asset,
 )
-from instacart_pipeline.resources.catalog import Catalog
+from instacart_pipeline.resources.athena import Athena
 from instacart_pipeline.resources.sagemaker import SageMaker
 
 SEGMENTATION = AssetKey([SYSTEM, "models", jobs.SEGMENTATION])
@@ -143,16 +144,19 @@ def _every_customer_has_one_segment(weeks: WeeklyPartitionsDefinition) -> AssetC
         additional_deps=[asset_key(CUSTOMERS)],
         blocking=True,
         partitions_def=weeks,
-        description="Every customer is in one segment. That none is in two, and nobody else in any, the table's own rules say.",
+        pool="athena",
+        description="Every customer is in one segment, and nobody else in any.",
     )
-    def every_customer_has_one_segment(context: AssetCheckExecutionContext, catalog: Catalog) -> AssetCheckResult:
+    def every_customer_has_one_segment(context: AssetCheckExecutionContext, athena: Athena) -> AssetCheckResult:
         dt = context.partition_key
-        customers, placed = (catalog.current(table, dt).rows for table in (CUSTOMERS, CUSTOMER_SEGMENTS))
+        (found,) = athena.query(sql("segment_account").bind(dt=dt)).table.to_pylist()
+        faults = [found[name] for name in ("missing", "doubled", "strangers")]
         return AssetCheckResult(
-            passed=customers == placed,
-            description=f"{placed:,} of {customers:,} customers are in a segment."
-            + ("" if customers == placed else f" Build the week again with {CUSTOMERS.remedy(dt)}."),
-            metadata={"customers": customers, "in_a_segment": placed},
+            passed=not any(faults),
+            description=f"{found['placed_once']:,} of {found['customers']:,} customers are in one segment; {found['missing']:,} are in none, "
+            f"{found['doubled']:,} in several, and {found['strangers']:,} rows are of nobody there is."
+            + (f" Build the week again with {CUSTOMERS.remedy(dt)}." if any(faults) else ""),
+            metadata=found,
         )
 
     return every_customer_has_one_segment

@@ -37,6 +37,7 @@ def _picture(path: Path, draw: Callable[[Any], None], *, grid: bool = True) -> N
     axes.spines[["top", "right"]].set_visible(False)
     if grid:
         axes.grid(alpha=0.25)
+        axes.set_axisbelow(True)
     draw(axes)
     figure.savefig(path, dpi=100)
 
@@ -61,17 +62,18 @@ def _by_k(axes: Axes, report: Mapping[str, Any]) -> None:
     other.set_ylabel("inertia")
     other.spines["top"].set_visible(False)
     lines = [*axes.get_lines(), *other.get_lines()]
-    axes.legend(lines, [str(line.get_label()) for line in lines], frameon=False, fontsize=8)
+    axes.legend(lines, [str(line.get_label()) for line in lines], frameon=False, fontsize=8, loc="lower left")
 
 
 def _profiles(axes: Axes, model: Segmentation) -> None:
-    centres = model.centres
+    centres = np.round(model.centres, 1) + 0.0  # no -0.0
     most = max(1.0, float(np.abs(centres).max()))
     axes.imshow(centres, cmap="PiYG", vmin=-most, vmax=most, aspect="auto")
     axes.set_xticks(range(len(model.space.names)), list(model.space.names), rotation=30, ha="right", fontsize=8)
     axes.set_yticks(range(len(centres)), [_label(model, number) for number in model.numbers[1:]], fontsize=7)
     for (row, column), value in np.ndenumerate(centres):
-        axes.text(column, row, f"{value:+.1f}", ha="center", va="center", fontsize=8)
+        dark = abs(value) > 0.6 * most
+        axes.text(column, row, f"{value:.1f}", ha="center", va="center", fontsize=8, color="white" if dark else "black")
     axes.set(title="Centres, in standard deviations from the mean of all buyers")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from instacart_pipeline.customers.model import fitting
+from instacart_pipeline.customers.model import fitting, groups
 from instacart_pipeline.customers.model.drift import Drift, LastWeek, comparable, stability_index
 from instacart_pipeline.customers.model.features import READ
 from instacart_pipeline.customers.model.rows import Customers, Written, batches, sample, scrambled
 from instacart_pipeline.customers.model.segmentation import RULE, Segmentation
 from instacart_pipeline_tests.customers.model.planted import changed, planted, write
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_draws() -> Iterator[None]:
+    """As in test_fitting.py."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(groups, "DRAWS", 3)
+        yield
 
 
 def fitted(customers: Customers) -> Segmentation:
