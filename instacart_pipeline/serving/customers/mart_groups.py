@@ -5,7 +5,7 @@ Belongs here: grouping, and adding groups up. Doesn't: what is grouped (mart_sto
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -49,17 +49,25 @@ class Groups:
 
 def grouped(codes: Mapping[str, NDArray[np.int32]], measures: Mapping[str, NDArray[np.int64]]) -> Groups:
     """The groups of customers, of their codes and measures, each in the same order of customers."""
-    keys = list(codes.values())
-    order = np.lexsort(keys)
-    if not len(order):
+    key = _together(list(codes.values()))
+    order = np.argsort(key, kind="stable")
+    starts = np.flatnonzero(np.diff(key[order], prepend=-1))
+    if not len(starts):
         return Groups(codes, measures)
-    begins = np.zeros(len(order), bool)
-    begins[0] = True
-    for key in keys:
-        sorted_key = key[order]
-        begins[1:] |= sorted_key[1:] != sorted_key[:-1]
-    starts = np.flatnonzero(begins)
     return Groups(
-        {name: key[order][starts] for name, key in codes.items()},
+        {name: code[order[starts]] for name, code in codes.items()},
         {name: np.add.reduceat(values[order], starts) for name, values in measures.items()},
     )
+
+
+def _together(codes: Sequence[NDArray[np.int32]]) -> NDArray[np.int64]:
+    """One number a customer, the same for those whose codes are all the same; none is negative."""
+    key, size = np.zeros(len(codes[0]), np.int64), 1
+    for code in codes:
+        many = int(code.max(initial=0)) + 1
+        if size * many > 2**62:
+            _, key = np.unique(key, return_inverse=True)  # as many numbers as there are combinations so far
+            size = int(key.max(initial=0)) + 1
+        key = key * many + code
+        size *= many
+    return key

@@ -79,7 +79,7 @@ class Mart:
 
 def read(dt: str, versions: Mapping[str, str], mart: Path, centers: Path | None) -> Mart:
     """The mart of a week, from the folders of the mart's version and, if there is one, of the distribution centres'."""
-    table = read_table(CUSTOMER_MART, mart).sort_by("user_id")
+    table = _by_user(read_table(CUSTOMER_MART, mart))
     names = {name: sorted(table.column(name).drop_null().unique().to_pylist()) for name in TEXTS}
     texts = {name: places(table.column(name), names[name]) for name in TEXTS}
     segments = sorted(_pairs(table, "segment", "segment_name").items())
@@ -124,6 +124,12 @@ def read(dt: str, versions: Mapping[str, str], mart: Path, centers: Path | None)
             {name: np.where(code < 0, np.int32(last[name]), code) for name, code in codes.items()}, _measures(numbers)
         ),
     )
+
+
+def _by_user(table: Any) -> Any:
+    """In the order of user_id, which a file of the lake has, and several may not have together."""
+    known = table.column("user_id").to_numpy()
+    return table if bool((known[1:] > known[:-1]).all()) else table.sort_by("user_id")
 
 
 def _measures(numbers: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.int64]]:

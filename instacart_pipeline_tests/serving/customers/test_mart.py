@@ -297,18 +297,27 @@ def test_every_answer_is_as_described(client: httpx.Client, path: str) -> None:
     assert {200, 404, 422} <= statuses
 
 
-def test_a_choice_of_few_groups_and_of_many_customers_is_the_same_sum() -> None:
-    """Groups are fewer than customers, and add up to the same."""
+def test_rows_in_any_order_are_the_same_mart(platform: Platform) -> None:
+    crowd.put(platform, ROWS[::-1])
+    with crowd.api(platform) as client:
+        assert crowd.told(ask(client))["totals"] == crowd.expected(ROWS)["totals"]
+        assert client.get("/v1/mart/customers/4").json()["age"] == ROWS[1]["age"]
+
+
+@pytest.mark.parametrize("apart", [1, 700_000_000], ids=["near", "far"])
+def test_a_choice_of_few_groups_and_of_many_customers_is_the_same_sum(apart: int) -> None:
+    """Groups are fewer than customers, and add up to the same, however large the codes are."""
     import numpy as np
 
     from instacart_pipeline.serving.customers.mart_groups import grouped
 
     chance = np.random.default_rng(3)
-    codes = {name: chance.integers(0, 3, 5_000).astype(np.int32) for name in ("a", "b")}
+    codes = {name: (apart * chance.integers(0, 3, 5_000)).astype(np.int32) for name in ("b", "c", "d")}
+    codes["a"] = chance.integers(0, 3, 5_000).astype(np.int32)
     values = chance.integers(-(2**50), 2**50, 5_000)
     groups = grouped(codes, {"x": values, "n": np.ones(5_000, np.int64)})
-    assert len(groups.codes["a"]) == 9
-    by_a: list[Row] = [dict(row) for row in groups.of({"b": 1}).by("a", 3)]
+    assert len(groups.codes["a"]) == 81
+    by_a: list[Row] = [dict(row) for row in groups.of({"b": apart}).by("a", 3)]
     for code in range(3):
-        of_it = (codes["a"] == code) & (codes["b"] == 1)
+        of_it = (codes["a"] == code) & (codes["b"] == apart)
         assert by_a[code] == {"x": sum(map(int, values[of_it])), "n": int(of_it.sum())}
