@@ -5,6 +5,7 @@
 # make check  ruff, mypy, import-linter
 # make serve  the model, the sales and transactions behind an HTTP API, with pages, on http://127.0.0.1:8000
 # make bench  the chain against pandas, Polars, PySpark and a hand-written DuckDB script
+# make bench-mart  the customer mart against pandas and a hand-written DuckDB script
 # make bench-stream  transactions taken, drained and found, beside a plainly written server
 # make bench-serving  the model's server and the API against MLflow's, in an environment of its own
 # make clean  remove the environment and everything that runs left in .instacart
@@ -27,7 +28,7 @@ CLI := $(BIN)/instacart-pipeline
 NODE_DOUBLE := instacart_pipeline_tests/aws_double/node/node_modules/.made
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test test-double serve up check bench bench-stream bench-serving clean docs
+.PHONY: run test test-double serve up check bench bench-mart bench-stream bench-serving clean docs
 .DELETE_ON_ERROR:
 
 run: .venv/.run
@@ -67,6 +68,9 @@ check: .venv/.dev
 
 bench: .venv/.dev
 	$(BIN)/python -m bench
+
+bench-mart: .venv/.dev
+	$(BIN)/python -m bench.mart
 
 bench-stream: .venv/.dev
 	$(BIN)/python -m bench.stream
