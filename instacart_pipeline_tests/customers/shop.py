@@ -145,7 +145,7 @@ class Shop:
                 raise_on_error=False,
                 run_config=QUIET,
             )
-        return run_of(result), result.get_asset_check_evaluations()
+        return run_of(result), [*result.get_asset_check_evaluations()]
 
 
 def orders_of(items: Sequence[Row]) -> list[Row]:
