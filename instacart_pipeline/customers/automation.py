@@ -4,13 +4,15 @@ A week is built by one job, and the runs of weeks follow each other (orchestrati
 before, which must not change meanwhile, and all weeks are loaded into one warehouse.
 """
 
-from datetime import date
+from functools import partial
 from typing import Any
 
 from dagster import AssetSelection, WeeklyPartitionsDefinition, define_asset_job
 
 from instacart_pipeline.customers import mart_tables as m
 from instacart_pipeline.customers import tables as t
+from instacart_pipeline.lake.errors import InputInvalid
+from instacart_pipeline.lake.zones import parse_day
 from instacart_pipeline.orchestration.arrival import Arrival
 from instacart_pipeline.orchestration.automation import (
     Automation,
@@ -57,15 +59,18 @@ def build_automation(weeks: WeeklyPartitionsDefinition, settings: Settings) -> A
                 seconds=max(1, min(_SECONDS, settings.settle_seconds)),
                 description="Builds a week once its upload is whole, and again when a file of it is replaced. "
                 "An upload of a day that is no Monday is told of, and not built.",
-                unknown=_no_monday,
+                unknown=partial(_not_built, weeks),
             )
         ],
     )
 
 
-def _no_monday(dt: str) -> str:
-    """Why nothing is built of a day's files, in words; nothing if the day is a Monday, only not of the weeks there are."""
-    if date.fromisoformat(dt).isoweekday() == 1:
-        return ""
-    before, after = mondays_around(dt)
-    return f"is no Monday, so nothing is built of its files: upload them as {before} or {after}"
+def _not_built(weeks: WeeklyPartitionsDefinition, dt: str) -> str:
+    """Why nothing is built of the files of `dt`, which is none of `weeks`, in words."""
+    try:
+        before, after = mondays_around(parse_day(dt))
+    except InputInvalid:
+        return "is no day, so nothing is built of its files"
+    if dt != before:
+        return f"is no Monday, so nothing is built of its files: upload them as {before} or {after}"
+    return f"is none of the weeks there are, which run from {weeks.get_first_partition_key()} to {weeks.get_last_partition_key()}"

@@ -68,6 +68,8 @@ SEGMENT_PROFILES = TableContract(
 
 MART_TABLES = (CUSTOMER_SEGMENTS, CUSTOMER_MART, SEGMENT_PROFILES)
 
-WAREHOUSE_MART = CUSTOMER_MART.moved_to(WAREHOUSE, sorted_by=())
-WAREHOUSE_PROFILES = SEGMENT_PROFILES.moved_to(WAREHOUSE)
+# A table of the warehouse is one for all weeks, whose rows no two may share a key: so the week is a part of it.
+_AS_OF = Column("as_of", "date", "The Monday that the row is told as of.", key=True)
+WAREHOUSE_MART = CUSTOMER_MART.moved_to(WAREHOUSE, columns=[_AS_OF, *CUSTOMER_MART.columns], sorted_by=())
+WAREHOUSE_PROFILES = SEGMENT_PROFILES.moved_to(WAREHOUSE, columns=[_AS_OF, *SEGMENT_PROFILES.columns])
 WAREHOUSE_TABLES = (WAREHOUSE_MART, WAREHOUSE_PROFILES)

@@ -152,7 +152,7 @@ def waiting_schedule(
             return SkipReason(f"{dt} waits for {', '.join(unbuilt)} to be built from its upload.")
         if all(arrival.is_built(dt, table) for table in made):
             return SkipReason(f"{dt} is built from its upload as it is.")
-        if dt in watched.days_under_way(context.instance):
+        if watched.one_run_of and dt in watched.days_under_way(context.instance):
             return SkipReason(f"A run of {dt} is queued or under way.")
         return RunRequest(partition_key=dt)
 

@@ -1,5 +1,6 @@
--- The week's mart as it is.
-SELECT user_id,
+-- The week's mart as it is, and which week it is.
+SELECT CAST(:dt AS date)                                                  AS as_of,
+       user_id,
        age,
        gender,
        country,

@@ -1,5 +1,6 @@
--- The week's profiles as they are.
-SELECT segment,
+-- The week's profiles as they are, and which week it is.
+SELECT CAST(:dt AS date)                                                  AS as_of,
+       segment,
        segment_name,
        customers,
        share,
