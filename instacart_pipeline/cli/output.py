@@ -165,7 +165,7 @@ def mart_figures(told: Mapping[str, Any]) -> None:
         *(row(f"profit level {each['profit_level']}", each) for each in told["profit_levels"]),
         *(row(f"segment {each['segment']}: {each['segment_name']}", each) for each in told["segments"]),
     ]
-    headers = ("customers", "", "share", "bought in the year", "return rate", "spend", "a customer")
+    headers = ("", "customers", "share", "bought in the year", "return rate", "spend", "a customer")
     table(f"Customer mart of {told['dt']}", headers, rows, right=(1, 2, 3, 4, 5, 6))
 
 
