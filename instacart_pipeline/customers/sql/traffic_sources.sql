@@ -1,8 +1,8 @@
 -- What brings each customer to the site most often, of all events before the as-of day; ghost events are nobody's. Events are many, so they are
--- grouped by visit at once; only a customer's few sources are ranked.
-WITH visits AS (
+-- grouped as they are read, and only a customer's few sources are ranked. Counting sessions apart reads two columns once more, and is cheaper than
+-- to group by session and source in one.
+WITH sources AS (
     SELECT user_id,
-           session_id,
            traffic_source,
            count(*)        AS events,
            max(created_at) AS latest
@@ -10,16 +10,17 @@ WITH visits AS (
     WHERE dt = :dt
       AND user_id IS NOT NULL
       AND created_at < CAST(:dt AS timestamp)
-    GROUP BY user_id, session_id, traffic_source
+    GROUP BY user_id, traffic_source
 ),
 
-sources AS (
+sessions AS (
     SELECT user_id,
-           traffic_source,
-           sum(events) AS events,
-           max(latest) AS latest
-    FROM visits
-    GROUP BY user_id, traffic_source
+           count(DISTINCT session_id) AS sessions
+    FROM customers_curated.events
+    WHERE dt = :dt
+      AND user_id IS NOT NULL
+      AND created_at < CAST(:dt AS timestamp)
+    GROUP BY user_id
 ),
 
 -- An event that doesn't say what brought it counts as an event, but is no source.
@@ -35,13 +36,6 @@ ranked AS (
                         traffic_source NULLS LAST
            ) AS place
     FROM sources
-),
-
-sessions AS (
-    SELECT user_id,
-           count(DISTINCT session_id) AS sessions
-    FROM visits
-    GROUP BY user_id
 )
 
 SELECT top.user_id,

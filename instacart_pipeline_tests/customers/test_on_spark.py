@@ -1,0 +1,101 @@
+"""Every derived table is the same on DuckDB and on Spark, row by row, to the last decimal: generated shops and hand-made edges."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from instacart_pipeline.customers import tables as t
+from instacart_pipeline.customers.assets import a_year_before, sql
+from instacart_pipeline.datagen.customers import generate_customers
+from instacart_pipeline.lake.contracts import TableContract
+from instacart_pipeline.resources.inputs import inputs_of
+from instacart_pipeline.resources.spark_job import SparkStatement
+from instacart_pipeline_tests.customers.shop import AS_OF, DT, LAST_WEEK, SINCE, Shop, event, item, returned, user
+from instacart_pipeline_tests.platform import Platform, Row
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+SCALE = 0.05
+STATEMENTS = {table: sql(table.name) for table in t.DERIVED} | {
+    t.PURCHASES: sql("purchases").given(since=a_year_before(DT))
+}
+TICK = timedelta(microseconds=1)
+
+
+@pytest.fixture(scope="module")
+def spark() -> Iterator[SparkSession]:
+    sessions = pytest.importorskip("instacart_pipeline_tests.spark_session", reason="the extra spark is not installed")
+    session = sessions.session()
+    yield session
+    session.stop()
+
+
+@pytest.fixture(scope="module")
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    folder = tmp_path_factory.mktemp("generated")
+    generate_customers(folder / "files", scale=SCALE, as_of=date.fromisoformat(DT))
+    shop = Shop(Platform(folder / "home"))
+    shop.upload(folder / "files")
+    run, _ = shop.run()
+    assert run.success, run.errors
+    return shop
+
+
+@pytest.fixture(scope="module")
+def by_hand(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    """Edges: moments beside the as-of day and the year's first, ties, ghosts, no sources, unknown and odd places, and float prices."""
+    shop = Shop(Platform(tmp_path_factory.mktemp("by_hand")))
+    edges = [SINCE - TICK, SINCE, SINCE + TICK, LAST_WEEK, AS_OF - TICK, AS_OF, AS_OF + TICK]
+    places = [(90.0, 0.0), (-90.0, 0.0), (0.0, 180.0), (0.0, -180.0), (None, 1.0), (1.0, None), (-41.8369, 92.3153)]
+    prices = [19.43, 5.48, 25.09, 42.79, 10.65, 96.56, 150.0, 50.0, 0.01, 0.0, 999.99]
+    users = [
+        user(number, created_at=edge, latitude=north, longitude=east, age=None if number % 3 else 30)
+        for number, (edge, (north, east)) in enumerate(zip(edges, places, strict=True), 1)
+    ]
+    users += [user(number) for number in range(8, 20)]
+    import numpy as np
+
+    paid = [float(np.float32(price)) for price in prices]
+    items: list[Row] = [item(number, 8 + number % 10, price) for number, price in enumerate(paid, 1)]
+    items += [item(100 + n, 8, order_id=7, created_at=edge) for n, edge in enumerate(edges)]
+    items += [returned(200 + n, 9, paid[n], returned_at=edge) for n, edge in enumerate(edges)]
+    items += [item(300 + n, 1 + n, status=status) for n, status in enumerate(t.STATUSES)]
+    sources = ("Email", "Organic", None, "YouTube")
+    events = [
+        event(n, 1 + n % 19, sources[n % 4], created_at=edges[n % 7], session_id=f"s{n // 3}") for n in range(120)
+    ]
+    events += [event(1000 + n, None, "Facebook") for n in range(5)]
+    events += [event(2000 + n, 19, source) for n, source in enumerate(("YouTube", "Adwords"))]
+    shop.put(users, items=items, events=events)
+    shop.build()
+    return shop
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize("shop_is", ["generated", "by_hand"])
+def test_spark_gives_the_same_rows(spark: SparkSession, request: pytest.FixtureRequest, shop_is: str) -> None:
+    shop: Shop = request.getfixturevalue(shop_is)
+    for table in t.DERIVED:
+        ours, theirs = shop.platform.rows(table, DT), on_spark(spark, shop.platform, table)
+        assert ours, table.name
+        apart = [(one, other) for one, other in zip(ours, theirs, strict=True) if one != other]
+        assert apart == [], table.name
+
+
+def on_spark(spark: SparkSession, platform: Platform, table: TableContract) -> list[Row]:
+    """The rows that Spark makes of the table's statement, sorted by its key."""
+    from pyspark.sql.functions import lit
+
+    query = STATEMENTS[table].bind(dt=DT)
+    statement = SparkStatement.of(query, platform.catalog, inputs_of(platform.catalog, query, DT), DT)
+    for view, read in statement.views.items():
+        found = spark.read.parquet(str(Path(read["location"]) / "*.parquet")).withColumn("dt", lit(read["dt"]))
+        found.createOrReplaceTempView(view)
+    rows = [row.asDict() for row in spark.sql(statement.sql).select(*table.column_names).collect()]
+    return sorted(rows, key=lambda row: row["user_id"])
