@@ -34,11 +34,11 @@ export function totals({ totals: told }) {
 
 // What a card of a segment compares: [name, value, how it is said].
 const COMPARED = [
-  ["Spend a customer", (one) => Number(one.mean_spend), (one) => (one.mean_spend === null ? "–" : money(one.mean_spend))],
-  ["Gross margin a customer", (one) => Number(one.mean_gross_margin), (one) => (one.mean_gross_margin === null ? "–" : money(one.mean_gross_margin))],
-  ["Orders a customer", (one) => one.mean_orders, (one) => number(one.mean_orders, 2)],
+  ["Mean spend", (one) => Number(one.mean_spend), (one) => (one.mean_spend === null ? "–" : money(one.mean_spend))],
+  ["Mean gross margin", (one) => Number(one.mean_gross_margin), (one) => (one.mean_gross_margin === null ? "–" : money(one.mean_gross_margin))],
+  ["Mean orders", (one) => one.mean_orders, (one) => number(one.mean_orders, 2)],
   ["Return rate", (one) => one.return_rate, (one) => rate(one.return_rate)],
-  ["Days since the last order", (one) => one.mean_days_since_order, (one) => number(one.mean_days_since_order, 0)],
+  ["Days since last order", (one) => one.mean_days_since_order, (one) => number(one.mean_days_since_order, 0)],
 ];
 
 export function segments({ segments: told, choice }, choose) {
@@ -57,7 +57,7 @@ export function segments({ segments: told, choice }, choose) {
     `${one.segment}. ${one.name}`, count(one.customers), rate(one.share), number(one.mean_age), km(one.mean_distance_in_km), number(one.mean_orders, 2), number(one.mean_items, 2), rate(one.return_rate),
     one.mean_spend === null ? "–" : money(one.mean_spend), one.mean_gross_margin === null ? "–" : money(one.mean_gross_margin), number(one.mean_days_since_order, 0), number(one.mean_sessions, 2),
   ]);
-  return [element("p", "says", "Customers who are alike, found by K-means. Averages of a segment’s customers; a bar is as long as the figure compared with the highest."), list, numbers("Segments: averages a customer", head, rows)];
+  return [element("p", "says", "Customers who are alike, found by K-means. Each bar compares a segment with the one that has the highest figure."), list, numbers("Segments: averages a customer", head, rows)];
 }
 
 export function centers({ centers: told, choice }, choose, narrow) {
@@ -68,18 +68,18 @@ export function centers({ centers: told, choice }, choose, narrow) {
   const cell = (className, ...content) => element("td", className, ...content);
   const row = (one) => {
     const name = chooser(one.name, `Show customers near ${one.name} alone`, () => choose(one.id));
-    const near = element("small", "narrow-only", one.near_share === null ? "" : `${km(one.mean_distance_in_km)} · ${rate(one.near_share)} within 500 km`);
+    const near = element("small", "narrow-only", one.near_share === null ? "" : `${km(one.mean_distance_in_km)} · ${rate(one.near_share)} near`);
     const made = element("tr", one.mark ? "marked" : "", cell("", String(one.number)), cell("", name, near), cell("number", count(one.customers)), cell("number wide-only", km(one.mean_distance_in_km)), cell("number wide-only", rate(one.near_share)));
     const dot = map?.querySelector(`[data-center="${one.id}"]`);
     for (const [event, on] of [["pointerenter", true], ["pointerleave", false], ["focusin", true], ["focusout", false]]) made.addEventListener(event, () => dot?.classList.toggle("on", on));
     return made;
   };
-  const heads = [["", element("span", "quiet", "Number on the map")], ["", "Centre"], ["number", "Customers"], ["number wide-only", "Distance"], ["number wide-only", "≤ 500 km"]].map(([className, content]) => Object.assign(element("th", className, content), { scope: "col" }));
+  const heads = [["", element("span", "quiet", "Number on the map")], ["", "Centre"], ["number", "Customers"], ["number wide-only", "Distance"], ["number wide-only", "Near"]].map(([className, content]) => Object.assign(element("th", className, content), { scope: "col" }));
   const caption = "Distribution centres: the customers to whom each is the nearest, their mean distance, and how many of them live at most 500 km away";
   const table = element("table", "", element("caption", "quiet", caption), element("thead", "", element("tr", "", ...heads)), element("tbody", "", ...ranked.map(row)));
   const lost = homeless ? [element("p", "says", `The place of ${plural(homeless.customers, "customer")} is not known.`)] : [];
   return [
-    element("p", "says", "Each customer counts at the centre that is nearest as the crow flies. Distances are the mean of its customers."),
+    element("p", "says", "Each customer counts at the centre that is nearest as the crow flies. Distances are the mean of its customers; near is at most 500 km."),
     element("div", "centers", element("div", "map", ...(map ? [map] : []), ...lost), element("div", "scroll", table)),
   ];
 }
@@ -93,7 +93,7 @@ export function levels({ profit_levels: told, choice }, choose) {
     mark: one.profit_level === choice.profit_level,
   });
   const rows = told.map((one) => [level(one.profit_level), count(one.customers), rate(one.share), money(one.spend), rate(one.return_rate)]);
-  return [element("p", "says", "By what a customer spent in the last year; level 1 has those who bought nothing too."), bars(told.map(row)), numbers("Profit levels", ["Level", "Customers", "Share", "Spend", "Return rate"], rows)];
+  return [element("p", "says", "By what a customer spent in the last year; level 1 has those who bought nothing too."), even(told.map(row)), numbers("Profit levels", ["Level", "Customers", "Share", "Spend", "Return rate"], rows)];
 }
 
 export function sources({ traffic_sources: told }) {
@@ -103,13 +103,20 @@ export function sources({ traffic_sources: told }) {
   return [element("p", "says", "What brings a customer to the site most often."), bars(told.map(row)), numbers("Most frequent traffic source", ["Source", "Customers", "Share", "Spend", "Return rate"], rows)];
 }
 
+// Bars in an order of their own: none is the first.
+function even(rows) {
+  const list = bars(rows);
+  list.classList.add("even");
+  return list;
+}
+
 function returns(caption, word, told, name, marked = () => false) {
   const bought = told.filter((one) => one.items > 0);
   if (!bought.length) return [element("p", "hint", "Nothing was bought.")];
   const row = (one) => ({ name: name(one), said: rate(one.return_rate), value: one.return_rate, note: `${count(one.returns)} of ${plural(one.items, "item")} · ${plural(one.customers, "customer")}`, mark: marked(one) });
   const text = (made) => (typeof made === "string" ? made : made.textContent);
   const rows = told.map((one) => [text(name(one)), rate(one.return_rate), count(one.returns), count(one.items), count(one.customers), money(one.spend)]);
-  return [bars(bought.slice(0, SHOWN).map(row)), numbers(caption, [word, "Return rate", "Returns", "Items", "Customers", "Spend"], rows)];
+  return [even(bought.slice(0, SHOWN).map(row)), numbers(caption, [word, "Return rate", "Returns", "Items", "Customers", "Spend"], rows)];
 }
 
 export function countries({ countries: told, choice }, choose) {

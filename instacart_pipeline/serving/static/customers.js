@@ -1,7 +1,7 @@
 // The customers page: the filter, what is asked when, and where the answer goes. How answers look stands in customers-view.js.
 
 import { ask } from "./api.js";
-import { date, refill, status, tiles, waitingTiles } from "./figures.js";
+import { date, refill, shortDate, status, tiles, waitingTiles } from "./figures.js";
 import { keyForm } from "./key-form.js";
 import * as look from "./customers-view.js";
 import { byId, element, notice, skeleton } from "./view.js";
@@ -102,7 +102,7 @@ function showCenters() {
 function options() {
   const { weeks, countries, segments, profit_levels: levels, centers } = shown?.choices ?? { weeks: [], countries: [], segments: [], profit_levels: [], centers: [] };
   return {
-    week: weeks.length ? weeks.map((week, at) => [at ? week : "", date(week)]) : [["", "The newest"]],
+    week: weeks.length ? weeks.map((week, at) => [at ? week : "", shortDate(week)]) : [["", "The newest"]],
     country: [["", "All countries"], ...countries.map((name) => [name, name])],
     segment: [["", "All segments"], ...segments.map(({ segment, name }) => [String(segment), name])],
     profit_level: [["", "All levels"], ...levels.map((level) => [String(level), look.level(level)])],

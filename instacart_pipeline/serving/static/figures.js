@@ -13,6 +13,11 @@ export function date(day) {
   return `${of} ${monthName(month)} ${year}`;
 }
 
+export function shortDate(day) {
+  const [year, month, of] = day.split("-").map(Number);
+  return `${of} ${monthName(month).slice(0, 3)} ${year}`;
+}
+
 // Totals: [name, value, note]; a note is optional.
 export const tiles = (totals) => totals.map(([name, value, note]) => element("div", "card tile", element("dt", "", name), element("dd", "", value, ...(note ? [element("small", "", note)] : []))));
 
