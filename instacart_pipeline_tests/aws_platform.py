@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from instacart_pipeline.lake.zones import Zones
 from instacart_pipeline.orchestration.table_assets import asset_key
 from instacart_pipeline.profiles import aws_lake
 from instacart_pipeline.reorder.automation import DAILY_JOB
+from instacart_pipeline.resources.aws.changes import Change
 from instacart_pipeline.resources.aws.lake import AwsLake
 from instacart_pipeline.resources.aws.objects import split
 from instacart_pipeline_tests.aws_double.server import AwsDouble
@@ -59,8 +61,19 @@ class AwsPlatform(Platform):
 
     def deploy(self) -> None:
         """Make what AWS must have before a run."""
-        for change in deployment(replace(self.settings, job_deadline=120)).plan():
+        for change in self._deployment():
             change.apply()
+
+    def deploy_for_one_table(self) -> None:
+        """The part of a deployment that a run of one table needs: no recipes, which a run publishes itself, and no stream."""
+        glue_code, _definitions, *others = takewhile(
+            lambda change: change.service != "databrew recipe", self._deployment()
+        )
+        for change in (glue_code, *others):
+            change.apply()
+
+    def _deployment(self) -> Iterator[Change]:
+        return deployment(replace(self.settings, job_deadline=120)).plan()
 
     def materialize(self, table: TableContract, *, dt: str = DT, overrides: Mapping[str, object] | None = None) -> Run:
         """Make one table alone, as a Dagster run of its asset, in this process."""

@@ -73,7 +73,7 @@ class Stage:
 
 def prepared(stage: Stage, platform: AwsPlatform) -> AwsPlatform:
     """The platform with all that the stage needs, and a version of its table from before."""
-    platform.deploy()
+    platform.deploy_for_one_table()
     stage.prepare(platform)
     if stage.artefact:
         _publish_model(platform)
