@@ -6,6 +6,7 @@ Days are loaded one run for all that are due; the analyses are published as of t
 import hashlib
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,7 @@ from instacart_pipeline.resources.storage import Storage
 from instacart_pipeline.resources.warehouse import Warehouse
 from instacart_pipeline.resources.warehouse_loads import Load
 from instacart_pipeline.retail import tables as t
+from instacart_pipeline.retail.checks import left_out_of
 from instacart_pipeline.retail.sandbox_tables import SANDBOX_TABLES
 from instacart_pipeline.retail.warehouse_tables import SALES_LINES
 from instacart_pipeline.settings import Settings
@@ -52,8 +54,16 @@ DAILY_JOB, DAYS_JOB, ANALYSES_JOB = "retail_daily", "retail_days", "retail_analy
 _BUFFERS_TO_SETTLE = 3
 _PACE = Pace(starts=150, open_days=400, again_after=3600)
 """As many days in one run as a tick on AWS has the time to look into; and a day whose shop is open is built once an hour at most."""
+OF_LOAD = "instacart_pipeline/of_load"
+"""The tag of a run of the analyses that the sensor started: which load it is for."""
+_PUBLISHED = " published"
+"""What the sensor's cursor ends with once the analyses are of the load it names, so that the warehouse is not asked once more."""
+_AGAIN_AFTER = (300.0, 1800.0, 7200.0)
+"""Seconds after the first failure of a load's analyses, the second, ... until they are started again. What takes longer to mend needs a person."""
 _SCHEDULED_DAYS = 400
 """How many days, the newest first, the schedule looks at."""
+_SHOWN = 10
+"""Days that a reason names one by one."""
 
 
 def build_automation(days: DailyPartitionsDefinition, settings: Settings) -> Automation:
@@ -141,10 +151,16 @@ def _arrivals(
         digest = hashlib.sha256(" ".join(start.key for start in starts).encode()).hexdigest()
         requests = [_request([start.dt for start in starts], digest)] if starts else []
         requests += _held_up(context.instance)
-        waiting = "; ".join(f"{day} {why}" for day, why in tick.waiting.items())
+        waiting = [f"{day} {why}" for day, why in tick.waiting.items()]
+        if left_out := left_out_of(tick.unknown, storage, days):
+            waiting.append(
+                f"no run builds {_named(left_out)}: days run from {days.get_first_partition_key()} "
+                "(INSTACART_RETAIL_FIRST_DAY) to today"
+            )
+            context.log.warning(waiting[-1])
         return SensorResult(
             run_requests=requests,
-            skip_reason=None if requests else SkipReason(waiting or "Nothing new."),
+            skip_reason=None if requests else SkipReason("; ".join(waiting) or "Nothing new."),
             cursor=tick.memory.cursor(),
         )
 
@@ -157,26 +173,86 @@ def _analyses(job: "UnresolvedAssetJobDefinition") -> SensorDefinition:
         job=job,
         minimum_interval_seconds=30,
         default_status=DefaultSensorStatus.RUNNING,
-        description="Publishes the analyses as of the newest day in the warehouse once any day was loaded, and no other run is due.",
+        description="Publishes the analyses as of the newest day in the warehouse once any day was loaded, and no other run is due; "
+        "a run that failed is started again, a few times.",
     )
     def retail_analyses(
         context: SensorEvaluationContext, catalog: Catalog, warehouse: Warehouse
     ) -> SensorResult | SkipReason:
-        # Dagster knows of every load. Only when there was one is the warehouse asked: Redshift would never pause otherwise.
+        # Dagster knows of every load. Only when there was one, or its run failed, is the warehouse asked: Redshift would never pause otherwise.
         newest = context.instance.get_latest_materialization_event(asset_key(SALES_LINES))
         mark = f"{newest.run_id} {newest.timestamp}" if newest else ""
-        if mark == (context.cursor or ""):
+        cursor, key = context.cursor or "", ""
+        if not mark or cursor == mark + _PUBLISHED:
             return SkipReason("Nothing was loaded since." if mark else "Nothing was loaded yet.")
+        if cursor == mark:
+            again = again_after(_ended_of(context.instance, mark), time.time())
+            if not again.due:
+                return SkipReason(again.why)
+            key = f" again {again.failures}"
         if under_way := unfinished(context.instance, t.SYSTEM):
             return SkipReason(f"{under_way[0].job_name} is queued or under way.")
         loads = warehouse.loads(SALES_LINES)
         if not loads or not (behind := behind_the_warehouse(catalog, loads)):
-            return SensorResult(skip_reason=SkipReason("The analyses are of the newest load."), cursor=mark)
+            reason = SkipReason("The analyses are of the newest load.")
+            return SensorResult(skip_reason=reason, cursor=mark + _PUBLISHED)
         context.log.info(f"Behind the newest load: {', '.join(behind)}.")
         day, load = max(loads), max(load.version for load in loads.values())
-        return SensorResult([RunRequest(partition_key=day, run_key=f"{day} {load}")], cursor=mark)
+        request = RunRequest(partition_key=day, run_key=f"{day} {load}{key}", tags={OF_LOAD: mark})
+        return SensorResult([request], cursor=mark)
 
     return retail_analyses
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A run of the analyses that is over: its id, how it ended, and when, in seconds since 1970."""
+
+    run_id: str
+    status: DagsterRunStatus
+    at: float
+
+
+@dataclass(frozen=True)
+class Again:
+    """Whether the analyses of a load are due once more, why not if they aren't, and how many runs of them failed."""
+
+    due: bool
+    why: str
+    failures: int
+
+
+def again_after(runs: Sequence[Ended], now: float) -> Again:
+    """Whether the analyses of a load are started again after their `runs` so far, the newest first.
+
+    Only after one that failed: one that was cancelled was meant to end. The pause grows with each, and after the last there is no more.
+    """
+    failures = sum(run.status == DagsterRunStatus.FAILURE for run in runs)
+    if not runs or runs[0].status != DagsterRunStatus.FAILURE:
+        return Again(due=False, why="Nothing was loaded since.", failures=failures)
+    times = "once" if failures == 1 else f"{failures} times"
+    told = f"The analyses of the newest load failed {times}, the last in run {runs[0].run_id}"
+    if failures > len(_AGAIN_AFTER):
+        return Again(
+            due=False,
+            why=f"{told}, which says why. They are started again by the next load, or by hand: run the job {ANALYSES_JOB} for the newest day.",
+            failures=failures,
+        )
+    left = runs[0].at + _AGAIN_AFTER[failures - 1] - now
+    return Again(
+        due=left <= 0, why=f"{told}; they are started again in {left:,.0f} s." if left > 0 else "", failures=failures
+    )
+
+
+def _ended_of(instance: DagsterInstance, mark: str) -> list[Ended]:
+    """The runs of the analyses of a load that are over, the newest first; none while one waits or is under way, or if none was started."""
+    records = instance.get_run_records(RunsFilter(job_name=ANALYSES_JOB, tags={OF_LOAD: mark}))
+    if not all(record.dagster_run.is_finished for record in records):
+        return []
+    return [
+        Ended(each.dagster_run.run_id, each.dagster_run.status, each.end_time or each.update_timestamp.timestamp())
+        for each in records
+    ]
 
 
 def behind_the_warehouse(catalog: Catalog, loads: Mapping[str, Load]) -> Sequence[str]:
@@ -188,6 +264,10 @@ def behind_the_warehouse(catalog: Catalog, loads: Mapping[str, Load]) -> Sequenc
         if published is None or published.lineage.get(SALES_LINES.qualified_name, "") < newest:
             behind.append(table.name)
     return behind
+
+
+def _named(days: Sequence[str]) -> str:
+    return ", ".join(days[:_SHOWN]) + (f" and {len(days) - _SHOWN:,} days more" if days[_SHOWN:] else "")
 
 
 def _request(days: Sequence[str], key: str | None = None) -> RunRequest:

@@ -4,7 +4,7 @@ Belongs here: what no single contract says. A table's own rules are checked befo
 warehouse has what the lake has, in warehouse_assets.py.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 
 from dagster import (
@@ -97,15 +97,15 @@ def build_checks(days: DailyPartitionsDefinition) -> list[AssetChecksDefinition]
 
 def days_left_out(storage: Storage, days: DailyPartitionsDefinition) -> list[str]:
     """The days that the raw zone has lines of and that are no partition, nor will be tomorrow, in order."""
+    return left_out_of({dt for table in t.STAGED for dt in storage.days(t.SYSTEM, table.name)}, storage, days)
+
+
+def left_out_of(found: Iterable[str], storage: Storage, days: DailyPartitionsDefinition) -> list[str]:
+    """Of the days that the raw zone has folders of, those that are left out and have lines, in order."""
     first, last = days.get_first_partition_key(), days.get_last_partition_key()
     tomorrow = (date.fromisoformat(last) + timedelta(days=1)).isoformat() if last else ""
-    strays = {
-        (table.name, dt)
-        for table in t.STAGED
-        for dt in storage.days(t.SYSTEM, table.name)
-        if not (first or "") <= dt <= tomorrow
-    }
-    return sorted({dt for name, dt in strays if storage.objects(t.SYSTEM, name, dt, limit=1)})
+    strays = sorted(dt for dt in found if not (first or "") <= dt <= tomorrow)
+    return [dt for dt in strays if any(storage.objects(t.SYSTEM, table.name, dt, limit=1) for table in t.STAGED)]
 
 
 _NAMES = ("uploaded", "streamed", "elsewhere", "both_ways", "published")
