@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -115,7 +115,15 @@ class Platform:
         order = ", ".join(str(position) for position in range(1, len(table.column_names) + 1))
         return self.sql(f"SELECT {names} FROM {table.qualified_name} WHERE dt = '{dt}' ORDER BY {order}")
 
-    def put_rows(self, table: TableContract, rows: Sequence[Row], *, dt: str = DT, name: str = "") -> Version:
+    def put_rows(
+        self,
+        table: TableContract,
+        rows: Sequence[Row],
+        *,
+        dt: str = DT,
+        name: str = "",
+        lineage: Mapping[str, str] | None = None,
+    ) -> Version:
         """Publish hand-made rows as a day of a table, as if a run had made them."""
         version = name or "20260101T000000000000-000000"
         location = self.zones.version(table, dt, version)
@@ -125,7 +133,7 @@ class Platform:
         self.write(f"{location}/part-00000.parquet", made.getvalue())
         self.catalog.put_table(CatalogTable.of(table, self.zones.table(table)))
         return self.catalog.publish(
-            table.database, table.name, dt, Version(version, location, len(rows), len(made.getvalue()))
+            table.database, table.name, dt, Version(version, location, len(rows), len(made.getvalue()), lineage or {})
         )
 
     def write(self, location: str, content: bytes) -> None:

@@ -1,0 +1,311 @@
+"""The mart holds every customer with the segment, the profiles are exact, and the warehouse has what the lake has or what it had before."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Sequence
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import dagster as dg
+import pytest
+
+from instacart_pipeline.customers import charts
+from instacart_pipeline.customers import mart_tables as m
+from instacart_pipeline.customers.mart_assets import build_mart_assets, build_mart_checks, warehouse_sql
+from instacart_pipeline.customers.tables import CUSTOMERS
+from instacart_pipeline.embedded import engine
+from instacart_pipeline.lake.contracts import TableContract
+from instacart_pipeline.lake.errors import JobFailed
+from instacart_pipeline.lake.sql import Query
+from instacart_pipeline.lake.zones import new_version
+from instacart_pipeline.orchestration.partitions import weekly
+from instacart_pipeline.resources.aws.warehouse_loading import Loading
+from instacart_pipeline.resources.local import lake
+from instacart_pipeline.resources.local.warehouse import LocalWarehouse
+from instacart_pipeline.resources.warehouse import Loaded, Warehouse
+from instacart_pipeline_tests.aws_double.server import AwsDouble
+from instacart_pipeline_tests.aws_platform import AwsPlatform
+from instacart_pipeline_tests.customers.mart import customer_row, mart_row, no_buyer, segment_row
+from instacart_pipeline_tests.faulty_run import processes
+from instacart_pipeline_tests.platform import Platform, Row, Run, run_of
+
+LAST, DT = "2026-11-16", "2026-11-23"
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+KEEN = {"segment": 2, "segment_name": "Keen buyers"}
+PEOPLE = [
+    customer_row(1),
+    customer_row(
+        2,
+        age=21,
+        items=5,
+        returns=2,
+        return_rate=0.4,
+        spend=Decimal("310.1001"),
+        refunds=Decimal("100.0001"),
+        gross_margin=Decimal("-7.5500"),
+        profit_level=3,
+        distance_in_km=0.1,
+        days_since_order=2,
+    ),
+    no_buyer(3),
+    no_buyer(4, sessions=1),
+]
+SEGMENTS = [segment_row(1, **KEEN), segment_row(2, **KEEN), segment_row(3), segment_row(4)]
+
+
+class Mart:
+    """The assets of the mart over hand-made customers and segments."""
+
+    def __init__(self, platform: Platform) -> None:
+        self.platform = platform
+        self.warehouse: Warehouse = platform.resources.warehouse
+        self.instance = dg.DagsterInstance.ephemeral()
+
+    def put(self, people: Sequence[Row] = PEOPLE, segments: Sequence[Row] = SEGMENTS, *, dt: str = DT) -> None:
+        """Publish a week's customers and segments."""
+        for table, rows in ((CUSTOMERS, people), (m.CUSTOMER_SEGMENTS, segments)):
+            self.platform.put_rows(table, rows, dt=dt, name=new_version())
+
+    def run(self, dt: str = DT) -> Run:
+        """Run the real assets and checks."""
+        weeks = weekly(self.platform.settings.customers_first_day, "UTC")
+        return run_of(
+            dg.materialize(
+                [*build_mart_assets(weeks), *build_mart_checks(weeks)],
+                resources={**self.platform.resources.by_name(), "warehouse": self.warehouse},
+                instance=self.instance,
+                partition_key=dt,
+                raise_on_error=False,
+                run_config=QUIET,
+            )
+        )
+
+    def loaded(self, table: TableContract = m.WAREHOUSE_MART) -> list[Row]:
+        """What the warehouse has, in the order of weeks and keys."""
+        return rows_of(self.platform.resources.warehouse, table)
+
+
+def rows_of(warehouse: Warehouse, table: TableContract) -> list[Row]:
+    names = ", ".join(("dt", *table.column_names))
+    query = Query.parse("all", f"SELECT {names} FROM {table.qualified_name} ORDER BY 1, 2, 3")  # a contract's name
+    return warehouse.query(query).table.to_pylist()  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def mart(tmp_path: Path) -> Mart:
+    return Mart(Platform(tmp_path / "home", threads=1))
+
+
+def test_every_customer_is_in_the_mart_once_with_the_segment_and_the_warehouse_has_the_same(mart: Mart) -> None:
+    mart.put()
+    run = mart.run()
+    assert (run.errors, run.failed_checks, run.success) == ({}, set(), True)
+    wanted = [
+        {**row, "segment": segment["segment"], "segment_name": segment["segment_name"]}
+        for row, segment in zip(PEOPLE, SEGMENTS, strict=True)
+    ]
+    assert mart.platform.rows(m.CUSTOMER_MART, DT) == wanted
+    assert mart.loaded() == [{"dt": DT, "as_of": date.fromisoformat(DT), **row} for row in wanted]
+
+
+def test_a_profile_is_that_of_the_segments_customers_to_the_last_decimal(mart: Mart) -> None:
+    mart.put()
+    assert mart.run().success
+    # By hand: of customers 3 and 4, who bought nothing, and of whom neither age nor place is known; then of 1 and 2.
+    assert mart.platform.rows(m.SEGMENT_PROFILES, DT) == [
+        {
+            "segment": 1,
+            "segment_name": "Occasional buyers",
+            "customers": 2,
+            "share": 0.5,
+            "mean_age": None,
+            "mean_distance_in_km": None,
+            "mean_orders": 0.0,
+            "mean_items": 0.0,
+            "return_rate": None,
+            "mean_spend": 0.0,
+            "mean_gross_margin": 0.0,
+            "mean_days_since_order": None,
+            "mean_sessions": 0.5,
+            "spend": Decimal("0.0000"),
+            "gross_margin": Decimal("0.0000"),
+        },
+        {
+            **KEEN,
+            "customers": 2,
+            "share": 0.5,
+            "mean_age": 30.5,
+            "mean_distance_in_km": 6402.47 / 2,
+            "mean_orders": 1.0,
+            "mean_items": 3.5,
+            "return_rate": 2 / 7,
+            "mean_spend": 390.3501 / 2,
+            "mean_gross_margin": 31.575 / 2,
+            "mean_days_since_order": 6.0,
+            "mean_sessions": 3.0,
+            "spend": Decimal("390.3501"),
+            "gross_margin": Decimal("31.5750"),
+        },
+    ]
+    assert [row["segment"] for row in mart.loaded(m.WAREHOUSE_PROFILES)] == [1, 2]
+
+
+def test_a_customer_without_a_segment_stops_the_mart_rather_than_be_left_out(mart: Mart) -> None:
+    mart.put(segments=SEGMENTS[:3])
+    run = mart.run()
+    assert ("customer_mart", "no_nulls") in run.failed_checks
+    assert run.materialized == set()
+
+
+def test_a_week_built_again_takes_the_place_of_its_rows_alone(mart: Mart) -> None:
+    mart.put(dt=LAST)
+    mart.put()
+    assert mart.run(LAST).success
+    assert mart.run().success
+    before = mart.loaded()
+    assert mart.run(LAST).success
+    assert mart.loaded() == before
+    mart.put(PEOPLE[:2], SEGMENTS[:2], dt=LAST)
+    assert mart.run(LAST).success
+    assert [(row["dt"], row["user_id"]) for row in mart.loaded()] == [
+        *((LAST, n) for n in (1, 2)),
+        *((DT, n) for n in (1, 2, 3, 4)),
+    ]
+
+
+class Forgetful(LocalWarehouse):
+    """Loses who bought nothing on the way in."""
+
+    def load(self, query: Query, target: TableContract, days: Sequence[str]) -> Loaded:
+        forgetting = query.expression.where("items > 0") if target == m.WAREHOUSE_MART else query.expression
+        return super().load(Query(query.name, forgetting), target, days)
+
+
+def test_a_warehouse_that_differs_from_the_lake_fails_its_check_and_says_by_how_much(mart: Mart) -> None:
+    mart.put()
+    mart.warehouse = Forgetful(lake=mart.platform.lake)
+    run = mart.run()
+    assert run.failed_checks == {("customer_mart", "warehouse_equals_the_lake")}
+    assert not run.success
+
+
+def test_the_mart_is_drawn(mart: Mart) -> None:
+    mart.put()
+    assert mart.run().success
+    event = mart.instance.get_latest_materialization_event(dg.AssetKey(m.CUSTOMER_MART.asset_key))
+    assert event is not None
+    assert event.asset_materialization is not None
+    told = event.asset_materialization.metadata
+    assert all("data:image/png;base64," in str(told[name].value) for name in ("profit_levels", "nearest_centers"))
+
+
+def test_a_picture_of_nobody_is_one_too() -> None:
+    assert charts.profit_levels([], DT).startswith(b"\x89PNG")
+    assert charts.nearest_centers([{"center": None, "customers": 1, "distance_in_km": None}], DT).startswith(b"\x89PNG")
+
+
+# A load that fails in its middle. The warehouse of before TRUNCATEd first, so such a one left an empty table.
+
+OLD = [mart_row(1), mart_row(2)]
+NEW = [mart_row(1, **KEEN)]
+
+
+def put_mart(platform: Platform, rows: Sequence[Row], dt: str = DT) -> None:
+    platform.put_rows(m.CUSTOMER_MART, rows, dt=dt, name=new_version())
+
+
+def load(warehouse: Warehouse, *days: str) -> Loaded:
+    return warehouse.load(warehouse_sql(m.WAREHOUSE_MART), m.WAREHOUSE_MART, days)
+
+
+class _Struck:
+    """A connection that something happens to before it executes SQL with a certain beginning."""
+
+    def __init__(self, connection: Any, point: str, strike: Any) -> None:
+        self._connection, self._point, self._strike = connection, point, strike
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def execute(self, sql: str, *given: Any) -> Any:
+        if sql.startswith(self._point):
+            self._strike()
+        return self._connection.execute(sql, *given)
+
+
+def _load_struck(home: str, point: str, strike: Any) -> None:
+    class Striking:
+        def __init__(self, *given: Any) -> None:
+            self._inner = engine.connected(*given)
+
+        def __enter__(self) -> Any:
+            return _Struck(self._inner.__enter__(), point, strike)
+
+        def __exit__(self, *raised: Any) -> Any:
+            return self._inner.__exit__(*raised)
+
+    with patch.object(lake, "connected", Striking):
+        load(Platform(Path(home), threads=1).resources.warehouse, DT)
+
+
+def _load_killed(home: str, point: str) -> None:
+    _load_struck(home, point, lambda: os.kill(os.getpid(), signal.SIGKILL))
+
+
+def _fail() -> None:
+    raise JobFailed("the disk is full")
+
+
+POINTS = ["INSERT INTO staged", "DELETE FROM", "INSERT INTO warehouse", "COMMIT"]
+
+
+@pytest.mark.parametrize("how", ["killed", "failed"])
+@pytest.mark.parametrize("point", POINTS)
+def test_a_load_struck_in_its_middle_leaves_what_was_there_to_be_read(tmp_path: Path, point: str, how: str) -> None:
+    platform = Platform(tmp_path, threads=1)
+    for dt in (LAST, DT):
+        put_mart(platform, OLD, dt)
+    load(platform.resources.warehouse, LAST, DT)
+    before = rows_of(platform.resources.warehouse, m.WAREHOUSE_MART)
+    assert len(before) == 4
+    put_mart(platform, NEW)
+    if how == "killed":
+        process = processes.Process(target=_load_killed, args=(str(tmp_path), point))
+        process.start()
+        process.join(120)
+        assert process.exitcode == -signal.SIGKILL
+    else:
+        with pytest.raises(JobFailed, match="the disk is full"):
+            _load_struck(str(tmp_path), point, _fail)
+    assert rows_of(platform.resources.warehouse, m.WAREHOUSE_MART) == before
+    assert load(platform.resources.warehouse, DT).rows == 1
+    assert [row["segment"] for row in rows_of(platform.resources.warehouse, m.WAREHOUSE_MART)] == [1, 1, 2]
+
+
+def test_on_redshift_too_a_load_that_fails_between_staging_and_swap_leaves_what_was_there(
+    aws: AwsDouble, tmp_path: Path
+) -> None:
+    platform = AwsPlatform(tmp_path, aws.endpoint)
+    platform.deploy()
+    warehouse = platform.resources.warehouse
+    put_mart(platform, OLD)
+    load(warehouse, DT)
+    before = rows_of(warehouse, m.WAREHOUSE_MART)
+    assert [row["user_id"] for row in before] == [1, 2]
+    put_mart(platform, NEW)
+    stage = Loading._stage
+
+    def staged_then_lost(*given: Any, **named: Any) -> Any:
+        stage(*given, **named)
+        _fail()
+
+    with patch.object(Loading, "_stage", staged_then_lost), pytest.raises(JobFailed, match="the disk is full"):
+        load(warehouse, DT)
+    assert rows_of(warehouse, m.WAREHOUSE_MART) == before
+    assert load(warehouse, DT).rows == 1
+    assert [row["segment_name"] for row in rows_of(warehouse, m.WAREHOUSE_MART)] == ["Keen buyers"]
