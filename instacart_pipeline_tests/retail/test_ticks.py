@@ -25,7 +25,7 @@ from instacart_pipeline.retail.sandbox_tables import SANDBOX_TABLES
 from instacart_pipeline.retail.warehouse_tables import SALES_LINES
 from instacart_pipeline_tests.platform import Platform
 from instacart_pipeline_tests.retail.shop import Shop, line
-from instacart_pipeline_tests.retail.test_batch_path import row, uploaded
+from instacart_pipeline_tests.retail.test_batch_path import QUIET, row, uploaded
 
 MONDAY, TUESDAY, TOO_EARLY = "2011-03-07", "2011-03-08", "2010-11-30"
 FAILURE, SUCCESS, CANCELED = DagsterRunStatus.FAILURE, DagsterRunStatus.SUCCESS, DagsterRunStatus.CANCELED
@@ -173,6 +173,18 @@ def test_the_schedule_starts_what_came_and_is_not_in_the_warehouse_in_one_run(ke
     arrived(kept, TUESDAY)
     arrived(kept, TOO_EARLY)
     assert days_of(kept.schedule()[0]) == [(TUESDAY, f"{MONDAY} {TUESDAY}")]
+
+
+def test_what_was_built_is_due_no_more_and_its_analyses_are(kept: Ticks) -> None:
+    arrived(kept, MONDAY)
+    assert days_of(kept.schedule()[0]) == [(MONDAY, None)]
+    job = build_defs(kept.platform.settings).resolve_job_def(DAYS_JOB)
+    assert job.execute_in_process(instance=kept.instance, partition_key=MONDAY, run_config=QUIET).success
+    assert kept.schedule() == ((), "Every day that has come is built, or about to be.")
+    told = [kept.sensor("retail_arrivals") for _ in range(2)]
+    assert told == [((), f"{MONDAY} is still arriving"), ((), "Nothing new.")]
+    requests, _ = kept.sensor("retail_analyses")
+    assert [request.partition_key for request in requests] == [MONDAY]
 
 
 # The sensor on what was loaded
