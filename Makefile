@@ -3,7 +3,7 @@
 # make test-double  an AWS to try the profile aws on, on this machine
 # make up     the Dagster UI with schedules and sensors, on http://127.0.0.1:3000
 # make check  ruff, mypy, import-linter
-# make serve  the model, the sales and transactions behind an HTTP API, with pages, on http://127.0.0.1:8000
+# make serve  the model, sales, transactions and customers behind an HTTP API, with pages, on http://127.0.0.1:8000
 # make bench  the chain against pandas, Polars, PySpark and a hand-written DuckDB script
 # make bench-mart  the customer mart against pandas and a hand-written DuckDB script
 # make bench-stream  transactions taken, drained and found, beside a plainly written server
@@ -16,9 +16,10 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.10 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 13))' 2>/dev/null && { echo $$p; break; }; done)
 export INSTACART_HOME ?= $(CURDIR)/.instacart
 
-# What `make run` builds: the share of the full Instacart set, and the day.
+# What `make run` builds: the share of the full Instacart set and of thelook's customers, the day, and the Monday that customers are as of.
 SCALE ?= 0.05
 DAY ?= $(shell date -u +%F)
+MONDAY ?= $(shell $(PYTHON) -c 'from datetime import date, timedelta; day = date.fromisoformat("$(DAY)"); print(day - timedelta(day.weekday()))')
 
 # Two test processes a core, as many tests wait for a job, a server or a disk; eight at most, since some start Spark.
 WORKERS ?= $(shell cores=$$(nproc 2>/dev/null || echo 2); echo $$((cores > 4 ? 8 : 2 * cores)))
@@ -46,7 +47,10 @@ run: .venv/.run
 	@echo "The months' net revenue:"
 	@$(CLI) sql "SELECT month, revenue FROM retail_sandbox.monthly_revenue \
 		WHERE dt = '$$(ls $(INSTACART_HOME)/generated-retail | tail -1 | cut -c1-10)' ORDER BY month"
-	@echo "Ask the model: \`make serve\` puts it behind a page on http://127.0.0.1:8000, and the sales on http://127.0.0.1:8000/sales."
+	@[ -d $(INSTACART_HOME)/generated-customers/$(MONDAY) ] || $(CLI) generate customers --scale $(SCALE) --as-of $(MONDAY) --out $(INSTACART_HOME)/generated-customers/$(MONDAY)
+	@$(CLI) upload customers $(INSTACART_HOME)/generated-customers/$(MONDAY) --dt $(MONDAY)
+	@$(CLI) run customers --dt $(MONDAY)
+	@echo "Ask the model: \`make serve\` puts it behind a page on http://127.0.0.1:8000, the sales on /sales, the customers on /customers."
 
 test: .venv/.dev $(if $(shell command -v npm),$(NODE_DOUBLE))
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
