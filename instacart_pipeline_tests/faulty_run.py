@@ -22,6 +22,7 @@ from unittest.mock import patch
 from instacart_pipeline.embedded import admission, parquet
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.versions import Version
+from instacart_pipeline.reorder.automation import DAILY_JOB
 from instacart_pipeline.resources.local import engine
 from instacart_pipeline.resources.local.catalog import SqliteCatalog
 from instacart_pipeline.resources.local.lake import LocalLake
@@ -45,12 +46,20 @@ class Fault:
     point: Point
 
 
-def run_killed_at(platform: Platform, table: TableContract, point: Point, dt: str = DT) -> None:
+def run_killed_at(
+    platform: Platform,
+    table: TableContract,
+    point: Point,
+    dt: str = DT,
+    *,
+    job: str = DAILY_JOB,
+    patience: float = _PATIENCE,
+) -> None:
     """Run the day until the process ends itself by SIGKILL at the point; an error if it never gets there."""
     fault = Fault((table.database, table.name), point)
-    process = processes.Process(target=_killed, args=(platform.settings, dt, fault))
+    process = processes.Process(target=_killed, args=(platform.settings, dt, fault, job))
     process.start()
-    process.join(_PATIENCE)
+    process.join(patience)
     assert process.exitcode == -signal.SIGKILL, f"the run never came to {fault}: exit code {process.exitcode}"
 
 
@@ -102,9 +111,9 @@ def eventually(condition: Callable[[], Any], *, within: float, what: str) -> Non
         time.sleep(0.05)
 
 
-def _killed(settings: Settings, dt: str, fault: Fault) -> None:
+def _killed(settings: Settings, dt: str, fault: Fault, job: str) -> None:
     _wrap(fault, lambda: os.kill(os.getpid(), signal.SIGKILL))
-    Platform(**vars(settings)).run(dt)
+    Platform(**vars(settings)).run(dt, job=job)
 
 
 def _held(settings: Settings, dt: str, fault: Fault | None, events: tuple[Event, Event], outcome: Connection) -> None:
