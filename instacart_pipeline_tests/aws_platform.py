@@ -54,6 +54,7 @@ class AwsPlatform(Platform):
         }
         super().__init__(home, **{**of_aws, **settings})
         self.double_endpoint = endpoint
+        self._definitions: dict[str, dg.Definitions] = {}
 
     @property
     def aws_lake(self) -> AwsLake:
@@ -90,9 +91,12 @@ class AwsPlatform(Platform):
 
     def definitions(self, system: str, overrides: Mapping[str, object] | None = None) -> dg.Definitions:
         """The graph that a system's tables are part of: the project's own, or the toy's."""
-        if system == SCORES.system:
-            return toy_definitions(self.settings)
-        return build_defs(self.settings, overrides)
+        of_toy = system == SCORES.system
+        if overrides and not of_toy:
+            return build_defs(self.settings, overrides)
+        if system not in self._definitions:  # to put the whole graph together is a good part of a small run
+            self._definitions[system] = toy_definitions(self.settings) if of_toy else build_defs(self.settings)
+        return self._definitions[system]
 
     @property
     def zones(self) -> Zones:
