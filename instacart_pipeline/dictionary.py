@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from instacart_pipeline.customers import mart_tables as mart
+from instacart_pipeline.customers import tables as customers
 from instacart_pipeline.lake.contracts import PARTITION, Column, TableContract, rejects_of
 from instacart_pipeline.reorder.model_tables import MODEL_TABLES
 from instacart_pipeline.reorder.tables import ADMITTED, DERIVED, STAGED
@@ -61,6 +63,11 @@ def whole_dictionary() -> str:
             ),
             ("Retail, warehouse: facts and dimensions", WAREHOUSE_TABLES),
             ("Retail, sandbox: the analyses", SANDBOX_TABLES),
+            ("Customers, staging: the shop's tables as dumped", customers.STAGED),
+            ("Customers, curated: the same rows, typed and held to their contracts", customers.ADMITTED.values()),
+            ("Customers, features: what the mart says of a customer, part by part", customers.DERIVED),
+            ("Customers, sandbox: segments and the mart", mart.MART_TABLES),
+            ("Customers, warehouse: the mart and the profiles of its segments", mart.WAREHOUSE_TABLES),
         ]
     )
 
