@@ -46,7 +46,7 @@ def build_defs(settings: Settings, overrides: Mapping[str, object] | None = None
     """The definitions under `settings`; `overrides` replaces resources by name. Opens nothing and starts nothing."""
     reorder_days = daily(settings.first_day, settings.timezone)
     retail_days = daily(settings.retail_first_day, settings.timezone)
-    customers_weeks = weekly(settings.customers_first_day, settings.timezone)
+    customers_weeks = weekly(settings.customers_first_day)
     reorder = reorder_automation.build_automation(reorder_days, settings)
     retail = retail_automation.build_automation(retail_days, settings)
     customers = customers_automation.build_automation(customers_weeks, settings)

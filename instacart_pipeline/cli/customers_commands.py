@@ -3,14 +3,14 @@
 Belongs here: arguments, help and what is printed. What a command needs is imported inside it, so that --help answers at once.
 """
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from instacart_pipeline.cli import output
-from instacart_pipeline.cli.system_commands import Figures, Json, generate_app, run, run_app, today, upload_app
+from instacart_pipeline.cli.system_commands import Figures, Json, generate_app, run, run_app, upload_app
 
 Monday = Annotated[
     str, typer.Option("--dt", help="The Monday that it is told as of, as 2026-11-23.", show_default=False)
@@ -45,7 +45,8 @@ def generate_customers_command(
 
     monday = date.fromisoformat(parse_day(as_of)) if as_of else None
     if monday is None and beside is None:
-        monday = today() - timedelta(days=today().weekday())
+        today = datetime.now(timezone.utc).date()  # weeks begin in UTC
+        monday = today - timedelta(days=today.weekday())
     with output.progress() as bar:
         task = bar.add_task("generating", total=1.0)
         dump = generate_customers(
@@ -77,7 +78,7 @@ def upload_customers(
     from instacart_pipeline.systems import FIRST_DAYS  # noqa: PLC0415
 
     settings = Settings.from_env()
-    weeks = weekly(settings.customers_first_day, settings.timezone)
+    weeks = weekly(settings.customers_first_day)
     hold_partition(weeks, parse_day(dt), FIRST_DAYS[SYSTEM])
     output.uploaded(upload_folder(SYSTEM, [table.name for table in STAGED], folder, dt), "week")
 

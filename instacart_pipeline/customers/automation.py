@@ -1,7 +1,8 @@
 """What starts the customers system: its job, its schedule, and the sensor on its uploads.
 
-A week is built by one job, and the runs of weeks follow each other (orchestration/one_run.py): segments are held against those of the week
-before, which must not change meanwhile, and all weeks are loaded into one warehouse.
+A week is built by one job, whose runs follow each other (orchestration/one_run.py): segments are held against those of the week before, which
+must not change meanwhile, and all weeks are loaded into one warehouse. Assets that are materialized by hand in the UI are no run of that job,
+and wait for none of another week.
 """
 
 from functools import partial
@@ -13,7 +14,7 @@ from instacart_pipeline.customers import mart_tables as m
 from instacart_pipeline.customers import tables as t
 from instacart_pipeline.lake.errors import InputInvalid
 from instacart_pipeline.lake.zones import parse_day
-from instacart_pipeline.orchestration.arrival import Arrival
+from instacart_pipeline.orchestration.arrival import Arrival, Pace
 from instacart_pipeline.orchestration.automation import (
     Automation,
     Watched,
@@ -22,10 +23,12 @@ from instacart_pipeline.orchestration.automation import (
     waiting_schedule,
 )
 from instacart_pipeline.orchestration.one_run import tags_of
-from instacart_pipeline.orchestration.partitions import mondays_around
+from instacart_pipeline.orchestration.partitions import mondays_around, why_none
 from instacart_pipeline.settings import Settings
 
 WEEKLY_JOB = "customers_weekly"
+_PACE = Pace(open_days=520, oldest_first=True)
+"""A week's segments are held against those of the week before, once: so it goes first. All weeks not built yet are looked at, ten years of them."""
 _SECONDS = 60
 """Between two looks at the raw zone: on AWS each costs a list a table and week, and a week's upload can wait a minute."""
 
@@ -43,13 +46,19 @@ def build_automation(weeks: WeeklyPartitionsDefinition, settings: Settings) -> A
         # A week is built once the warehouse has both tables as they were made of its mart.
         reached = loaded_into(found.warehouse, m.WAREHOUSE_TABLES, m.CUSTOMER_MART)
         return Arrival(
-            found.storage, found.catalog, t.STAGED, m.CUSTOMER_MART, settings.settle_seconds, reached=reached
+            found.storage,
+            found.catalog,
+            t.STAGED,
+            m.CUSTOMER_MART,
+            settings.settle_seconds,
+            reached=reached,
+            pace=_PACE,
         )
 
     watched = Watched(weeks, arrival, frozenset({"storage", "catalog", "warehouse"}), one_run_of=t.SYSTEM)
     return Automation(
         jobs=[weekly],
-        schedules=[waiting_schedule(weekly, "0 10 * * 1", watched, settings.timezone, made=(m.CUSTOMER_MART,))],
+        schedules=[waiting_schedule(weekly, "0 10 * * 1", watched, weeks.timezone, made=(m.CUSTOMER_MART,))],
         sensors=[
             # The queue of notices serves the reorder system, which would lose what is received here. So this sensor looks around.
             upload_sensor(
@@ -73,4 +82,4 @@ def _not_built(weeks: WeeklyPartitionsDefinition, dt: str) -> str:
         return "is no day, so nothing is built of its files"
     if dt != before:
         return f"is no Monday, so nothing is built of its files: upload them as {before} or {after}"
-    return f"is none of the weeks there are, which run from {weeks.get_first_partition_key()} to {weeks.get_last_partition_key()}"
+    return f"is none of the weeks there are: {why_none(weeks, dt, 'INSTACART_CUSTOMERS_FIRST_DAY')}"

@@ -4,6 +4,7 @@ Belongs here: what no single contract says. A table's own rules are checked befo
 """
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 from dagster import (
@@ -20,6 +21,9 @@ from instacart_pipeline.customers.assets import a_year_before, sql
 from instacart_pipeline.lake.sql import Query
 from instacart_pipeline.orchestration.table_assets import asset_key
 from instacart_pipeline.resources.athena import Athena
+
+_QUIET = timedelta(days=1)
+"""No order and no event for longer than this is no quiet night, but a dump that ends early."""
 
 
 def build_checks(weeks: TimeWindowPartitionsDefinition) -> list[AssetChecksDefinition]:
@@ -65,16 +69,17 @@ def build_checks(weeks: TimeWindowPartitionsDefinition) -> list[AssetChecksDefin
         additional_deps=[asset_key(t.ORDERS)],
         partitions_def=weeks,
         pool="athena",
-        description="Items have the user and the status of their order, and an order as many of them as it says.",
+        description="Items have the user and the status of their order, and an order as many of them as it says; what was returned says when.",
     )
     def items_agree_with_orders(context: AssetCheckExecutionContext, athena: Athena) -> AssetCheckResult:
         found = _account(athena, sql("item_account").bind(dt=context.partition_key))
         told = (
             f"Of {found['items']:,} items {found['of_another_user']:,} have another user than their order, "
-            f"{found['of_another_status']:,} another status; of {found['orders']:,} orders "
+            f"{found['of_another_status']:,} another status, and {found['returned_undated']:,} were returned without a date, which counts as "
+            f"kept; of {found['orders']:,} orders "
             f"{found['orders_of_another_count']:,} have more or fewer items than they say."
         )
-        faults = ("of_another_user", "of_another_status", "orders_of_another_count")
+        faults = ("of_another_user", "of_another_status", "returned_undated", "orders_of_another_count")
         return AssetCheckResult(
             passed=not any(found[name] for name in faults),
             severity=AssetCheckSeverity.WARN,
@@ -82,7 +87,26 @@ def build_checks(weeks: TimeWindowPartitionsDefinition) -> list[AssetChecksDefin
             metadata=found,
         )
 
-    return [every_customer_once, spend_accounted, items_agree_with_orders]
+    @asset_check(
+        asset=asset_key(t.EVENTS),
+        additional_deps=[asset_key(t.ORDERS)],
+        partitions_def=weeks,
+        pool="athena",
+        description="The dump tells of the last day before the as-of day: it was not taken earlier, nor is it an older week's.",
+    )
+    def dump_reaches_the_week(context: AssetCheckExecutionContext, athena: Athena) -> AssetCheckResult:
+        dt = context.partition_key
+        latest = _account(athena, sql("dump_end").bind(dt=dt))["latest"]
+        missing = datetime.fromisoformat(dt) - latest if latest else None
+        return AssetCheckResult(
+            passed=missing is not None and missing <= _QUIET,
+            severity=AssetCheckSeverity.WARN,
+            description=f"The latest order or event before {dt} is of {latest or 'no day'}. If the dump is an older one, the week is too low in "
+            f"everything: upload one that was taken on {dt} or later.",
+            metadata={"latest": str(latest), "hours_missing": missing / timedelta(hours=1) if missing else -1.0},
+        )
+
+    return [every_customer_once, spend_accounted, items_agree_with_orders, dump_reaches_the_week]
 
 
 def _account(athena: Athena, query: Query) -> Mapping[str, Any]:

@@ -297,7 +297,9 @@ CUSTOMERS = TableContract(
             "Days from the day of the last year's latest order to the as-of day; NULL without one.",
             between=(1, 366),
         ),
-        Column("sessions", "bigint", "Sessions on the site before the as-of day, ever.", nullable=False, between=(0, 1e12)),
+        Column(
+            "sessions", "bigint", "Sessions on the site before the as-of day, ever.", nullable=False, between=(0, 1e12)
+        ),
         Column("most_traffic_source", "string", "See traffic_sources; NULL without events."),
     ],
     sorted_by=("user_id",),

@@ -135,11 +135,12 @@ def _typed(file: CsvFile, target: TableContract, digits_only: bool) -> str:
     """A SELECT of the file's rows in their types that fails on the first value that isn't of its type.
 
     Whole numbers are read as doubles and narrowed here: the reader itself would round 2.7 to 3 without a word. A file of
-    digits alone holds nothing to round, and is spared the detour. Amounts are read as text for the same reason. What is
+    digits alone holds nothing to round, and is spared the detour. Amounts are read as text for the same reason, and times
+    since it would drop their zone. What is
     demanded of a text beyond its column (sift.parsed) is demanded here too: no rule of a version says it.
     """
     whole = () if digits_only else _WHOLE
-    read_as = {**dict.fromkeys(whole, "DOUBLE"), MONEY: "VARCHAR"}
+    read_as = {**dict.fromkeys(whole, "DOUBLE"), MONEY: "VARCHAR", "timestamp": "VARCHAR"}
     types = {c.name: read_as.get(c.type, duckdb_type(c.type)) for c in target.columns}
     columns = []
     for column in target.columns:
@@ -149,12 +150,12 @@ def _typed(file: CsvFile, target: TableContract, digits_only: bool) -> str:
             columns.append(
                 f"CASE WHEN {fits} THEN {name}::{column.type} WHEN {name} IS NOT NULL THEN error('not whole') END AS {name}"
             )
-        elif column.type == MONEY or (column.type == "string" and (column.required or column.longest)):
+        elif column.type in (MONEY, "timestamp") or (column.type == "string" and (column.required or column.longest)):
             value = parsed(column)
             columns.append(
                 f"CASE WHEN {name} IS NOT NULL THEN coalesce({value}, error('not as demanded')) END AS {name}"
             )
-        elif column.type in ("double", "date", "timestamp"):
+        elif column.type in ("double", "date"):
             columns.append(
                 f"CASE WHEN isfinite({name}) THEN {name} WHEN {name} IS NOT NULL THEN error('not finite') END AS {name}"
             )

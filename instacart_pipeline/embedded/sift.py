@@ -24,12 +24,16 @@ EXACT_IN_DOUBLE = 1 << 53
 
 _AMOUNT = r" *[+-]?[0-9]+(\.[0-9]{0,4}0*)? *"
 """An amount whose value MONEY holds exactly, unless it is too large."""
+_ZONED = r":[0-9.]+ *[-+A-Za-z]"
+"""A time of day with a zone behind it."""
+_UTC = r".*( UTC|Z|[-+]00(:?00)?) *"
 _CONTROL = r"[\x00-\x08\x0b-\x1f\x7f]"
 """Control characters but for tabs and line feeds."""
 _KINDS = {
     "int": "a whole number",
     "bigint": "a whole number",
     MONEY: "an amount of at most 14 digits and four decimals",
+    "timestamp": "a timestamp, of no zone or of UTC",
 }
 
 # Names with an underscore in front are this module's own: no column of a contract starts with one.
@@ -233,6 +237,9 @@ def parsed(column: Column) -> str:
             f" WHEN {number} = floor({number}) AND abs({number}) < {EXACT_IN_DOUBLE} THEN TRY_CAST({number} AS {column.type}) END"
         )
     value = f"TRY_CAST({name} AS {column.type})"
+    if column.type == "timestamp":  # a cast alone would drop the zone, and take 11:09+02 for 11:09
+        plain = f"ends_with({name}, ' UTC') OR NOT regexp_matches({name}, '{_ZONED}') OR regexp_full_match({name}, '{_UTC}')"
+        return f"CASE WHEN ({plain}) AND isfinite({value}) THEN {value} END"
     return value if column.type == "boolean" else f"CASE WHEN isfinite({value}) THEN {value} END"
 
 

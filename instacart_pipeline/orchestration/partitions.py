@@ -17,9 +17,13 @@ def daily(first_day: date, timezone: str) -> DailyPartitionsDefinition:
     return DailyPartitionsDefinition(first_day.isoformat(), timezone=timezone, end_offset=1)
 
 
-def weekly(first_day: date, timezone: str) -> WeeklyPartitionsDefinition:
-    """A partition a Monday from the first one on or after `first_day`. The last Monday up to today has one already."""
-    return WeeklyPartitionsDefinition(first_day.isoformat(), timezone=timezone, day_offset=MONDAY, end_offset=1)
+def weekly(first_day: date) -> WeeklyPartitionsDefinition:
+    """A partition a Monday from the first one on or after `first_day`. The last Monday up to today has one already.
+
+    Mondays begin in UTC, whatever the time zone of days and schedules: what happened is dated in UTC, so elsewhere a dump could be taken for
+    the week's before the week has ended.
+    """
+    return WeeklyPartitionsDefinition(first_day.isoformat(), timezone="UTC", day_offset=MONDAY, end_offset=1)
 
 
 def mondays_around(dt: str) -> tuple[str, str]:
@@ -33,14 +37,23 @@ def hold_partition(days: TimeWindowPartitionsDefinition, dt: str, begins_with: s
     """Raise InputInvalid, saying which there are, unless `dt` is a partition of `days`; `begins_with` is the variable that says the first."""
     if days.has_partition_key(dt):
         return
-    weekly = isinstance(days, WeeklyPartitionsDefinition)
+    is_weekly = isinstance(days, WeeklyPartitionsDefinition)
     before, after = mondays_around(dt)
-    if weekly and dt != before:
+    if is_weekly and dt != before:
         raise InputInvalid(
             f"{dt} is no Monday, and a week goes by the Monday that it is told as of. Name {before} or {after}."
         )
-    what, each = ("week", "weeks run from Monday") if weekly else ("day", "days run from")
-    raise InputInvalid(
-        f"There is no {what} {dt}: {each} {days.get_first_partition_key()} to {days.get_last_partition_key()}. "
-        f"Earlier ones begin with {begins_with}."
-    )
+    raise InputInvalid(f"There is no {'week' if is_weekly else 'day'} {dt}: {why_none(days, dt, begins_with)}.")
+
+
+def why_none(days: TimeWindowPartitionsDefinition, dt: str, begins_with: str) -> str:
+    """Why a day, or a Monday of weeks, is none of `days`, in words without a full stop; `begins_with` is the variable that says the first."""
+    day, monday, each = ("day", "", "days")
+    if isinstance(days, WeeklyPartitionsDefinition):
+        day, monday, each = ("Monday", "Monday ", "weeks")
+    first, last = days.get_first_partition_key(), days.get_last_partition_key()
+    if first is None or last is None:
+        return f"there are no {each} yet, as {begins_with} lets them begin with {days.start:%Y-%m-%d}"
+    if dt > last:
+        return f"that {day} has not come yet, and the last that has is {last}"
+    return f"{each} run from {monday}{first} to {last}. Earlier ones begin with {begins_with}"

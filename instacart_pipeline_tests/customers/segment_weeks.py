@@ -49,7 +49,7 @@ def put(platform: Platform, dt: str, customers: Customers) -> None:
 
 def run(platform: Platform, dt: str, only: dg.AssetKey | None = None) -> Week:
     """Make the segments of a week, in this process."""
-    weeks = weekly(platform.settings.customers_first_day, platform.settings.timezone)
+    weeks = weekly(platform.settings.customers_first_day)
     definitions = dg.Definitions(
         assets=build_segment_assets(weeks),
         asset_checks=build_segment_checks(weeks),

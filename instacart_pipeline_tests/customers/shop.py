@@ -78,7 +78,7 @@ class Shop:
 
     def __init__(self, platform: Platform) -> None:
         self.platform = platform
-        self.weeks = weekly(platform.settings.customers_first_day, platform.settings.timezone)
+        self.weeks = weekly(platform.settings.customers_first_day)
 
     def put(
         self,

@@ -191,12 +191,13 @@ def test_a_week_that_was_run_by_hand_meanwhile_is_started_by_nobody_until_it_is_
     assert [watch.sensor()[0], watch.sensor()[0], watch.sensor()[0]] == [[], [DT], []]
 
 
-def test_the_week_is_built_on_mondays_at_ten_in_the_set_time_zone_and_its_runs_follow_each_other(
+def test_the_week_is_built_on_mondays_at_ten_in_utc_and_its_runs_follow_each_other(
     tmp_path: Path,
 ) -> None:
     defs = build_defs(Platform(tmp_path, timezone="Europe/Berlin").settings)
     schedule = defs.resolve_schedule_def(WEEKLY_JOB)
-    assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 10 * * 1", "Europe/Berlin")
+    # What happened is dated in UTC: east of it a Monday begins before the week has ended.
+    assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 10 * * 1", "UTC")
     assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
     assert defs.resolve_job_def(WEEKLY_JOB).tags.items() >= tags_of(t.SYSTEM).items()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
 
 import dagster as dg
 import pytest
@@ -12,7 +13,7 @@ from instacart_pipeline.customers.checks import build_checks
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.zones import new_version
 from instacart_pipeline.orchestration.table_assets import asset_key
-from instacart_pipeline_tests.customers.shop import DT, QUIET, Shop, item, orders_of, returned, user
+from instacart_pipeline_tests.customers.shop import DT, QUIET, Shop, event, item, orders_of, returned, user
 from instacart_pipeline_tests.platform import Platform, Row
 
 ITEMS = [item(1, 1, 30.0), returned(2, 1, 12.5), item(3, 2, 99.99), item(4, 2, 5.0, status="Cancelled")]
@@ -39,7 +40,7 @@ def checked(shop: Shop, table: TableContract, name: str) -> dg.AssetCheckEvaluat
 
     with dg.DagsterInstance.ephemeral() as instance:
         result = dg.materialize(
-            [*map(idle, (t.USERS, t.ORDERS, t.ORDER_ITEMS, t.CUSTOMERS)), *build_checks(shop.weeks)],
+            [*map(idle, (t.USERS, t.ORDERS, t.ORDER_ITEMS, t.EVENTS, t.CUSTOMERS)), *build_checks(shop.weeks)],
             selection=dg.AssetSelection.checks(dg.AssetCheckKey(asset_key(table), name))
             | dg.AssetSelection.assets(asset_key(table)).without_checks(),
             instance=instance,
@@ -112,9 +113,36 @@ def test_items_that_gainsay_their_orders_warn_with_counts(shop: Shop) -> None:
         "items": 4,
         "of_another_user": 1,
         "of_another_status": 1,
+        "returned_undated": 0,
         "orders_of_another_count": 1,
     }
 
 
 def test_items_that_agree_with_their_orders_pass(shop: Shop) -> None:
     assert checked(shop, t.ORDER_ITEMS, "items_agree_with_orders").passed
+
+
+def test_a_return_without_a_date_warns_as_it_counts_as_kept(shop: Shop) -> None:
+    shop.put([user(1)], items=[item(1, 1, 30.0, status="Returned", returned_at=None)])
+    check = checked(shop, t.ORDER_ITEMS, "items_agree_with_orders")
+    assert (check.passed, check.metadata["returned_undated"].value) == (False, 1)
+    assert "1 were returned without a date, which counts as kept" in str(check.description)
+
+
+@pytest.mark.parametrize(
+    ("hours", "passed"), [(1, True), (24, True), (25, False)], ids=["the last night", "a day before", "more than that"]
+)
+def test_a_dump_that_ends_a_day_before_its_week_does_warns(shop: Shop, *, hours: int, passed: bool) -> None:
+    monday = datetime.fromisoformat(DT)
+    after = event(2, 1, "Email", created_at=monday + timedelta(hours=1))
+    shop.put([user(1)], events=[event(1, 1, "Email", created_at=monday - timedelta(hours=hours)), after])
+    check = checked(shop, t.EVENTS, "dump_reaches_the_week")
+    assert (check.passed, check.severity) == (passed, dg.AssetCheckSeverity.WARN)
+    assert check.metadata["hours_missing"].value == hours
+
+
+def test_a_dump_in_which_nothing_happened_warns(shop: Shop) -> None:
+    shop.put([user(1)])
+    check = checked(shop, t.EVENTS, "dump_reaches_the_week")
+    assert not check.passed
+    assert "is of no day" in str(check.description)

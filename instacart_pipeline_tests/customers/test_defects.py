@@ -250,8 +250,10 @@ def test_a_session_brought_by_two_sources_is_one_session(shop: Shop) -> None:
         event(2, 1, "Organic", session_id="a"),
         event(3, 1, None, session_id="b"),
     ]
-    shop.put([user(1), user(2)], events=[*events, event(4, 2, None)])
+    # What says nothing but blanks says nothing.
+    blank = [event(5, 1, " ", session_id="b"), event(6, 1, " ", session_id="b"), event(7, 1, "", session_id="b")]
+    shop.put([user(1), user(2)], events=[*events, *blank, event(4, 2, None)])
     shop.build()
     rows = {row["user_id"]: row for row in shop.platform.rows(t.TRAFFIC_SOURCES, DT)}
-    assert (rows[1]["sessions"], rows[1]["events"], rows[1]["most_traffic_source"]) == (2, 3, "Email")
+    assert (rows[1]["sessions"], rows[1]["events"], rows[1]["most_traffic_source"]) == (2, 6, "Email")
     assert (rows[2]["sessions"], rows[2]["events"], rows[2]["most_traffic_source"]) == (1, 1, None)

@@ -73,7 +73,7 @@ class Mart:
 
     def run(self, dt: str = DT) -> Run:
         """Run the real assets and checks."""
-        weeks = weekly(self.platform.settings.customers_first_day, "UTC")
+        weeks = weekly(self.platform.settings.customers_first_day)
         return run_of(
             dg.materialize(
                 [*build_mart_assets(weeks), *build_mart_checks(weeks)],

@@ -124,6 +124,20 @@ def test_few_customers_are_one_segment_beside_those_who_bought_nothing(platform:
     assert "too few" in week.metadata["verdict"]
 
 
+def test_a_week_in_which_nobody_buys_is_told_so_and_the_next_is_held_against_it(platform: Platform) -> None:
+    everyone = shop(60)
+    idle = everyone.where(~everyone.bought)
+    put(platform, FIRST, idle)
+    quiet = run(platform, FIRST)
+    assert quiet.success, quiet.error
+    assert "Nobody bought anything" in quiet.metadata["verdict"]
+    assert {row["segment_name"] for row in platform.rows(CUSTOMER_SEGMENTS, FIRST)} == {BOUGHT_NOTHING}
+    put(platform, SECOND, everyone)
+    after = run(platform, SECOND)
+    assert after.success, after.error
+    assert after.metadata["drift"]
+
+
 def test_a_customer_without_a_segment_and_a_segment_of_nobody_are_found(platform: Platform) -> None:
     put(platform, FIRST, shop(3))
     row = {"segment": RULE, "segment_name": BOUGHT_NOTHING, "distance_to_center": None}

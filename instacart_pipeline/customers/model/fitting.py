@@ -93,7 +93,9 @@ def _clustered(
 def _one_segment(space: Space, buyers: Customers, report: dict[str, Any]) -> tuple[Segmentation, dict[str, Any]]:
     """All buyers as one segment, about the mean; of nobody none."""
     many = 1 if len(buyers) else 0
-    why = f"{len(buyers):,} buyers, too few or too alike to cluster: they are one segment (from {FEWEST} on they are clustered)."
+    why = "Nobody bought anything in the last year: all customers are one segment."
+    if many:
+        why = f"{len(buyers):,} buyers, too few or too alike to cluster: they are one segment (from {FEWEST} on they are clustered)."
     model = Segmentation(space, np.zeros((many, len(space.axes))), (naming.BOUGHT_SOMETHING,) * many)
     return model, report | {"by_k": [], "k": many, "k_by": why, "groups": "none", "verdict": why, "stability": {}}
 

@@ -66,5 +66,5 @@ class Segmentation:
         """The model of a folder."""
         told: Mapping[str, Any] = json.loads((folder / FILE).read_text(encoding="utf-8"))
         space = Space.from_json(told["axes"])
-        centres = np.array(told["centres"], np.float64).reshape(-1, len(space.axes))
+        centres = np.array(told["centres"], np.float64).reshape(len(told["names"]), len(space.axes))
         return cls(space, centres, tuple(told["names"]))

@@ -3,14 +3,14 @@
 -- to group by session and source in one.
 WITH sources AS (
     SELECT user_id,
-           traffic_source,
-           count(*)        AS events,
-           max(created_at) AS latest
+           nullif(trim(traffic_source), '') AS traffic_source,
+           count(*)                         AS events,
+           max(created_at)                  AS latest
     FROM customers_curated.events
     WHERE dt = :dt
       AND user_id IS NOT NULL
       AND created_at < CAST(:dt AS timestamp)
-    GROUP BY user_id, traffic_source
+    GROUP BY user_id, nullif(trim(traffic_source), '')
 ),
 
 sessions AS (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -135,3 +136,20 @@ def test_every_column_of_the_customers_table_is_a_feature_or_left_out_for_a_reas
     assert features | set(LEFT_OUT) | {"user_id"} == set(CUSTOMERS.column_names)
     assert not features & set(LEFT_OUT)
     assert all(len(reason) > 20 for reason in (*LEFT_OUT.values(), *(feature.reason for feature in FEATURES)))
+
+
+@pytest.mark.parametrize(
+    "customers",
+    [one_blob(0), one_blob(1), one_blob(80).where(np.zeros(80, np.int64)), one_blob(60)],
+    ids=["nobody", "one buyer", "buyers all alike", "buyers"],
+)
+def test_a_model_read_back_assigns_as_it_did(tmp_path: Path, customers: Customers) -> None:
+    model, _ = fit(customers)
+    model.write(tmp_path)
+    again = Segmentation.read(tmp_path)
+    assert (again.space.axes, tuple(again.names), again.centres.shape) == (
+        model.space.axes,
+        tuple(model.names),
+        model.centres.shape,
+    )
+    assert again.assign(customers)[0].tolist() == model.assign(customers)[0].tolist()
