@@ -7,7 +7,8 @@ tested as a table. Doesn't: which tables or jobs (the systems' automation.py).
 import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.errors import PipelineError
@@ -41,12 +42,14 @@ class Pace:
 
     `starts` are those that a tick may start. `open_days` are those not seen before, or seen arriving, that a tick looks at without
     waiting for their turn: of a system whose days are uploaded many at once. A day that was started is not started again within
-    `again_after` seconds.
+    `again_after` seconds. With `oldest_first`, of the days that are due the oldest start first, and none while the day before it among the
+    uploaded is still to be started: of a system whose days look back at the day before. Else the newest do.
     """
 
     starts: int = STARTS_A_TICK
     open_days: int = 0
     again_after: float = 0.0
+    oldest_first: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,17 @@ class Heard:
     strangers: Sequence[str] = ()
     trouble: str = ""
     told: bool = False
+
+
+@dataclass(frozen=True)
+class _Around:
+    """A look at which days are uploaded: those to look at at once and in turn, and from where on next time; the day that goes before another."""
+
+    next_older: int
+    newest: Sequence[str] = ()
+    older: Sequence[str] = ()
+    before: Mapping[str, str] = field(default_factory=dict)
+    unknown: Sequence[str] = ()
 
 
 class Arrival:
@@ -145,17 +159,14 @@ class Arrival:
         older days are looked at every FALLBACK_SECONDS only.
         """
         memory, known = heard.memory, set(known_days)
-        newest, older, unknown = list[str](), list[str](), list[str]()
-        next_older, looked = memory.next_older, memory.looked
+        around, looked = _Around(memory.next_older), memory.looked
         if not heard.told or not 0 <= now - memory.looked < FALLBACK_SECONDS:
-            uploaded, unknown = self._uploaded(known)
-            newest, older, next_older = _in_turn(uploaded, memory.next_older)
-            still_open = [day for day in uploaded if day not in memory.days or memory.days[day].is_open]
-            newest += still_open[: self.pace.open_days]
-            looked = now if heard.told else 0.0
+            around, looked = self._around(memory, known), now if heard.told else 0.0
         named = [day for day in dict.fromkeys([*heard.days, *memory.noticed]) if day in known]
         named, named_later = named[:NOTICED_A_TICK], named[NOTICED_A_TICK:]
-        looked_at = list(dict.fromkeys([*newest, *named, *older]))
+        looked_at = list(dict.fromkeys([*around.newest, *named, *around.older]))
+        if self.pace.oldest_first:
+            looked_at.sort()
         states, waiting, incomplete = dict(memory.days), dict[str, str](), set[str]()
         starts: list[Start] = []
         digested = 0
@@ -185,6 +196,9 @@ class Arrival:
             if len(starts) == self.pace.starts or digested == max(DIGESTS_A_TICK, self.pace.starts):
                 waiting[day] = "is whole; its turn comes in the next tick"
                 continue
+            if (earlier := around.before.get(day)) in waiting and earlier not in incomplete:
+                waiting[day] = f"is whole; {earlier} goes before it"
+                continue
             digested += 1
             content = self._content(files)
             if content == state.content or self._is_built(day, self.target, files):
@@ -195,7 +209,9 @@ class Arrival:
         # Uploads that were abandoned half-way come last, so that they hold up nobody, however many there are.
         arriving = [day for day in (looked_at if heard.told else named) if day in waiting and day not in incomplete]
         remembered = (*arriving, *named_later, *(day for day in named if day in incomplete))
-        return Tick(starts, waiting, Memory(states, next_older, remembered, memory.receipts, looked), unknown)
+        return Tick(
+            starts, waiting, Memory(states, around.next_older, remembered, memory.receipts, looked), around.unknown
+        )
 
     def files(self, dt: str) -> dict[str, Sequence[RawObject]]:
         """The files of a day, by table."""
@@ -219,6 +235,17 @@ class Arrival:
         days = self._uploaded(set(known_days))[0][:most]
         with ThreadPoolExecutor(_LOOKS_AT_ONCE) as pool:
             return sorted(dt for dt, due in zip(days, pool.map(is_due, days), strict=True) if due)
+
+    def _around(self, memory: Memory, known_days: Collection[str]) -> "_Around":
+        uploaded, unknown = self._uploaded(known_days)
+        newest, older, next_older = _in_turn(uploaded, memory.next_older)
+        still_open = [day for day in uploaded if day not in memory.days or memory.days[day].is_open][
+            : self.pace.open_days
+        ]
+        # What an open day may have to wait for is looked at with it.
+        before = dict(pairwise(uploaded)) if self.pace.oldest_first else {}
+        newest += [*still_open, *(before[day] for day in still_open if day in before)]
+        return _Around(next_older, newest, older, before, unknown)
 
     def _missing(self, files: Mapping[str, Sequence[RawObject]]) -> list[str]:
         missing = [name for name, found in files.items() if not found]

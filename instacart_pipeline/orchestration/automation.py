@@ -112,10 +112,8 @@ def upload_sensor(
             context.log.warning("; ".join(passed_over))
         waiting = [f"{day} {why}" for day, why in tick.waiting.items()]
         told = "; ".join([*waiting, *passed_over, *filter(None, [heard.trouble])])
-        # Where runs follow each other, an earlier day goes first: a later one may look back at it.
-        starts = sorted(tick.starts, key=lambda start: start.dt) if watched.one_run_of else tick.starts
         return SensorResult(
-            run_requests=[RunRequest(partition_key=start.dt, run_key=start.key) for start in starts],
+            run_requests=[RunRequest(partition_key=start.dt, run_key=start.key) for start in tick.starts],
             skip_reason=None if tick.starts else SkipReason(told or "No new upload."),
             cursor=tick.memory.cursor(),
         )

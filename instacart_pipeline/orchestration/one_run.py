@@ -1,7 +1,9 @@
-"""One run at a time of a system whose runs would disturb each other, whoever starts them.
+"""One run at a time of a system whose runs would disturb each other, whoever starts their jobs.
 
-Belongs here: the tag that such runs carry, and what the command line does, whose runs wait in no queue. The runs that sensors, schedules and the
-UI start wait for each other by the tag (dagster.yaml), for those of the command line too, which are runs like any other.
+Belongs here: the tag that such runs carry, and what the command line does, whose runs wait in no queue. The runs of the system's jobs that
+sensors, schedules and the UI start wait for each other by the tag (dagster.yaml), for those of the command line too, which are runs like any
+other. Assets that are materialized by hand in the UI run in a job of Dagster's own, without the tag: such a run waits only for one of the same
+day, and nobody of another day waits for it.
 """
 
 from __future__ import annotations

@@ -30,6 +30,7 @@ from instacart_pipeline_tests.platform import Platform
 THIS = date.today() - timedelta(days=date.today().weekday())  # the platform's time zone is UTC, as this machine's
 DT, LAST = THIS.isoformat(), (THIS - timedelta(weeks=1)).isoformat()
 NO_MONDAY, NEXT = (THIS - timedelta(days=3)).isoformat(), (THIS + timedelta(weeks=1)).isoformat()
+FIRST = date(2024, 1, 1)
 TEN = datetime(THIS.year, THIS.month, THIS.day, 10, tzinfo=timezone.utc)
 
 
@@ -143,7 +144,21 @@ SITUATIONS: dict[str, Situation] = {
         [],
         f"{DT} waits for {ALL}",
     ),
-    "the week to come": ("early", [], f"{NEXT} is none of the weeks there are", [], f"{DT} waits for {ALL}"),
+    "the week to come": (
+        "early",
+        [],
+        f"{NEXT} is none of the weeks there are: that Monday has not come yet",
+        [],
+        f"{DT} waits for {ALL}",
+    ),
+    "a week before the first": (
+        "old",
+        [],
+        f"{FIRST - timedelta(weeks=1)} is none of the weeks there are: weeks run from Monday {FIRST} to {DT}. "
+        "Earlier ones begin with INSTACART_CUSTOMERS_FIRST_DAY",
+        [],
+        f"{DT} waits for {ALL}",
+    ),
     "what is no day": ("strange", [], "soon is no day", [], f"{DT} waits for {ALL}"),
 }
 
@@ -165,6 +180,8 @@ def test_a_week_is_started_when_and_only_when_it_should_be(watch: Watch, situati
                 watch.upload("A", LAST)
             case "odd":
                 watch.upload("A", NO_MONDAY)
+            case "old":
+                watch.upload("A", (FIRST - timedelta(weeks=1)).isoformat())
             case "early":
                 watch.upload("A", NEXT)
             case "strange":
@@ -178,6 +195,13 @@ def test_a_week_is_started_when_and_only_when_it_should_be(watch: Watch, situati
     started, told = watch.schedule()
     assert started == by_schedule
     assert told.startswith(schedule_says)
+
+
+def test_three_months_of_weeks_start_in_their_order(watch: Watch) -> None:
+    weeks = [(THIS - timedelta(weeks=back)).isoformat() for back in reversed(range(12))]
+    for dt in weeks:
+        watch.upload("A", dt)
+    assert [watch.sensor()[0] for _ in range(5)] == [[], weeks[:5], weeks[5:10], weeks[10:], []]
 
 
 def test_a_week_that_was_run_by_hand_meanwhile_is_started_by_nobody_until_it_is_uploaded_again(watch: Watch) -> None:

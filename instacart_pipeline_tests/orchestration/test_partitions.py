@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, timedelta
 
 import pytest
+from dagster import TimeWindowPartitionsDefinition
 
 from instacart_pipeline.lake.errors import InputInvalid
 from instacart_pipeline.orchestration.partitions import daily, hold_partition, mondays_around, weekly
@@ -31,24 +33,55 @@ def test_a_day_that_is_no_monday_is_refused_naming_the_mondays_around_it() -> No
         hold_partition(weekly(FIRST), "2024-07-25", "INSTACART_CUSTOMERS_FIRST_DAY")
 
 
-@pytest.mark.parametrize(
-    "dt", ["2023-12-25", (date.today() + timedelta(days=7 - date.today().weekday())).isoformat()]
-)  # UTC here
-def test_a_monday_before_the_first_or_after_today_is_refused_naming_the_first_and_the_last(dt: str) -> None:
-    weeks = weekly(FIRST)
-    last = weeks.get_last_partition_key()
-    with pytest.raises(InputInvalid, match=rf"There is no week {dt}: weeks run from Monday 2024-01-01 to {last}\."):
-        hold_partition(weeks, dt, "INSTACART_CUSTOMERS_FIRST_DAY")
+TODAY = date.today()  # the machine's day is UTC's, as the partitions'
+MONDAY, NEXT = (TODAY - timedelta(days=TODAY.weekday() - days) for days in (0, 7))
+YEARS_AHEAD = date(TODAY.year + 2, 1, 1)
+# What there is, a day that is none of it, and what is said.
+NONE_OF_THEM: dict[str, tuple[TimeWindowPartitionsDefinition, str, str]] = {
+    "a week before the first": (
+        weekly(FIRST),
+        "2023-12-25",
+        f"There is no week 2023-12-25: weeks run from Monday 2024-01-01 to {MONDAY}. Earlier ones begin with THE_FIRST_DAY.",
+    ),
+    "a Monday to come": (
+        weekly(FIRST),
+        f"{NEXT}",
+        f"There is no week {NEXT}: that Monday has not come yet, and the last that has is {MONDAY}.",
+    ),
+    "no week yet": (
+        weekly(YEARS_AHEAD),
+        f"{MONDAY}",
+        f"There is no week {MONDAY}: there are no weeks yet, as THE_FIRST_DAY lets them begin with {YEARS_AHEAD}.",
+    ),
+    "a day before the first": (
+        daily(FIRST, "UTC"),
+        "2023-12-31",
+        f"There is no day 2023-12-31: days run from 2024-01-01 to {TODAY}. Earlier ones begin with THE_FIRST_DAY.",
+    ),
+    "a day to come": (
+        daily(FIRST, "UTC"),
+        f"{TODAY + timedelta(days=1)}",
+        f"There is no day {TODAY + timedelta(days=1)}: that day has not come yet, and the last that has is {TODAY}.",
+    ),
+    "no day yet": (
+        daily(YEARS_AHEAD, "UTC"),
+        f"{TODAY}",
+        f"There is no day {TODAY}: there are no days yet, as THE_FIRST_DAY lets them begin with {YEARS_AHEAD}.",
+    ),
+}
 
 
-def test_a_day_of_a_daily_system_may_be_any_from_its_first_on() -> None:
-    hold_partition(daily(FIRST, "UTC"), "2024-07-25", "INSTACART_FIRST_DAY")
-    with pytest.raises(
-        InputInvalid, match=r"There is no day 2023-12-31: .* Earlier ones begin with INSTACART_FIRST_DAY"
-    ):
-        hold_partition(daily(FIRST, "UTC"), "2023-12-31", "INSTACART_FIRST_DAY")
+@pytest.mark.parametrize("case", NONE_OF_THEM)
+def test_a_day_that_there_is_not_is_refused_saying_why(case: str) -> None:
+    days, dt, said = NONE_OF_THEM[case]
+    with pytest.raises(InputInvalid, match=f"^{re.escape(said)}$"):
+        hold_partition(days, dt, "THE_FIRST_DAY")
+
+
+def test_a_day_of_a_daily_system_may_be_any_from_its_first_to_today() -> None:
+    for dt in ("2024-01-01", "2024-07-25", TODAY.isoformat()):
+        hold_partition(daily(FIRST, "UTC"), dt, "INSTACART_FIRST_DAY")
 
 
 def test_the_last_monday_up_to_today_is_a_week_already() -> None:
-    today = date.today()  # the machine's day is UTC's, as the partitions'
-    hold_partition(weekly(FIRST), (today - timedelta(days=today.weekday())).isoformat(), "")
+    hold_partition(weekly(FIRST), MONDAY.isoformat(), "")
