@@ -47,11 +47,11 @@ class Told:
         return json.loads(self.out)
 
 
-def call(home: Path, *arguments: str | Path, patience: float = 120, **settings: str) -> Told:
+def call(home: Path, *arguments: str | Path, **settings: str) -> Told:
     inherited = {name: v for name, v in os.environ.items() if not name.startswith(("INSTACART_", "DAGSTER_"))}
     environment = {**inherited, "INSTACART_HOME": str(home), **settings}
     ended = subprocess.run(
-        [PROGRAM, *arguments], env=environment, check=False, capture_output=True, text=True, timeout=patience
+        [PROGRAM, *arguments], env=environment, check=False, capture_output=True, text=True, timeout=600
     )
     assert "Traceback" not in ended.stdout + ended.stderr
     return Told(ended.returncode, ended.stdout, ended.stderr)

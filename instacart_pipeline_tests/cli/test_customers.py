@@ -59,7 +59,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, dump: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def ran(home: Path) -> Told:
-    return call(home, "run", "customers", "--dt", DT, "--json", patience=500)
+    return call(home, "run", "customers", "--dt", DT, "--json")
 
 
 @pytest.mark.slow
