@@ -21,9 +21,6 @@ SCALE ?= 0.05
 DAY ?= $(shell date -u +%F)
 MONDAY ?= $(shell $(PYTHON) -c 'from datetime import date, timedelta; day = date.fromisoformat("$(DAY)"); print(day - timedelta(day.weekday()))')
 
-# Two test processes a core, as many tests wait for a job, a server or a disk; eight at most, since some start Spark.
-WORKERS ?= $(shell cores=$$(nproc 2>/dev/null || echo 2); echo $$((cores > 4 ? 8 : 2 * cores)))
-
 BIN := .venv/bin
 CLI := $(BIN)/instacart-pipeline
 NODE_DOUBLE := instacart_pipeline_tests/aws_double/node/node_modules/.made
@@ -53,7 +50,7 @@ run: .venv/.run
 	@echo "Ask the model: \`make serve\` puts it behind a page on http://127.0.0.1:8000, the sales on /sales, the customers on /customers."
 
 test: .venv/.dev $(if $(shell command -v npm),$(NODE_DOUBLE))
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 serve: .venv/.run
 	$(CLI) serve

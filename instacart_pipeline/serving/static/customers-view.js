@@ -57,7 +57,7 @@ export function segments({ segments: told, choice }, choose) {
     `${one.segment}. ${one.name}`, count(one.customers), rate(one.share), number(one.mean_age), km(one.mean_distance_in_km), number(one.mean_orders, 2), number(one.mean_items, 2), rate(one.return_rate),
     one.mean_spend === null ? "–" : money(one.mean_spend), one.mean_gross_margin === null ? "–" : money(one.mean_gross_margin), number(one.mean_days_since_order, 0), number(one.mean_sessions, 2),
   ]);
-  return [element("p", "says", "Customers who are alike, found by K-means. Each bar compares a segment with the one that has the highest figure."), list, numbers("Segments: averages a customer", head, rows)];
+  return [element("p", "says", "Found by K-means, which cuts any shop into parts; whether they are groups or slices of a continuum is said by the run (asset segmentation). Each bar compares a segment with the one that has the highest figure."), list, numbers("Segments: averages a customer", head, rows)];
 }
 
 export function centers({ centers: told, choice }, choose, narrow) {
