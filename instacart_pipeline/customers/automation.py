@@ -29,8 +29,8 @@ from instacart_pipeline.settings import Settings
 WEEKLY_JOB = "customers_weekly"
 _PACE = Pace(open_days=520, oldest_first=True)
 """A week's segments are held against those of the week before, once: so it goes first. All weeks not built yet are looked at, ten years of them."""
-_SECONDS = 60
-"""Between two looks at the raw zone: on AWS each costs a list a table and week, and a week's upload can wait a minute."""
+_SECONDS, _SECONDS_ON_AWS = 60, 600
+"""Between two looks at the raw zone: on AWS each costs some lists a table and week, and a week's upload can wait ten minutes."""
 
 
 def build_automation(weeks: WeeklyPartitionsDefinition, settings: Settings) -> Automation:
@@ -65,7 +65,9 @@ def build_automation(weeks: WeeklyPartitionsDefinition, settings: Settings) -> A
                 "customers_uploads",
                 weekly,
                 watched,
-                seconds=max(1, min(_SECONDS, settings.settle_seconds)),
+                seconds=_SECONDS_ON_AWS
+                if settings.profile == "aws"
+                else max(1, min(_SECONDS, settings.settle_seconds)),
                 description="Builds a week once its upload is whole, and again when a file of it is replaced. "
                 "An upload of a day that is no Monday is told of, and not built.",
                 unknown=partial(_not_built, weeks),
