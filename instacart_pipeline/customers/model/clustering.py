@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans
-from sklearn.metrics import adjusted_rand_score
+from sklearn.metrics import adjusted_rand_score, silhouette_score
 from threadpoolctl import threadpool_limits
 
 from instacart_pipeline.customers.model.rows import Floats
@@ -93,24 +93,10 @@ def silhouettes(points: Floats, labelings: Sequence[Labels]) -> list[float]:
     squares = np.einsum("ij,ij->i", points, points)
     distances = np.sqrt(np.maximum(squares[:, None] + squares[None, :] - 2 * points @ points.T, 0))
     np.fill_diagonal(distances, 0)
-    return [_silhouette(distances, labels) for labels in labelings]
-
-
-def _silhouette(distances: Floats, labels: Labels) -> float:
-    names, own = np.unique(labels, return_inverse=True)
-    if len(names) < 2:
-        return 0.0
-    members = np.eye(len(names))[own]
-    sums, sizes = distances @ members, members.sum(axis=0)
-    at = np.arange(len(own))
-    # A row's distance to itself is 0 and does not count; one that is alone in its cluster has silhouette 0.
-    within = sums[at, own] / np.maximum(sizes[own] - 1, 1)
-    means = sums / sizes
-    means[at, own] = np.inf
-    nearest = means.min(axis=1)
-    wider = np.maximum(within, nearest)
-    each = np.divide(nearest - within, wider, out=np.zeros_like(wider), where=(wider > 0) & (sizes[own] > 1))
-    return float(each.mean())
+    return [
+        float(silhouette_score(distances, labels, metric="precomputed")) if len(np.unique(labels)) > 1 else 0.0
+        for labels in labelings
+    ]
 
 
 def knee(tried: Sequence[Clustering]) -> int:
