@@ -16,6 +16,9 @@ from typing import Any
 import psutil
 import pytest
 
+from instacart_pipeline.customers import mart_tables as mart
+from instacart_pipeline.customers import tables as customers
+from instacart_pipeline.customers.segment_jobs import SEGMENTATION
 from instacart_pipeline.reorder import model_assets as a
 from instacart_pipeline.reorder import tables as t
 from instacart_pipeline.reorder.model_tables import MODEL_TABLES
@@ -131,6 +134,12 @@ def test_an_upload_is_built_by_the_sensor_and_again_only_when_it_changes(up: Up,
         *(f"{table.zone}.{table.name}" for table in (*t.TABLES, *MODEL_TABLES)),
         *(f"{table.zone}.{table.name}" for table in (*retail.STAGED, *retail.ADMITTED.values(), retail.TRANSACTIONS)),
         *(f"{table.zone}.{table.name}" for table in (*WAREHOUSE_TABLES, *SANDBOX_TABLES)),
+        *(
+            f"{table.zone}.{table.name}"
+            for table in (*customers.STAGED, *customers.ADMITTED.values(), *customers.DERIVED)
+        ),
+        *(f"{table.zone}.{table.name}" for table in (*mart.MART_TABLES, *mart.WAREHOUSE_TABLES)),
+        f"models.{SEGMENTATION}",
         *(f"models.{key.path[-1]}" for key in (a.SAMPLE_MODEL, a.TUNED, a.FINAL_MODEL, a.EVALUATION, a.CHAMPION)),
     }
 
@@ -159,5 +168,5 @@ def test_an_upload_is_built_by_the_sensor_and_again_only_when_it_changes(up: Up,
     assert up.platform.leftovers(today) == []
 
     os.killpg(up.process.pid, signal.SIGINT)
-    up.process.wait(15)
-    eventually(lambda: up.processes() == [], within=15, what="the end of every process of the platform")
+    up.process.wait(90)
+    eventually(lambda: up.processes() == [], within=60, what="the end of every process of the platform")

@@ -45,8 +45,7 @@ def generate_customers_command(
 
     monday = date.fromisoformat(parse_day(as_of)) if as_of else None
     if monday is None and beside is None:
-        today = datetime.now(timezone.utc).date()  # weeks begin in UTC
-        monday = today - timedelta(days=today.weekday())
+        monday = _today() - timedelta(days=_today().weekday())
     with output.progress() as bar:
         task = bar.add_task("generating", total=1.0)
         dump = generate_customers(
@@ -93,3 +92,8 @@ def run_customers(dt: Monday, as_json: Json = False) -> None:
     from instacart_pipeline.customers.automation import WEEKLY_JOB  # noqa: PLC0415
 
     run(WEEKLY_JOB, dt, as_json=as_json, figures=Figures("mart", mart_of, output.mart_figures))
+
+
+def _today() -> date:
+    """The day it is in UTC, in which weeks begin."""
+    return datetime.now(timezone.utc).date()

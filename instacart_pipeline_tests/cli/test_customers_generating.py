@@ -30,7 +30,7 @@ def generate(out: Path, *arguments: str) -> str:
 def test_a_dump_is_for_the_last_monday_up_to_today(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, today: date, monday: str
 ) -> None:
-    monkeypatch.setattr(customers_commands, "today", lambda: today)
+    monkeypatch.setattr(customers_commands, "_today", lambda: today)
     said = generate(tmp_path / "out")
     assert f"--dt {monday}" in said
     assert all(table.name in said for table in STAGED)
