@@ -78,6 +78,7 @@ def by_hand(tmp_path_factory: pytest.TempPathFactory) -> Shop:
 
 
 @pytest.mark.spark
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("shop_is", ["generated", "by_hand"])
 def test_spark_gives_the_same_rows(spark: SparkSession, request: pytest.FixtureRequest, shop_is: str) -> None:
     shop: Shop = request.getfixturevalue(shop_is)

@@ -232,6 +232,7 @@ def spark() -> Iterator[Any]:
 
 
 @pytest.mark.spark
+@pytest.mark.timeout(900)
 def test_every_allowed_function_gives_the_same_on_duckdb_and_spark(spark: Any) -> None:
     different = []
     for kind, samples in SAMPLES.items():

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +107,8 @@ def warehoused(platform: AwsPlatform, *statements: str) -> list[Row]:
 
 def _rows_and_model(platform: AwsPlatform) -> None:
     _rows(platform)
-    toy_sagemaker(platform.settings).train(TRAINING, DT)
+    # However short the deadline is that the stage's own job gets.
+    toy_sagemaker(replace(platform.settings, job_deadline=120)).train(TRAINING, DT)
 
 
 def _publish_model(platform: AwsPlatform) -> None:
