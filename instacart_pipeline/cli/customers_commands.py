@@ -3,7 +3,7 @@
 Belongs here: arguments, help and what is printed. What a command needs is imported inside it, so that --help answers at once.
 """
 
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, timezone
 from pathlib import Path
 from typing import Annotated
 
@@ -42,10 +42,11 @@ def generate_customers_command(
     """Generate a dump of the thelook shop: customers who differ in habits, what they order and send back, and their visits."""
     from instacart_pipeline.datagen.customers import generate_customers  # noqa: PLC0415
     from instacart_pipeline.lake.zones import parse_day  # noqa: PLC0415
+    from instacart_pipeline.orchestration.partitions import mondays_around  # noqa: PLC0415
 
     monday = date.fromisoformat(parse_day(as_of)) if as_of else None
     if monday is None and beside is None:
-        monday = _today() - timedelta(days=_today().weekday())
+        monday = date.fromisoformat(mondays_around(_today().isoformat())[0])
     with output.progress() as bar:
         task = bar.add_task("generating", total=1.0)
         dump = generate_customers(

@@ -36,9 +36,9 @@ from instacart_pipeline.orchestration.pictures import picture
 from instacart_pipeline.orchestration.table_assets import (
     OWNERS,
     Results,
+    artefact_metadata,
     asset_key,
     publish,
-    service_metadata,
     table_asset,
 )
 from instacart_pipeline.resources.athena import Athena
@@ -91,12 +91,7 @@ def _segmentation(weeks: WeeklyPartitionsDefinition) -> AssetsDefinition:
             }
         yield MaterializeResult(
             metadata={
-                "dagster/uri": made.location,
-                "version": made.version,
-                "code": made.code,
-                "seconds": round(made.seconds, 3),
-                "lineage": MetadataValue.json(dict(made.lineage)),
-                **service_metadata(made.service),
+                **artefact_metadata(made),
                 **jobs.figures_of(told),
                 "verdict": MetadataValue.text(told["verdict"]),
                 "features": MetadataValue.md(jobs.features_in_words(told)),

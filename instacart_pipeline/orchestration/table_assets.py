@@ -1,6 +1,6 @@
 """How a table contract becomes a Dagster asset.
 
-Belongs here: the asset's key, group, schema, checks and what it reports of a published table; one place for all systems.
+Belongs here: the asset's key, group, schema, checks and what it reports of a published table or artefact; one place for all systems.
 Doesn't: what any asset does.
 """
 
@@ -27,6 +27,7 @@ from dagster import (
     asset,
 )
 
+from instacart_pipeline.lake.artefacts import Artefact
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.rules import Outcome, Rule, rules_of
 from instacart_pipeline.resources.published import Published, VersionRefused
@@ -146,6 +147,18 @@ def load(table: TableContract, work: Callable[[], Loaded]) -> Results:
             **service_metadata(loaded.service),
         },
     )
+
+
+def artefact_metadata(made: Artefact) -> dict[str, Any]:
+    """What is told of a published artefact, whatever it holds."""
+    return {
+        "dagster/uri": made.location,
+        "version": made.version,
+        "code": made.code,
+        "seconds": round(made.seconds, 3),
+        "lineage": MetadataValue.json(dict(made.lineage)),
+        **service_metadata(made.service),
+    }
 
 
 def service_metadata(service: Mapping[str, str | int | float]) -> dict[str, Any]:

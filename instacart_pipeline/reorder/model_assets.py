@@ -26,6 +26,7 @@ from instacart_pipeline.orchestration.pictures import picture
 from instacart_pipeline.orchestration.table_assets import (
     OWNERS,
     Results,
+    artefact_metadata,
     asset_key,
     publish,
     service_metadata,
@@ -276,14 +277,9 @@ def _version_of(registry: ModelRegistry, artefact: Artefact) -> ModelVersion:
 def _artefact_result(made: Artefact, **metadata: Any) -> MaterializeResult[Any]:
     return MaterializeResult(
         metadata={
-            "dagster/uri": made.location,
-            "version": made.version,
-            "code": made.code,
-            "seconds": round(made.seconds, 3),
-            "lineage": MetadataValue.json(dict(made.lineage)),
+            **artefact_metadata(made),
             "hyperparameters": MetadataValue.json(dict(made.hyperparameters)),
             **{name.replace("-", "_"): value for name, value in made.metrics.items()},
-            **service_metadata(made.service),
             **metadata,
         }
     )

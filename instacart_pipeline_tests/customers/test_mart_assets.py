@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -18,14 +18,12 @@ from instacart_pipeline.customers import charts
 from instacart_pipeline.customers import mart_tables as m
 from instacart_pipeline.customers.mart_assets import build_mart_assets, build_mart_checks, warehouse_sql
 from instacart_pipeline.customers.tables import CUSTOMERS
-from instacart_pipeline.embedded import engine
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.errors import JobFailed
 from instacart_pipeline.lake.sql import Query
 from instacart_pipeline.lake.zones import new_version
 from instacart_pipeline.orchestration.partitions import weekly
 from instacart_pipeline.resources.aws.warehouse_loading import Loading
-from instacart_pipeline.resources.local import lake
 from instacart_pipeline.resources.local.warehouse import LocalWarehouse
 from instacart_pipeline.resources.warehouse import Loaded, Warehouse
 from instacart_pipeline_tests.aws_double.server import AwsDouble
@@ -33,6 +31,7 @@ from instacart_pipeline_tests.aws_platform import AwsPlatform
 from instacart_pipeline_tests.customers.mart import customer_row, mart_row, no_buyer, segment_row
 from instacart_pipeline_tests.faulty_run import processes
 from instacart_pipeline_tests.platform import Platform, Row, Run, run_of
+from instacart_pipeline_tests.struck_engine import struck_before
 
 LAST, DT = "2026-11-16", "2026-11-23"
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -223,33 +222,8 @@ def load(warehouse: Warehouse, *days: str) -> Loaded:
     return warehouse.load(warehouse_sql(m.WAREHOUSE_MART), m.WAREHOUSE_MART, days)
 
 
-class _Struck:
-    """A connection that something happens to before it executes SQL with a certain beginning."""
-
-    def __init__(self, connection: Any, point: str, strike: Any) -> None:
-        self._connection, self._point, self._strike = connection, point, strike
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._connection, name)
-
-    def execute(self, sql: str, *given: Any) -> Any:
-        if sql.startswith(self._point):
-            self._strike()
-        return self._connection.execute(sql, *given)
-
-
-def _load_struck(home: str, point: str, strike: Any) -> None:
-    class Striking:
-        def __init__(self, *given: Any) -> None:
-            self._inner = engine.connected(*given)
-
-        def __enter__(self) -> Any:
-            return _Struck(self._inner.__enter__(), point, strike)
-
-        def __exit__(self, *raised: Any) -> Any:
-            return self._inner.__exit__(*raised)
-
-    with patch.object(lake, "connected", Striking):
+def _load_struck(home: str, point: str, strike: Callable[[], None]) -> None:
+    with struck_before(point, strike):
         load(Platform(Path(home), threads=1).resources.warehouse, DT)
 
 

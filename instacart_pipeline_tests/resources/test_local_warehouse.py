@@ -5,18 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Callable
 from multiprocessing.synchronize import Event
 from pathlib import Path
-from typing import Any
-from unittest.mock import patch
 
 import pytest
 
-from instacart_pipeline.embedded import engine
-from instacart_pipeline.resources.local import lake
 from instacart_pipeline_tests.faulty_run import processes
 from instacart_pipeline_tests.platform import Platform
 from instacart_pipeline_tests.resources.warehouses import FIRST, SECOND, Shop, line
+from instacart_pipeline_tests.struck_engine import struck_before
 
 NEW = "20260102T000000000000-000000"
 
@@ -67,34 +65,9 @@ def test_a_reader_waits_for_a_load_and_sees_its_rows(shop: Shop) -> None:
     assert (process.exitcode, reader.exitcode) == (0, 0)
 
 
-class _Watched:
-    """A connection that does something before it executes SQL with a certain beginning."""
-
-    def __init__(self, connection: Any, point: str, strike: Any) -> None:
-        self._connection, self._point, self._strike = connection, point, strike
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._connection, name)
-
-    def execute(self, sql: str, *given: Any) -> Any:
-        if sql.startswith(self._point):
-            self._strike()
-        return self._connection.execute(sql, *given)
-
-
-def _load(home: str, point: str, strike: Any) -> None:
-    class Watching:
-        def __init__(self, *given: Any) -> None:
-            self._inner = engine.connected(*given)
-
-        def __enter__(self) -> Any:
-            return _Watched(self._inner.__enter__(), point, strike)
-
-        def __exit__(self, *raised: Any) -> Any:
-            return self._inner.__exit__(*raised)
-
+def _load(home: str, point: str, strike: Callable[[], None]) -> None:
     platform = Platform(Path(home), threads=1)
-    with patch.object(lake, "connected", Watching):
+    with struck_before(point, strike):
         Shop(platform, platform.resources.warehouse, 0).load(FIRST)
 
 

@@ -121,7 +121,7 @@ class Artefacts:
         if found is None:
             raise ArtefactNotFound(
                 f"Nothing was published as {system}/{name} for {PARTITION}={dt} (looked at {self._record(system, name, dt)}). "
-                f"Make it with `instacart-pipeline run {system}-model --dt {dt}`."
+                f"Build the asset {system}/models/{name} of that day first."
             )
         return found
 
