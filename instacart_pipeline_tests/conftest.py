@@ -1,13 +1,25 @@
-"""Fixtures: a platform in a folder of its own, and small uploads for it."""
+"""Fixtures that several folders share: a platform in a folder of its own, an AWS double, Spark, and small uploads."""
 
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
 
 from instacart_pipeline_tests.aws_double.server import REGION, AwsDouble
 from instacart_pipeline_tests.platform import Platform, write_upload
+from instacart_pipeline_tests.tiers import costs, missing, skip_without
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+pytest_plugins = ["instacart_pipeline_tests.tiers"]
 
 # How fast examples are made says something about the machine, nothing about the project.
 hypothesis.settings.register_profile(
@@ -17,14 +29,23 @@ hypothesis.settings.load_profile("any machine")
 
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
+MEMORY_DISK = Path("/dev/shm")  # noqa: S108  # a mount point of Linux, below which folders of this run's own are made
+ROOM_NEEDED = 6 << 30
+"""Bytes that must be free on the memory disk, or the tests' files are kept where the system keeps temporary ones."""
+if os.access(MEMORY_DISK, os.W_OK) and shutil.disk_usage(MEMORY_DISK).free >= ROOM_NEEDED:
+    # Dagster and SQLite flush every event to the disk. In tests that is waiting for nothing. Child processes inherit it.
+    os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY_DISK)
+
 
 @pytest.fixture
+@costs("local platform", "contract")
 def platform(tmp_path: Path) -> Platform:
     """The local platform, its home in a fresh folder."""
     return Platform(tmp_path / "home")
 
 
 @pytest.fixture
+@costs("double", "contract")
 def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[AwsDouble]:
     """An AWS of its own with an empty bucket `lake`, and its credentials in the environment."""
     with AwsDouble() as double:
@@ -34,6 +55,18 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[AwsDouble]:
         yield double
 
 
+@pytest.fixture(scope="session")
+@costs("Spark", "deep")
+def spark() -> Iterator[SparkSession]:
+    """A Spark session: one, and one JVM, for all tests of a worker. Views of a test before may still be there."""
+    pytest.importorskip("pyspark", reason=missing("PySpark"))
+    from instacart_pipeline_tests.spark_session import session
+
+    opened = session()
+    yield opened
+    opened.stop()
+
+
 @pytest.fixture
 def upload_folder(tmp_path: Path) -> Path:
     """A whole small upload: 6 users, 12 products, hand-made; see write_upload."""
@@ -41,8 +74,9 @@ def upload_folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+@costs("real data", "deep")
 def real_data() -> Path:
     """The real data sets that may lie beside the clone; skips the test where they don't."""
     if not REAL_DATA.is_dir():
-        pytest.skip("the real data sets (../shared/data beside the clone) are not here")
+        skip_without("real data")
     return REAL_DATA

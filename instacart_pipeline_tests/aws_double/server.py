@@ -68,10 +68,10 @@ class AwsDouble:
     def __enter__(self) -> AwsDouble:
         if AwsDouble._alive is not None:
             raise RuntimeError("another AwsDouble is alive in this process; close it first")
-        AwsDouble._alive = self
         self._moto.reset()
         self.folder = Path(tempfile.mkdtemp(prefix="aws_double_"))
         self._server = make_server("127.0.0.1", 0, self._application, threaded=True, request_handler=_Handler)
+        AwsDouble._alive = self
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         self._thread.start()
         inside = self._session(wire.INSIDE_KEY)
