@@ -37,6 +37,9 @@ INSTALL: Mapping[str, str] = {
 }
 """What tests may lack on a machine, and how to get it."""
 
+PACKAGE = __name__.split(".", 1)[0]
+"""Fixtures of this package that are shared make a group; those of libraries do not."""
+
 F = TypeVar("F", bound=Callable[..., Any])
 _COST = "__cost__"
 
@@ -86,7 +89,7 @@ def placement_of(item: pytest.Item) -> Placement:
             need, lowest, deep_params = declared
             needs.add(need)
             tier = max(tier, TIERS.index("deep" if deep_params and param in deep_params else lowest))
-        if fixture.scope in ("class", "module", "package") and fixture.func.__module__.startswith(_PACKAGE):
+        if fixture.scope in ("class", "module", "package") and fixture.func.__module__.startswith(PACKAGE):
             place = fixture.baseid if fixture.scope == "package" else item.nodeid.split("::", 1)[0]
             groups.append(f"{place}[{param}]" if isinstance(param, str) else place)
     # The widest folder first: whoever shares something with a whole folder runs with that folder.
@@ -190,7 +193,6 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", f"{tier}: set by the fixtures that a test uses; see docs/testing.md")
     config.stash[_TALLY] = tally = _Tally()
     config.pluginmanager.register(tally)
-    sys.addaudithook(_audit)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -229,7 +231,6 @@ def _print_skipped(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.line(f"{tool}: {tests} tests. To run them: {INSTALL[tool]}")
 
 
-_PACKAGE = __name__.split(".", 1)[0]
 _PLACEMENT = pytest.StashKey[Placement]()
 _BEFORE = pytest.StashKey[float]()
 _TALLY = pytest.StashKey[_Tally]()
@@ -239,3 +240,4 @@ _NOT_IN_UNIT_TESTS = frozenset(
     {"subprocess.Popen", "os.fork", "os.posix_spawn", "os.system", "socket.bind", "socket.connect"}
 )
 _unit_test = ""
+sys.addaudithook(_audit)  # it can't be taken off again, so it is added once
