@@ -1,6 +1,7 @@
 # make run    generate uploads, build everything, show what came out
 # make test   prove what README and docs promise: the tiers unit, contract and e2e
 # make test-deep  prove the combinations: faults by service, kills by step, Spark, viewports, soaks
+# make coverage  which lines and branches the tests of all tiers reach, child processes included
 # make test-double  an AWS to try the profile aws on, on this machine
 # make up     the Dagster UI with schedules and sensors, on http://127.0.0.1:3000
 # make check  ruff, mypy, import-linter
@@ -27,10 +28,11 @@ CLI := $(BIN)/instacart-pipeline
 NODE_DOUBLE := instacart_pipeline_tests/aws_double/node/node_modules/.made
 # A tier that takes more than this many times its budget of CPU seconds fails; a slow machine may set it higher.
 CPU_BUDGET_FACTOR ?= 1.5
-PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder --cpu-budget-factor $(CPU_BUDGET_FACTOR)
+PYTEST_OPTIONS := --numprocesses auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+PYTEST := $(BIN)/python -m pytest $(PYTEST_OPTIONS) --cpu-budget-factor $(CPU_BUDGET_FACTOR)
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test test-deep test-double serve up check bench bench-mart bench-stream bench-serving clean docs
+.PHONY: run test test-deep coverage test-double serve up check bench bench-mart bench-stream bench-serving clean docs
 .DELETE_ON_ERROR:
 
 run: .venv/.run
@@ -55,6 +57,12 @@ run: .venv/.run
 
 test: .venv/.dev $(if $(shell command -v npm),$(NODE_DOUBLE))
 	$(PYTEST) -m "unit or contract or e2e"
+
+coverage: .venv/.dev $(if $(shell command -v npm),$(NODE_DOUBLE))
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(PYTEST_OPTIONS) --cpu-budget-factor 9
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 test-deep: .venv/.dev $(if $(shell command -v npm),$(NODE_DOUBLE))
 	$(PYTEST) -m deep

