@@ -1,7 +1,7 @@
-"""A run killed with SIGKILL in the middle of any step: what a reader sees then, and what the next run makes of it."""
+"""A run killed with SIGKILL in the middle of a step: what a reader sees then, and what the next run makes of it."""
 
-import shutil
-from collections.abc import Iterator
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,23 @@ from instacart_pipeline.lake.contracts import TableContract, rejects_of
 from instacart_pipeline.reorder import tables as t
 from instacart_pipeline_tests.faulty_run import Point, run_killed_at
 from instacart_pipeline_tests.platform import DT, Platform, write_upload
+from instacart_pipeline_tests.reorder.building import build
+from instacart_pipeline_tests.tiers import costs
 
 MADE = (*t.ADMITTED.values(), *map(rejects_of, t.ADMITTED.values()), *t.DERIVED)
 Tables = dict[str, list[dict[str, Any]]]
 
-STEPS = (t.STAGED[2], *t.ADMITTED.values(), rejects_of(t.PRODUCTS), *t.DERIVED)
-"""A table of every step of the job: of the crawl's five, the middle one."""
+KILLS: tuple[tuple[TableContract, Point], ...] = (
+    (t.STAGED[2], "before_publish"),
+    (t.PRODUCTS, "while_writing"),
+    (rejects_of(t.PRODUCTS), "after_publish"),
+    (t.ORDERS, "after_publish"),
+    (t.ORDER_PRODUCTS_PRIOR, "before_publish"),
+    (t.UP_FEATURES, "while_writing"),
+    (t.RESULT_TABLE, "before_publish"),
+    (t.RESULT_TABLE, "after_publish"),
+)
+"""One point of each kind of step: a crawl, an admission, its rejects, a CTAS, a recipe, a Glue job. Further on each time."""
 
 
 class Shop:
@@ -26,48 +37,34 @@ class Shop:
     def __init__(self, platform: Platform, x: Tables, y: Tables) -> None:
         self.platform, self.x, self.y = platform, x, y
 
-    def tables(self) -> Tables:
-        """Every row a reader finds by way of the catalog, sorted."""
-        return {
-            table.name: sorted(pq.read_table(self.platform.catalog.current(table, DT).location).to_pylist(), key=str)
-            for table in MADE
-        }
-
-    def litter(self) -> list[Path]:
+    def orphaned(self) -> list[Path]:
         """Whatever a run should have cleared away."""
         home = self.platform.home
         return [*self.platform.leftovers(), *(home / "lake").rglob(".v=*"), *(home / "scratch").iterdir()]
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Shop, Path]:
-    """The shop, and a copy of its home. What never-killed runs make of X and of Y differs in every table."""
-    tmp_path = tmp_path_factory.mktemp("kills")
-    x, y = write_upload(tmp_path / "x"), changed(write_upload(tmp_path / "y"))
-    with (x / "products.csv").open("a") as products:
-        products.write("a product without a number,Rejected of X,1,1\n")
-    never_killed = Shop(Platform(tmp_path / "never_killed", max_rejected=0.5), {}, {})
-    never_killed.platform.upload(y)
-    assert never_killed.platform.run().success
-    shop = Shop(Platform(tmp_path / "home", max_rejected=0.5), {}, never_killed.tables())
-    shop.platform.upload(x)
-    assert shop.platform.run().success
-    shop.x = shop.tables()
-    alike = {name for name in shop.x if shop.x[name] == shop.y[name]}
-    assert alike == {rejects_of(table).name for table in t.ADMITTED.values()} - {"products_rejects"}
-    shop.platform.upload(y)
-    copy = tmp_path / "copy"
-    shutil.copytree(shop.platform.home, copy, symlinks=True)
-    return shop, copy
+def tables(platform: Platform) -> Tables:
+    """Every row a reader finds by way of the catalog, sorted."""
+    return {
+        table.name: sorted(pq.read_table(platform.catalog.current(table, DT).location).to_pylist(), key=str)
+        for table in MADE
+    }
 
 
 @pytest.fixture
-def shop(built: tuple[Shop, Path]) -> Iterator[Shop]:
-    """The shop with X built and Y uploaded, whatever the test before did to it."""
-    shop, copy = built
-    shutil.rmtree(shop.platform.home)
-    shutil.copytree(copy, shop.platform.home, symlinks=True)
-    yield shop
+@costs("process", "deep")
+def shop(tmp_path: Path) -> Shop:
+    """What never-killed runs make of X and of Y differs in every table."""
+    x, y = write_upload(tmp_path / "x"), changed(write_upload(tmp_path / "y"))
+    with (x / "products.csv").open("a") as products:
+        products.write("a product without a number,Rejected of X,1,1\n")
+    never_killed = build(Platform(tmp_path / "never_killed", max_rejected=0.5), y)
+    platform = build(Platform(tmp_path / "home", max_rejected=0.5), x)
+    shop = Shop(platform, tables(platform), tables(never_killed))
+    alike = {name for name in shop.x if shop.x[name] == shop.y[name]}
+    assert alike == {rejects_of(table).name for table in t.ADMITTED.values()} - {"products_rejects"}
+    platform.upload(y)
+    return shop
 
 
 def changed(upload: Path) -> Path:
@@ -91,25 +88,18 @@ def changed(upload: Path) -> Path:
     return upload
 
 
-def points_of(table: TableContract) -> tuple[Point, ...]:
-    """The points a run is killed at in the making of a table. A crawl writes no files; one table of a kind moves its pointer."""
-    if table.zone == "staging":
-        return "before_publish", "after_publish"
-    return "while_writing", "before_publish", *(("after_publish",) if table in (t.ORDERS, t.RESULT_TABLE) else ())
-
-
-@pytest.mark.parametrize("table", STEPS, ids=lambda table: str(table.qualified_name))
-def test_a_run_killed_anywhere_shows_whole_tables_and_the_next_run_completes(shop: Shop, table: TableContract) -> None:
-    for point in points_of(table):
+def test_runs_killed_anywhere_show_whole_tables_and_the_next_run_completes(shop: Shop) -> None:
+    for table, point in KILLS:
         run_killed_at(shop.platform, table, point)
 
-        seen = shop.tables()
+        seen = tables(shop.platform)
         torn = {name for name, rows in seen.items() if rows not in (shop.x[name], shop.y[name])}
-        assert torn == set()
+        assert torn == set(), (table.name, point)
         if table in MADE:
-            assert seen[table.name] == (shop.y if point == "after_publish" else shop.x)[table.name]
-            assert len(shop.platform.lake.leftovers(table, DT)) == (0 if point == "after_publish" else 1)
+            published = point == "after_publish"
+            assert seen[table.name] == (shop.y if published else shop.x)[table.name], (table.name, point)
+            assert len(shop.platform.lake.leftovers(table, DT)) == (0 if published else 1), (table.name, point)
 
     assert shop.platform.run().success
-    assert shop.tables() == shop.y
-    assert shop.litter() == []
+    assert tables(shop.platform) == shop.y
+    assert shop.orphaned() == []
