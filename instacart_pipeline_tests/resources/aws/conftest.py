@@ -9,9 +9,11 @@ import pytest
 from instacart_pipeline_tests.aws_double import AwsDouble
 from instacart_pipeline_tests.resources.aws.deployments import settings  # noqa: F401  # a fixture
 from instacart_pipeline_tests.resources.aws.site import Site
+from instacart_pipeline_tests.tiers import costs
 
 
 @pytest.fixture
+@costs("double", "contract")
 def double(monkeypatch: pytest.MonkeyPatch) -> Iterator[AwsDouble]:
     """An AWS with nothing in it, which the environment's credentials are good for."""
     with AwsDouble() as aws:

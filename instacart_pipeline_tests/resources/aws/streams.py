@@ -23,6 +23,7 @@ from instacart_pipeline.resources.lookup_tables import LookupTable
 from instacart_pipeline_tests.aws_double import AwsDouble
 from instacart_pipeline_tests.aws_double.node_double import NodeDouble, lacking
 from instacart_pipeline_tests.aws_double.server import REGION
+from instacart_pipeline_tests.tiers import costs, skip_without
 
 LEASE_SECONDS = 3.0
 _NUMBERS = count(1)
@@ -73,6 +74,7 @@ def _session(endpoint: str, environment: Mapping[str, str]) -> AwsSession:
 
 
 @pytest.fixture(scope="module")
+@costs("double", "contract")
 def moto_site() -> Iterator[StreamSite]:
     """moto's Kinesis and DynamoDB."""
     with pytest.MonkeyPatch.context() as environment, AwsDouble() as double:
@@ -82,10 +84,11 @@ def moto_site() -> Iterator[StreamSite]:
 
 
 @pytest.fixture(scope="module")
+@costs("node double", "deep")
 def node_site() -> Iterator[StreamSite]:
     """kinesalite and dynalite. Skipped, saying why, where they can't run."""
-    if why := lacking():
-        pytest.skip(why)
+    if lacking():
+        skip_without("Node.js")
     with pytest.MonkeyPatch.context() as environment, NodeDouble() as double:
         for name, value in double.environment().items():
             environment.setenv(name, value)

@@ -1,26 +1,42 @@
-"""The managed-job core by itself, on a service of the test's own and a clock that doesn't wait."""
+"""The managed-job core by itself: every fault, on a service of the test's own, records in memory and a clock that doesn't wait.
+
+What it takes to find, look at and stop the jobs of a real service is proven by each service's own tests, and for two faults
+each by test_fault_matrix.py.
+"""
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 from dagster import DagsterExecutionInterruptedError
 
 from instacart_pipeline.lake.errors import JobFailed
 from instacart_pipeline.resources.aws import jobs as core
-from instacart_pipeline.resources.aws.attempts import Attempt, Work
-from instacart_pipeline.resources.aws.errors import AwsBusy, AwsDenied, AwsThrottled, AwsUnavailable
+from instacart_pipeline.resources.aws.attempts import Attempt, JobEntry, Work
+from instacart_pipeline.resources.aws.errors import (
+    AwsBusy,
+    AwsDenied,
+    AwsError,
+    AwsExpired,
+    AwsRefused,
+    AwsThrottled,
+    AwsUnavailable,
+)
 from instacart_pipeline.resources.aws.interrupts import noted_interrupts
 from instacart_pipeline.resources.aws.job_service import DeadlinePassed, Ended, JobService, Look, State, StateUnknown
 from instacart_pipeline.resources.aws.jobs import ManagedJobs
-from instacart_pipeline_tests.resources.aws.site import Site
+from instacart_pipeline.resources.aws.objects import Held
+from instacart_pipeline.resources.aws.session import AwsSession
 
+BASE = "s3://lake/work"
 WORK = Work("run-1", "reorder_features.up_features", "2026-11-20", "digest")
 HOUR = 3600.0
 
@@ -35,30 +51,89 @@ class Clock:
         self.now += seconds
 
 
+class Drawer:
+    """Objects of S3 in memory, as records use them."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, dict[str, Any]] = {}
+        self.troubles: list[AwsError] = []
+
+    def held(self, uri: str) -> Held | None:
+        return Held(self.files[uri], json.dumps(self.files[uri]), 0.0) if uri in self.files else None
+
+    def swap(self, uri: str, content: dict[str, Any], held: Held | None) -> str | None:
+        if self.held(uri) != held:
+            return None
+        self._write(uri, content)
+        return json.dumps(content)
+
+    def put(self, uri: str, content: bytes) -> None:
+        self._write(uri, json.loads(content))
+
+    def remove(self, uri: str) -> None:
+        self._fail()
+        self.files.pop(uri, None)
+
+    def listed(self, prefix: str) -> Iterator[SimpleNamespace]:
+        return (SimpleNamespace(key=uri.removeprefix("s3://lake/")) for uri in list(self.files) if prefix in uri)
+
+    def _write(self, uri: str, content: dict[str, Any]) -> None:
+        self._fail()
+        self.files[uri] = json.loads(json.dumps(content))
+
+    def _fail(self) -> None:
+        if self.troubles:
+            raise self.troubles.pop(0)
+
+
 @dataclass
 class Kitchen:
-    """What a service of the test's own has done: jobs by token, the time of each look, what was stopped."""
+    """What a service of the test's own has done, and what goes wrong with it: the troubles of a call are raised one after another.
+
+    Jobs are known by their tokens; a start that `loses_answers` happens all the same.
+    """
 
     clock: Clock
     takes: float = 10.0
     ends: str = "DONE"
+    stops_within: float = 0.0
     jobs: dict[str, float] = field(default_factory=dict)
     looks: list[float] = field(default_factory=list)
-    stopped: set[str] = field(default_factory=set)
-    troubles: list[Exception] = field(default_factory=list)
+    stopped: dict[str, float] = field(default_factory=dict)
+    removed: list[str] = field(default_factory=list)
+    starts: int = 0
+    troubles: list[BaseException] = field(default_factory=list)
+    look_troubles: list[BaseException] = field(default_factory=list)
+    stop_troubles: list[BaseException] = field(default_factory=list)
+    log_troubles: list[BaseException] = field(default_factory=list)
     loses_answers: int = 0
+    unanswered: BaseException = field(default_factory=lambda: unanswered()[0])
 
     def start(self, token: str) -> str:
-        if self.troubles:
-            raise self.troubles.pop(0)
+        self.starts += 1
+        _raise_next(self.troubles)
         self.jobs[token] = self.clock.now
         if self.loses_answers:
             self.loses_answers -= 1
-            raise AwsUnavailable("kitchen", "start", "ReadTimeout", "no answer")
+            raise self.unanswered
         return token
 
     def find(self, token: str) -> str | None:
         return token if token in self.jobs else None
+
+    def state(self, job: str) -> str:
+        if job in self.stopped and self.clock.now >= self.stopped[job] + self.stops_within:
+            return "OFF"
+        return self.ends if self.clock.now - self.jobs[job] >= self.takes else "COOKING"
+
+    @property
+    def alive(self) -> list[str]:
+        return [job for job in self.jobs if self.state(job) in ("COOKING", "SIMMERING")]
+
+
+def _raise_next(troubles: list[BaseException]) -> None:
+    if troubles:
+        raise troubles.pop(0)
 
 
 class Cooking(JobService):
@@ -69,29 +144,38 @@ class Cooking(JobService):
         "COOKING": "running",
         "DONE": "succeeded",
         "BURNT": "failed",
+        "COLD": "timed out",
         "OFF": "stopped",
     }
 
-    def __init__(self, site: Site, kitchen: Kitchen) -> None:
-        super().__init__(site.session)
+    def __init__(self, kitchen: Kitchen) -> None:
+        super().__init__(AwsSession())
         self.kitchen = kitchen
 
     def look(self, job: str) -> Look:
+        _raise_next(self.kitchen.look_troubles)
         self.kitchen.looks.append(self.kitchen.clock.now)
-        if job in self.kitchen.stopped:
-            return Look("OFF")
-        lived = self.kitchen.clock.now - self.kitchen.jobs[job]
-        return Look(self.kitchen.ends if lived >= self.kitchen.takes else "COOKING", error="too hot")
+        return Look(self.kitchen.state(job), error="too hot")
 
     def stop(self, job: str) -> None:
-        self.kitchen.stopped.add(job)
+        _raise_next(self.kitchen.stop_troubles)
+        self.kitchen.stopped.setdefault(job, self.kitchen.clock.now)
 
     def link(self, job: str) -> str:
         return f"https://kitchen.example/{job}"
 
     def log_tail(self, job: str) -> list[str]:
         del job
+        _raise_next(self.kitchen.log_troubles)
         return ["smoke", "fire"]
+
+    def left(self, work: Work, token: str) -> str | None:
+        del work
+        return self.kitchen.find(token)
+
+    def remove(self, work: Work, token: str) -> None:
+        del work
+        self.kitchen.removed.append(token)
 
 
 @pytest.fixture
@@ -102,15 +186,164 @@ def kitchen(monkeypatch: pytest.MonkeyPatch) -> Kitchen:
 
 
 @pytest.fixture
-def cook(site: Site, kitchen: Kitchen) -> Callable[[], Ended]:
-    """Does the one piece of work there is, with the default pace and a deadline of two hours."""
-    jobs = ManagedJobs(session=site.session, base=site.jobs.base, deadline_seconds=2 * HOUR, poll_seconds=2)
-    service = Cooking(site, kitchen)
+def drawer(monkeypatch: pytest.MonkeyPatch) -> Drawer:
+    drawer = Drawer()
+    monkeypatch.setattr(core, "Objects", lambda _: drawer)
+    return drawer
+
+
+@pytest.fixture
+def jobs(drawer: Drawer, kitchen: Kitchen) -> ManagedJobs:
+    """The core with the default pace and a deadline of two hours."""
+    del drawer, kitchen  # they are all it meets
+    return ManagedJobs(session=AwsSession(), base=BASE, deadline_seconds=2 * HOUR, poll_seconds=2)
+
+
+@pytest.fixture
+def cook(jobs: ManagedJobs, kitchen: Kitchen) -> Callable[[], Ended]:
+    """Does the one piece of work there is."""
+    service = Cooking(kitchen)
 
     def make(attempt: Attempt) -> Ended:
         return jobs.run(attempt, "dinner", service, kitchen.start, kitchen.find)
 
     return lambda: jobs.carry_out(WORK, make)
+
+
+def throttled(times: int) -> list[BaseException]:
+    return [AwsThrottled("kitchen", "call", "SlowDown", "please") for _ in range(times)]
+
+
+def unanswered(times: int = 1) -> list[BaseException]:
+    return [AwsUnavailable("kitchen", "call", "ReadTimeout", "no answer") for _ in range(times)]
+
+
+def busy(times: int) -> list[BaseException]:
+    return [AwsBusy("kitchen", "start", "Full", "all stoves are in use") for _ in range(times)]
+
+
+DENIED = AwsDenied("kitchen", "call", "AccessDenied", "no")
+REFUSED = AwsRefused("kitchen", "call", "ValidationException", "no such dish")
+EXPIRED = AwsExpired("kitchen", "call", "ExpiredToken", "past its time")
+
+
+@dataclass(frozen=True)
+class Passing:
+    """A fault that a run gets over: what goes wrong, and how often the start is called then."""
+
+    kitchen: dict[str, Any]
+    starts: int = 1
+
+
+PASSING = {
+    "the start is throttled": lambda: Passing({"troubles": throttled(7)}, starts=8),
+    "the start is lost on the way": lambda: Passing({"troubles": unanswered(7)}, starts=8),
+    "the start is done, its answer lost": lambda: Passing({"loses_answers": 1}),
+    "no place is free for an hour": lambda: Passing({"troubles": busy(100)}, starts=101),
+    "starts fail in every way": lambda: Passing({"troubles": [*busy(9), *throttled(3), *unanswered(3)]}, starts=16),
+    "looks are throttled": lambda: Passing({"look_troubles": throttled(7)}),
+    "looks are not answered": lambda: Passing({"look_troubles": unanswered(7)}),
+}
+
+
+@pytest.mark.parametrize("fault", PASSING.values(), ids=PASSING)
+def test_a_fault_that_passes_makes_one_job_and_leaves_no_record(
+    fault: Callable[[], Passing], kitchen: Kitchen, drawer: Drawer, cook: Callable[[], Ended]
+) -> None:
+    passing = fault()
+    vars(kitchen).update(passing.kitchen)
+    ended = cook()
+    assert list(kitchen.jobs) == [ended.id]
+    assert (kitchen.starts, kitchen.stopped, drawer.files) == (passing.starts, {}, {})
+
+
+@dataclass(frozen=True)
+class Ending:
+    """A fault that ends a run: what goes wrong, the error, how many jobs there were, and how often the start was called.
+
+    `left` says that a job may be alive all the same, which the record then says too.
+    """
+
+    kitchen: dict[str, Any]
+    error: type[BaseException]
+    says: str = ""
+    jobs: int = 1
+    starts: int = 1
+    stopped: bool = True
+    left: bool = False
+
+
+ENDING = {
+    "the start is throttled for good": lambda: Ending(
+        {"troubles": throttled(20)}, AwsThrottled, "SlowDown", jobs=0, starts=8
+    ),
+    "the start is never answered": lambda: Ending(
+        {"troubles": unanswered(20)}, AwsUnavailable, "ReadTimeout", jobs=0, starts=8, left=True
+    ),
+    "the start is denied": lambda: Ending({"troubles": [DENIED, DENIED]}, AwsDenied, "AccessDenied", jobs=0),
+    "the start is refused": lambda: Ending({"troubles": [REFUSED]}, AwsRefused, "no such dish", jobs=0),
+    "credentials expire before the start": lambda: Ending({"troubles": [EXPIRED]}, AwsExpired, "Renew", jobs=0),
+    "no place is free until the deadline": lambda: Ending(
+        {"troubles": busy(10_000)}, AwsBusy, "wait for one to end, or raise the service's limit", jobs=0, starts=-1
+    ),
+    "it fails": lambda: Ending({"ends": "BURNT"}, JobFailed, "failed: too hot", stopped=False),
+    "it times out": lambda: Ending({"ends": "COLD"}, JobFailed, "timed out: too hot", stopped=False),
+    "somebody stops it": lambda: Ending({"ends": "OFF"}, JobFailed, "stopped: too hot", stopped=False),
+    "it fails and its log is not to be read": lambda: Ending(
+        {"ends": "BURNT", "log_troubles": [DENIED]}, JobFailed, "too hot(.|\n)*The log can't be read", stopped=False
+    ),
+    "its state is unknown": lambda: Ending(
+        {"ends": "SIMMERING"}, StateUnknown, "'SIMMERING', which is none of COOKING, DONE, BURNT, COLD, OFF"
+    ),
+    "it is stuck until the deadline": lambda: Ending(
+        {"takes": 3 * HOUR}, DeadlinePassed, "still running after 7200 s and was stopped.*INSTACART_JOB_DEADLINE"
+    ),
+    "looks are throttled for good": lambda: Ending({"look_troubles": throttled(8)}, AwsThrottled, "SlowDown"),
+    "looks are never answered": lambda: Ending({"look_troubles": unanswered(8)}, AwsUnavailable, "ReadTimeout"),
+    "a look is denied": lambda: Ending({"look_troubles": [DENIED]}, AwsDenied, "AccessDenied"),
+    "credentials expire while it runs": lambda: Ending({"look_troubles": [EXPIRED]}, AwsExpired, "Renew"),
+    "the run is cancelled while it runs": lambda: Ending({"look_troubles": [KeyboardInterrupt()]}, KeyboardInterrupt),
+    "the run is cancelled in a start that happened": lambda: Ending(
+        {"loses_answers": 1, "unanswered": KeyboardInterrupt()}, KeyboardInterrupt
+    ),
+    "the run is cancelled in a start that did not happen": lambda: Ending(
+        {"troubles": [KeyboardInterrupt()]}, KeyboardInterrupt, jobs=0, left=True
+    ),
+    "the stop is throttled": lambda: Ending(
+        {"look_troubles": [KeyboardInterrupt()], "stop_troubles": throttled(7)}, KeyboardInterrupt
+    ),
+    "it takes two minutes to stop": lambda: Ending(
+        {"look_troubles": [KeyboardInterrupt()], "takes": HOUR, "stops_within": 120}, KeyboardInterrupt
+    ),
+    "it takes an hour to stop": lambda: Ending(
+        {"look_troubles": [KeyboardInterrupt()], "takes": HOUR, "stops_within": HOUR}, KeyboardInterrupt, left=True
+    ),
+    "the stop is denied": lambda: Ending(
+        {"takes": 3 * HOUR, "stop_troubles": [DENIED]}, DeadlinePassed, stopped=False, left=True
+    ),
+    "credentials expire for good": lambda: Ending(
+        {"look_troubles": [EXPIRED], "stop_troubles": [EXPIRED]}, AwsExpired, stopped=False, left=True
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", ENDING.values(), ids=ENDING)
+def test_a_fault_that_does_not_pass_ends_the_run_and_leaves_no_job_or_says_so(
+    fault: Callable[[], Ending], kitchen: Kitchen, drawer: Drawer, cook: Callable[[], Ended]
+) -> None:
+    ending = fault()
+    vars(kitchen).update(ending.kitchen)
+    with pytest.raises(ending.error) as told:
+        cook()
+    assert type(told.value) is ending.error
+    assert re.search(ending.says, str(told.value))
+    assert len(kitchen.jobs) == ending.jobs
+    assert ending.starts in (kitchen.starts, -1)
+    assert list(kitchen.stopped) == (list(kitchen.jobs) if ending.stopped else [])
+    assert kitchen.alive == [] or ending.left
+    (record,) = drawer.files.values()
+    assert (record["open"], record["left"]) == (False, ending.left)
+    assert kitchen.clock.now <= 2 * HOUR + 300
 
 
 def test_an_hours_job_is_looked_at_seldom_and_ever_more_so(kitchen: Kitchen, cook: Callable[[], Ended]) -> None:
@@ -132,11 +365,9 @@ def test_looks_of_many_jobs_keep_no_step(kitchen: Kitchen, cook: Callable[[], En
     assert first[1:6] != second[1:6]
 
 
-def test_a_job_that_ends_well_leaves_no_record(site: Site, cook: Callable[[], Ended]) -> None:
+def test_a_job_that_ends_well_is_reported_by_its_link(cook: Callable[[], Ended]) -> None:
     ended = cook()
     assert ended.link == f"https://kitchen.example/{ended.id}"
-    assert list(site.jobs.records.open_of(WORK.run)) == []
-    assert list(site.jobs.records.objects.listed(f"{site.jobs.base}/attempts")) == []
 
 
 def test_a_failure_carries_the_reason_the_link_and_the_end_of_the_log(
@@ -158,62 +389,194 @@ def test_the_next_try_after_a_failure_is_a_job_of_its_own(kitchen: Kitchen, cook
     assert len(kitchen.jobs) == 2
 
 
-def test_a_job_whose_answer_was_lost_is_found_and_not_started_again(
-    kitchen: Kitchen, cook: Callable[[], Ended]
+def test_records_that_can_not_be_written_start_nothing(
+    kitchen: Kitchen, drawer: Drawer, cook: Callable[[], Ended]
 ) -> None:
-    kitchen.loses_answers = 1
-    cook()
+    drawer.troubles = [DENIED]
+    with pytest.raises(AwsDenied):
+        cook()
+    assert (kitchen.starts, drawer.files) == (0, {})
+
+
+def test_a_job_whose_id_can_not_be_noted_is_stopped(kitchen: Kitchen, drawer: Drawer, jobs: ManagedJobs) -> None:
+    def start(token: str) -> str:
+        drawer.troubles = [DENIED]
+        return kitchen.start(token)
+
+    with pytest.raises(AwsDenied):
+        jobs.carry_out(WORK, lambda attempt: jobs.run(attempt, "dinner", Cooking(kitchen), start, kitchen.find))
+    assert list(kitchen.stopped) == list(kitchen.jobs)
     assert len(kitchen.jobs) == 1
 
 
-def test_a_start_that_nobody_answers_is_remembered_as_maybe_alive(
-    site: Site, kitchen: Kitchen, cook: Callable[[], Ended]
+def test_a_record_that_can_not_be_removed_hides_no_result(kitchen: Kitchen, drawer: Drawer, jobs: ManagedJobs) -> None:
+    def make(attempt: Attempt) -> Ended:
+        ended = jobs.run(attempt, "dinner", Cooking(kitchen), kitchen.start, kitchen.find)
+        drawer.troubles = [DENIED]
+        return ended
+
+    assert jobs.carry_out(WORK, make).id in kitchen.jobs
+
+
+def test_a_signal_stops_the_job_even_if_its_exception_was_dropped(
+    kitchen: Kitchen, cook: Callable[[], Ended], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kitchen.troubles = [AwsUnavailable("kitchen", "start", "ReadTimeout", "no answer") for _ in range(20)]
-    with pytest.raises(AwsUnavailable):
+    look, before = Cooking.look, signal.signal(signal.SIGTERM, lambda *_: None)
+
+    def signalled(service: Cooking, job: str) -> Look:
+        if not kitchen.looks:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return look(service, job)
+
+    monkeypatch.setattr(Cooking, "look", signalled)
+    try:
+        with pytest.raises(DagsterExecutionInterruptedError):
+            cook()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert list(kitchen.stopped) == list(kitchen.jobs)
+
+
+# What a killed process leaves.
+
+
+Killed = Callable[..., str]
+
+
+@pytest.fixture
+def killed(jobs: ManagedJobs, kitchen: Kitchen) -> Killed:
+    """Leaves what a process leaves that was killed before the start, or before or after it noted the id. Gives the token."""
+
+    def left(when: str) -> str:
+        attempt = jobs.records.claim(WORK)
+        token = attempt.token("dinner")
+        if when != "before the start":
+            kitchen.start(token)
+        attempt.jobs["dinner"] = JobEntry(Cooking.name, token, token if when == "after it noted the id" else "")
+        jobs.records.write(attempt)
+        return token
+
+    return left
+
+
+STARTED = ("before it noted the id", "after it noted the id")
+
+
+@pytest.mark.parametrize("since", [1, HOUR], ids=["it still runs", "it has ended"])
+@pytest.mark.parametrize("when", STARTED)
+def test_a_retry_takes_over_the_job_of_a_killed_process(
+    when: str, since: float, killed: Killed, kitchen: Kitchen, drawer: Drawer, cook: Callable[[], Ended]
+) -> None:
+    token = killed(when)
+    kitchen.clock.sleep(since)
+    assert cook().id == token
+    assert (kitchen.starts, drawer.files) == (1, {})
+
+
+def test_a_retry_starts_the_job_that_a_killed_process_was_about_to(
+    killed: Killed, kitchen: Kitchen, cook: Callable[[], Ended]
+) -> None:
+    token = killed("before the start")
+    assert cook().id == token
+    assert kitchen.starts == 1
+
+
+@pytest.mark.parametrize("when", STARTED)
+@pytest.mark.parametrize("ends", ["BURNT", "COLD", "OFF"])
+def test_a_retry_starts_anew_if_the_job_of_a_killed_process_ended_badly_meanwhile(
+    ends: str, when: str, killed: Killed, kitchen: Kitchen, drawer: Drawer, cook: Callable[[], Ended]
+) -> None:
+    kitchen.ends = ends
+    token = killed(when)
+    kitchen.clock.sleep(HOUR)
+
+    def recovered(token: str) -> str:
+        kitchen.ends = "DONE"
+        return start(token)
+
+    start, kitchen.start = kitchen.start, recovered  # type: ignore[method-assign]
+    assert cook().id != token
+    assert (kitchen.starts, drawer.files) == (2, {})
+
+
+def test_a_job_taken_over_that_fails_later_fails_the_retry(
+    killed: Killed, kitchen: Kitchen, cook: Callable[[], Ended]
+) -> None:
+    killed(STARTED[1])
+    kitchen.ends = "BURNT"
+    with pytest.raises(JobFailed, match="too hot"):
         cook()
-    (attempt,) = site.jobs.records.open_of(WORK.run)
-    assert (attempt.open, attempt.left) == (False, True)
+    assert kitchen.starts == 1
 
 
-def test_a_throttled_start_is_tried_eight_times_and_no_more(kitchen: Kitchen, cook: Callable[[], Ended]) -> None:
-    kitchen.troubles = [AwsThrottled("kitchen", "start", "SlowDown", "please") for _ in range(20)]
-    with pytest.raises(AwsThrottled):
+@pytest.mark.parametrize("when", STARTED)
+def test_what_a_killed_process_left_is_stopped_and_removed_once(
+    when: str, killed: Killed, kitchen: Kitchen, drawer: Drawer, jobs: ManagedJobs
+) -> None:
+    token = killed(when)
+    service = Cooking(kitchen)
+    assert jobs.stop_left("another run", [service]) == []
+    assert jobs.stop_left(WORK.run, [service]) == [token]
+    assert (list(kitchen.stopped), kitchen.removed) == ([token], [token])
+    assert jobs.stop_left(WORK.run, [service]) == []
+    (record,) = drawer.files.values()
+    assert (record["open"], record["left"]) == (False, False)
+
+
+@pytest.mark.parametrize("when", ["before the start", "after it noted the id"])
+def test_what_has_ended_or_never_began_is_removed_and_not_stopped(
+    when: str, killed: Killed, kitchen: Kitchen, jobs: ManagedJobs
+) -> None:
+    token = killed(when)
+    kitchen.clock.sleep(HOUR)
+    assert jobs.stop_left(WORK.run, [Cooking(kitchen)]) == []
+    assert (kitchen.stopped, kitchen.removed) == ({}, [token])
+
+
+@pytest.mark.parametrize(
+    ("trouble", "says", "ends_by_itself"),
+    [
+        ({"stop_troubles": [DENIED]}, "Cooking .*: .*AccessDenied", False),
+        ({"stops_within": 60.0}, "it was told to stop, and has not within 20 s", True),
+        ({"look_troubles": unanswered(8)}, "no answer", False),
+    ],
+    ids=["the stop is denied", "it takes a minute to stop", "it is not to be looked at"],
+)
+def test_what_can_not_be_stopped_yet_is_named_and_stopped_the_next_time(
+    trouble: dict[str, Any], says: str, ends_by_itself: bool, killed: Killed, kitchen: Kitchen, jobs: ManagedJobs
+) -> None:
+    kitchen.takes = HOUR
+    token = killed(STARTED[1])
+    vars(kitchen).update(trouble)
+    with pytest.raises(JobFailed, match=f"may still be running:\n.*{says}"):
+        jobs.stop_left(WORK.run, [Cooking(kitchen)])
+    kitchen.stops_within = 0
+    assert jobs.stop_left(WORK.run, [Cooking(kitchen)]) == ([] if ends_by_itself else [token])
+    assert kitchen.alive == []
+    assert jobs.stop_left(WORK.run, [Cooking(kitchen)]) == []
+
+
+def test_what_a_run_could_not_stop_itself_is_stopped_later(
+    kitchen: Kitchen, jobs: ManagedJobs, cook: Callable[[], Ended]
+) -> None:
+    kitchen.takes, kitchen.stop_troubles = 3 * HOUR, [DENIED]
+    kitchen.look_troubles = [KeyboardInterrupt()]
+    with pytest.raises(KeyboardInterrupt):
         cook()
-    assert len(kitchen.troubles) == 12
-    assert kitchen.jobs == {}
+    assert jobs.stop_left(WORK.run, [Cooking(kitchen)]) == list(kitchen.jobs)
+    assert kitchen.alive == []
 
 
-def test_a_denied_start_is_never_tried_again(kitchen: Kitchen, cook: Callable[[], Ended]) -> None:
-    kitchen.troubles = [AwsDenied("kitchen", "start", "AccessDenied", "no") for _ in range(2)]
-    with pytest.raises(AwsDenied):
-        cook()
-    assert len(kitchen.troubles) == 1
-
-
-def test_a_place_is_waited_for_until_the_deadline(kitchen: Kitchen, cook: Callable[[], Ended]) -> None:
-    kitchen.troubles = [AwsBusy("kitchen", "start", "Full", "all stoves are in use") for _ in range(100)]
-    cook()
-    assert kitchen.jobs
-    kitchen.troubles = [AwsBusy("kitchen", "start", "Full", "all stoves are in use") for _ in range(10_000)]
-    began = kitchen.clock.now
-    with pytest.raises(AwsBusy, match=r"wait for one to end, or raise the service's limit"):
-        cook()
-    assert kitchen.clock.now - began <= 2 * HOUR + 60
-
-
-def test_a_job_past_its_deadline_is_stopped(kitchen: Kitchen, cook: Callable[[], Ended]) -> None:
-    kitchen.takes = 3 * HOUR
-    with pytest.raises(DeadlinePassed, match=r"still running after 7200 s and was stopped.*INSTACART_JOB_DEADLINE"):
-        cook()
-    assert kitchen.stopped == set(kitchen.jobs)
-
-
-def test_a_state_that_nobody_knows_is_an_error_and_stops_the_job(kitchen: Kitchen, cook: Callable[[], Ended]) -> None:
-    kitchen.ends = "SIMMERING"
-    with pytest.raises(StateUnknown, match=r"'SIMMERING', which is none of COOKING, DONE, BURNT, OFF"):
-        cook()
-    assert kitchen.stopped == set(kitchen.jobs)
+def test_a_service_that_nobody_knows_any_more_keeps_no_other_job_running(
+    killed: Killed, kitchen: Kitchen, jobs: ManagedJobs
+) -> None:
+    token = killed(STARTED[1])
+    attempt = jobs.records.claim(WORK)
+    attempt.jobs = {"a": JobEntry("Smoking", "t", "id"), **attempt.jobs}
+    jobs.records.write(attempt)
+    with pytest.raises(JobFailed, match="Smoking id: no service is called Smoking; look for it by hand"):
+        jobs.stop_left(WORK.run, [Cooking(kitchen)])
+    assert list(kitchen.stopped) == [token]
 
 
 def test_tokens_are_the_same_for_whoever_goes_on_and_differ_for_all_else() -> None:
