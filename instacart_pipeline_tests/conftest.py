@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import botocore.loaders
+import botocore.session
 import hypothesis
 import pytest
 
@@ -35,6 +37,15 @@ ROOM_NEEDED = 6 << 30
 if os.access(MEMORY_DISK, os.W_OK) and shutil.disk_usage(MEMORY_DISK).free >= ROOM_NEEDED:
     # Dagster and SQLite flush every event to the disk. In tests that is waiting for nothing. Child processes inherit it.
     os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY_DISK)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def botocore_models() -> Iterator[None]:
+    """Have botocore read a service's description once per process and not once per session: that is most of a client's cost."""
+    loader = botocore.loaders.create_loader()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(botocore.session, "create_loader", lambda _path=None: loader)
+        yield
 
 
 @pytest.fixture
