@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -95,12 +96,14 @@ class Platform:
         overrides: dict[str, Any] | None = None,
     ) -> Run:
         """Run a job for a day, in this process."""
-        definitions = build_defs(self.settings, overrides)
+        # A job's graph is the same in whatever home it runs, so it is put together once for all platforms of a process.
+        graph = _definitions(replace(self.settings, home=Path("/nowhere"))).resolve_job_def(job)
         with instance or dg.DagsterInstance.ephemeral() as used:
-            result = definitions.resolve_job_def(job).execute_in_process(
+            result = graph.execute_in_process(
                 instance=used,
                 partition_key=dt,
                 raise_on_error=False,
+                resources={**self.resources.by_name(), **(overrides or {})},
                 run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             )
         return run_of(result)
@@ -159,6 +162,11 @@ class Platform:
         admitted = list(t.ADMITTED.values())
         tables = [*admitted, *map(rejects_of, admitted), *t.DERIVED]
         return [path for table in tables for path in self.lake.leftovers(table, dt)]
+
+
+@cache
+def _definitions(settings: Settings) -> dg.Definitions:
+    return build_defs(settings)
 
 
 def run_of(result: dg.ExecuteInProcessResult) -> Run:
