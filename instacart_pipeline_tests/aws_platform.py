@@ -154,7 +154,7 @@ class RunElsewhere:
 
     def wait(self) -> None:
         """Wait for the end of the process."""
-        self.process.join(60)
+        self.process.join(300)
         assert self.process.exitcode is not None, "the run does not end"
 
     def runs(self) -> list[dg.DagsterRun]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from instacart_pipeline.resources.aws.artefacts import Artefacts
 from instacart_pipeline.resources.aws.redshift_statements import rows_of
 from instacart_pipeline.resources.storage import listing_digest
 from instacart_pipeline_tests.aws_double.jobs import JobRun
+from instacart_pipeline_tests.aws_double.outcomes import JobService
 from instacart_pipeline_tests.aws_double.server import AwsDouble
 from instacart_pipeline_tests.aws_platform import AwsPlatform
 from instacart_pipeline_tests.platform import DT, Row
@@ -27,17 +28,16 @@ from instacart_pipeline_tests.resources.aws.toy_assets import LOADED, MODEL, TRA
 from instacart_pipeline_tests.resources.toy_model import CODE, ROWS, SCORES
 
 BEFORE = "20260101T000000000000-aaaaaa"
-"""The version that readers see before the job that is struck by a fault."""
+"""The version that readers see before the first job."""
 
 
 @dataclass(frozen=True)
 class Stage:
     """One service at work. `job` tells its jobs from those that only judge the result."""
 
-    service: str
+    service: JobService
     table: TableContract
     start: str
-    look: str
     before: Row | None
     prepare: Callable[[AwsPlatform], None]
     expected: Any
@@ -59,16 +59,11 @@ class Stage:
             return warehoused(platform, f"SELECT id, y FROM {LOADED.qualified_name} ORDER BY id")
         return platform.stored(self.table)
 
-    def litter(self, platform: AwsPlatform) -> list[str]:
-        """What lies in the day's folder of the table, or of the artefact, though no reader can know it."""
+    def written(self, platform: AwsPlatform) -> set[str]:
+        """Where something was written for the table or the artefact: folders of versions, or tables of the warehouse."""
         if self.table is LOADED:
-            tables = warehoused(platform, sql.columns_there([LOADED.database]))
-            return sorted({row["table_name"] for row in tables} - {"loads", LOADED.name})
-        found = platform.unpublished(self.table)
-        if self.artefact:
-            known = toy_sagemaker(platform.settings).artefact("toy", "model", DT).location
-            found = [name for name in found if name not in (f"v={BEFORE}", known.rpartition("/")[2])]
-        return found
+            return {str(row["table_name"]) for row in warehoused(platform, sql.columns_there([LOADED.database]))}
+        return set(platform.aws_lake.objects.folders(platform.zones.partition(self.table, DT)))
 
 
 def prepared(stage: Stage, platform: AwsPlatform) -> AwsPlatform:
@@ -96,10 +91,10 @@ def warehoused(platform: AwsPlatform, *statements: str) -> list[Row]:
     """Run statements in the warehouse; the rows of the last, if it answers any."""
     client = platform.aws_lake.session.client("redshift-data")
     number = client.batch_execute_statement(Sqls=list(statements), WorkgroupName="warehouse", Database="dev")["Id"]
-    while (told := client.describe_statement(Id=number))["Status"] not in ("FINISHED", "FAILED"):
+    while (answer := client.describe_statement(Id=number))["Status"] not in ("FINISHED", "FAILED"):
         time.sleep(0.01)
-    assert told["Status"] == "FINISHED", told["Error"]
-    if not told["HasResultSet"]:
+    assert answer["Status"] == "FINISHED", answer["Error"]
+    if not answer["HasResultSet"]:
         return []
     rows: list[Row] = rows_of(platform.aws_lake.session, number, len(statements)).to_pylist()
     return rows
@@ -107,8 +102,7 @@ def warehoused(platform: AwsPlatform, *statements: str) -> list[Row]:
 
 def _rows_and_model(platform: AwsPlatform) -> None:
     _rows(platform)
-    # However short the deadline is that the stage's own job gets.
-    toy_sagemaker(replace(platform.settings, job_deadline=120)).train(TRAINING, DT)
+    toy_sagemaker(platform.settings).train(TRAINING, DT)
 
 
 def _publish_model(platform: AwsPlatform) -> None:
@@ -173,7 +167,6 @@ STAGES = {
         service="athena",
         table=t.ORDER_PRODUCTS_TRAIN,
         start="StartQueryExecution",
-        look="GetQueryExecution",
         before={**_order(2, "train"), **_line(2, 99)},
         prepare=_lines,
         expected=[{**_order(2, "train"), **_line(2, 11)}],
@@ -183,7 +176,6 @@ STAGES = {
         service="databrew",
         table=t.PRD_FEATURES,
         start="StartJobRun",
-        look="DescribeJobRun",
         before={
             "product_id": 99,
             "prod_orders": 1,
@@ -200,7 +192,6 @@ STAGES = {
         service="glue",
         table=t.AISLES,
         start="StartJobRun",
-        look="GetJobRun",
         before={"aisle_id": 99, "aisle": "before"},
         prepare=_catalogued,
         expected=[{"aisle_id": 1, "aisle": "teas, loose"}],
@@ -209,7 +200,6 @@ STAGES = {
         service="sagemaker",
         table=MODEL,
         start="CreateTrainingJob",
-        look="DescribeTrainingJob",
         before=None,
         prepare=_rows,
         expected={"loss": 0.25},
@@ -220,7 +210,6 @@ STAGES = {
         service="sagemaker",
         table=SCORES,
         start="CreateTransformJob",
-        look="DescribeTransformJob",
         before={"id": 99, "score": 0.5},
         prepare=_rows_and_model,
         expected=[{"id": 1, "score": 3.75}, {"id": 2, "score": 3.75}],
@@ -230,7 +219,6 @@ STAGES = {
         service="redshift-data",
         table=LOADED,
         start="BatchExecuteStatement",
-        look="DescribeStatement",
         before=None,
         prepare=_rows_and_loaded,
         expected=[{"id": 1, "y": 2.0}, {"id": 2, "y": 2.0}],
@@ -240,7 +228,6 @@ STAGES = {
         service="crawler",
         table=t.STAGED_AISLES,
         start="StartCrawler",
-        look="ListCrawls",
         before=None,
         prepare=_upload,
         expected=[],

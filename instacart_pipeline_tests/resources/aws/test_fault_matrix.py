@@ -1,13 +1,12 @@
-"""The fault matrix: whatever strikes whichever service, the run ends as it should, one job is alive at most and none is left,
-and a reader sees the version before or the new one.
+"""The fault matrix through the double: for each service a start whose answer is lost and jobs that end badly; for one of them,
+runs whose process is ended. All other faults are proven at the managed-job core, in test_jobs.py.
 """
 
 from __future__ import annotations
 
-import re
 import signal
-import time
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,174 +14,171 @@ from typing import Any
 import pytest
 
 from instacart_pipeline.reorder import tables as t
-from instacart_pipeline_tests.aws_double.server import AwsDouble
+from instacart_pipeline_tests.aws_double.jobs import JobRun
+from instacart_pipeline_tests.aws_double.server import REGION, AwsDouble
 from instacart_pipeline_tests.aws_platform import AwsPlatform, RunElsewhere
 from instacart_pipeline_tests.faulty_run import eventually
-from instacart_pipeline_tests.platform import Run
 from instacart_pipeline_tests.resources.aws.fault_stages import STAGES, Stage, prepared
+from instacart_pipeline_tests.tiers import costs
+
+PATIENCE = 300.0
+"""Seconds for what takes a few, on a machine that has a lot else to do."""
 
 
 @dataclass(frozen=True)
-class Strike:
-    """A fault: how it is brought about, and what the run says of it; nothing if it goes through all the same."""
+class Scene:
+    """A stage on a double of its own, which has a version of its table from before."""
 
-    bring_about: Callable[[AwsDouble, Stage], None]
-    error: str = ""
-    settings: tuple[tuple[str, Any], ...] = ()
+    stage: Stage
+    platform: AwsPlatform
+    aws: AwsDouble
 
+    def read(self) -> Any:
+        return self.stage.read(self.platform)
 
-def _call(kind: str, which: str, times: int = 1, after: int = 0) -> Callable[[AwsDouble, Stage], None]:
-    def bring_about(double: AwsDouble, stage: Stage) -> None:
-        service = "glue" if stage.service == "crawler" else stage.service
-        double.faults.add(kind, service, getattr(stage, which), times=times, after=after)  # type: ignore[arg-type]
+    def written(self) -> set[str]:
+        return self.stage.written(self.platform)
 
-    return bring_about
+    def jobs(self) -> list[JobRun]:
+        return self.stage.jobs(self.aws)
 
+    def alive(self) -> list[JobRun]:
+        return [job for job in self.aws.jobs() if job.alive]
 
-def _outcome(kind: str, **given: Any) -> Callable[[AwsDouble, Stage], None]:
-    def bring_about(double: AwsDouble, stage: Stage) -> None:
-        getattr(double.outcomes, kind)(stage.service, containing=stage.job, **given)
-
-    return bring_about
-
-
-def _slow_s3(double: AwsDouble, _: Stage) -> None:
-    double.faults.add("throttled", "s3", "PutObject", times=2)
-    double.faults.add("throttled", "s3", "ListObjectsV2", times=2)
+    def elsewhere(self, home: Path, **settings: Any) -> AwsPlatform:
+        """The same platform with another home, for runs that keep theirs."""
+        return AwsPlatform(home, self.aws.endpoint, **settings)
 
 
-SHORT = (("job_deadline", 0.02),)
-FAULTS = {
-    "start throttled": Strike(_call("throttled", "start", times=3)),
-    "looks throttled": Strike(_call("throttled", "look", times=3)),
-    "service fails inside": Strike(_call("server_error", "look", times=2)),
-    "start done, answer lost": Strike(_call("lost_reply", "start")),
-    "start lost on the way": Strike(_call("lost_request", "start")),
-    "start denied": Strike(_call("denied", "start", times=9), "AccessDenied"),
-    "start refused": Strike(_call("refused", "start", times=9), "not valid|failed validation"),
-    "job fails": Strike(_outcome("failed", error="Worker lost: out of memory"), "Worker lost: out of memory"),
-    "job times out": Strike(_outcome("timed_out"), "(?i)time"),
-    "somebody stops it": Strike(_outcome("stopped"), "stopped"),
-    "state unknown": Strike(_outcome("unknown"), "HIBERNATING"),
-    "stuck until the deadline": Strike(_outcome("stuck"), r"was still \w+ after .* s and was stopped", SHORT),
-    "credentials expire in the middle": Strike(_call("expired", "look", after=1)),
-    "S3 slows down": Strike(_slow_s3),
-    "as many jobs as may run": Strike(_call("limit", "start", times=3)),
-}
+@pytest.fixture(scope="module", params=list(STAGES))
+@costs("double", "deep")
+def shared_scene(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    """A stage that is prepared once, for all runs that are struck by a fault."""
+    with pytest.MonkeyPatch.context() as environment, AwsDouble() as double:
+        for name, value in double.environment().items():
+            environment.setenv(name, value)
+        double.client("s3").create_bucket(Bucket="lake", CreateBucketConfiguration={"LocationConstraint": REGION})
+        stage = STAGES[str(request.param)]
+        platform = prepared(stage, AwsPlatform(tmp_path_factory.mktemp("home"), double.endpoint))
+        yield Scene(stage, platform, double)
 
 
-@pytest.fixture(params=list(STAGES))
-def stage(request: pytest.FixtureRequest) -> Stage:
-    return STAGES[str(request.param)]
+@pytest.fixture
+def scene(shared_scene: Scene) -> Iterator[Scene]:
+    """The stage, with faults of the test's own."""
+    yield shared_scene
+    shared_scene.aws.faults.clear()
+    shared_scene.aws.outcomes.clear()
 
 
-@pytest.mark.parametrize("strike", FAULTS.values(), ids=FAULTS)
-def test_a_fault_doubles_nothing_and_leaves_nothing(
-    stage: Stage, strike: Strike, aws: AwsDouble, tmp_path: Path
-) -> None:
-    platform = prepared(stage, AwsPlatform(tmp_path, aws.endpoint, **dict(strike.settings)))
-    before = stage.read(platform)
-    strike.bring_about(aws, stage)
-    run = platform.materialize(stage.table)
-    aws.faults.clear()
-    _hold_ended_well(run, stage, strike, platform, aws, before)
-    assert aws.most_alive_at_once(lambda job: job in stage.jobs(aws)) <= 1
-    assert [job for job in aws.jobs() if job.alive] == []
-    assert stage.litter(platform) == []
+only_databrew = pytest.mark.parametrize("shared_scene", ["databrew"], indirect=True)
 
 
-def _hold_ended_well(
-    run: Run, stage: Stage, strike: Strike, platform: AwsPlatform, aws: AwsDouble, before: object
-) -> None:
-    if strike.error:
-        assert not run.success
-        assert re.search(strike.error, run.error), run.error
-        assert stage.read(platform) == before
-        assert len(stage.jobs(aws)) <= 1
-        return
-    assert run.errors == {}
-    assert run.success
-    assert len(stage.jobs(aws)) == 1
-    seen = stage.read(platform)
-    assert seen if stage.service == "crawler" else seen == stage.expected
+def test_a_start_whose_answer_is_lost_makes_one_job_and_one_version(scene: Scene) -> None:
+    jobs, written = len(scene.jobs()), scene.written()
+    service = "glue" if scene.stage.service == "crawler" else scene.stage.service
+    lost = scene.aws.faults.add("lost_reply", service, scene.stage.start)
+    run = scene.platform.materialize(scene.stage.table)
+    assert (run.errors, run.success, lost.hits) == ({}, True, 1)
+    assert len(scene.jobs()) == jobs + 1
+    assert scene.alive() == []
+    assert scene.read() if scene.stage.service == "crawler" else scene.read() == scene.stage.expected
+    assert len(scene.written() - written) <= 1
 
 
-@pytest.mark.parametrize("kind", ["throttled", "expired"])
-def test_a_fault_that_does_not_pass_ends_the_run_within_bounds(
-    stage: Stage, kind: str, aws: AwsDouble, tmp_path: Path
-) -> None:
-    platform = prepared(stage, AwsPlatform(tmp_path, aws.endpoint))
-    before = stage.read(platform)
-    service = "glue" if stage.service == "crawler" else stage.service
-    aws.faults.add(kind, service, stage.start, times=None)  # type: ignore[arg-type]  # one of the kinds
-    began = time.monotonic()
-    run = platform.materialize(stage.table)
-    aws.faults.clear()
+def test_a_job_that_fails_says_why_and_publishes_nothing(scene: Scene) -> None:
+    scene.aws.outcomes.failed(scene.stage.service, "Worker lost: out of memory", containing=scene.stage.job)
+    _ends_badly(scene, "Worker lost: out of memory")
+
+
+def test_a_job_in_a_state_nobody_knows_is_stopped_and_publishes_nothing(scene: Scene) -> None:
+    scene.aws.outcomes.unknown(scene.stage.service, containing=scene.stage.job)
+    _ends_badly(scene, "HIBERNATING")
+
+
+def _ends_badly(scene: Scene, says: str) -> None:
+    jobs, before = len(scene.jobs()), (scene.read(), scene.written())
+    run = scene.platform.materialize(scene.stage.table)
     assert not run.success
-    assert time.monotonic() - began < 30
-    assert stage.jobs(aws) == []
-    assert stage.read(platform) == before
+    assert says in run.error
+    assert len(scene.jobs()) == jobs + 1
+    assert scene.alive() == []
+    assert (scene.read(), scene.written()) == before
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["cancelled", "terminated"])
-def test_a_run_that_is_ended_stops_its_job(
-    stage: Stage, number: signal.Signals, aws: AwsDouble, tmp_path: Path
-) -> None:
-    platform = prepared(stage, AwsPlatform(tmp_path, aws.endpoint))
-    before = stage.read(platform)
-    aws.outcomes.stuck(stage.service, containing=stage.job)  # type: ignore[arg-type]  # a service of the double
-    run = RunElsewhere(platform, aws, stage.table)
-    eventually(lambda: any(job.running for job in stage.jobs(aws)), within=30, what="the job runs")
-    run.signal(number)
-    assert [job for job in aws.jobs() if job.alive] == []
+@only_databrew
+def test_a_run_that_is_terminated_stops_its_job(scene: Scene, tmp_path: Path) -> None:
+    before = (scene.read(), scene.written())
+    scene.aws.outcomes.stuck(scene.stage.service)
+    run = RunElsewhere(scene.elsewhere(tmp_path), scene.aws, scene.stage.table)
+    eventually(lambda: [job for job in scene.alive() if job.running], within=PATIENCE, what="the job runs")
+    run.signal(signal.SIGTERM)
+    assert scene.alive() == []
     assert [run.status.value for run in run.runs()] != ["SUCCESS"]
-    assert stage.read(platform) == before
-    assert stage.litter(platform) == []
+    assert (scene.read(), scene.written()) == before
 
 
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """Jobs of the double that run for GATED seconds run until the gate is opened; gives what opens it."""
+    opened, pause = threading.Event(), JobRun.pause
+
+    def pause_at_the_gate(run: JobRun, seconds: float | None) -> None:
+        if seconds == GATED:
+            assert opened.wait(2 * PATIENCE)
+        else:
+            pause(run, seconds)
+
+    monkeypatch.setattr(JobRun, "pause", pause_at_the_gate)
+    yield opened.set
+    opened.set()
+
+
+GATED = 12_345.0
+
+
+@only_databrew
 def test_a_run_whose_process_is_killed_finds_its_job_again_when_retried(
-    stage: Stage, aws: AwsDouble, tmp_path: Path
+    scene: Scene, gate: Callable[[], None], tmp_path: Path
 ) -> None:
-    platform = prepared(stage, AwsPlatform(tmp_path, aws.endpoint))
-    before = stage.read(platform)
-    aws.outcomes.slow(stage.service, 4, containing=stage.job)  # type: ignore[arg-type]  # a service of the double
-    killed = RunElsewhere(platform, aws, stage.table)
-    eventually(lambda: any(job.running for job in stage.jobs(aws)), within=30, what="the job runs")
-    time.sleep(0.2)  # until its id is noted
-    killed.signal(signal.SIGKILL)
-    assert stage.read(platform) == before
+    jobs, before = len(scene.jobs()), scene.read()
+    platform = scene.elsewhere(tmp_path)
+    scene.aws.outcomes.slow(scene.stage.service, GATED)
+    killed = RunElsewhere(platform, scene.aws, scene.stage.table)
+    eventually(lambda: len(scene.jobs()) > jobs, within=PATIENCE, what="the job is started")
     (first,) = killed.runs()
-    retry = RunElsewhere(platform, aws, stage.table, retry_of=first.run_id)
+
+    def noted() -> bool:
+        attempts = platform.aws_lake.jobs.records.open_of(first.run_id)
+        return any(job.id for attempt in attempts for job in attempt.jobs.values())
+
+    eventually(noted, within=PATIENCE, what="its id is noted")
+    killed.signal(signal.SIGKILL)
+    assert len(scene.alive()) == 1
+    assert scene.read() == before
+    retry = RunElsewhere(platform, scene.aws, scene.stage.table, retry_of=first.run_id)
+    eventually(lambda: len(killed.runs()) == 2, within=PATIENCE, what="the retry begins")
+    gate()
     retry.wait()
     assert retry.runs()[-1].is_success
-    assert len(stage.jobs(aws)) == 1
-    assert [job for job in aws.jobs() if job.alive] == []
-    assert stage.service == "crawler" or stage.read(platform) == stage.expected
-    assert stage.litter(platform) == []
+    assert len(scene.jobs()) == jobs + 1
+    assert scene.alive() == []
+    assert scene.read() == scene.stage.expected
 
 
-def test_what_a_killed_run_left_is_stopped_when_nobody_retries_it(stage: Stage, aws: AwsDouble, tmp_path: Path) -> None:
-    platform = prepared(stage, AwsPlatform(tmp_path, aws.endpoint))
-    aws.outcomes.stuck(stage.service, containing=stage.job)  # type: ignore[arg-type]  # a service of the double
-    killed = RunElsewhere(platform, aws, stage.table)
-    eventually(lambda: any(job.running for job in stage.jobs(aws)), within=30, what="the job runs")
-    time.sleep(0.2)  # until its id is noted
-    killed.signal(signal.SIGKILL)
-    (run,) = killed.runs()
-    assert len(platform.resources.leftovers.stop(run.run_id)) == 1
-    assert [job for job in aws.jobs() if job.alive] == []
-    assert list(platform.resources.leftovers.stop(run.run_id)) == []
-
-
-def test_steps_run_side_by_side_and_all_their_jobs_end_with_the_run(aws: AwsDouble, tmp_path: Path) -> None:
+@only_databrew
+def test_steps_run_side_by_side_and_all_their_jobs_end_with_the_run(scene: Scene, tmp_path: Path) -> None:
     features = (t.USER_FEATURES_1, t.USER_FEATURES_2, t.UP_FEATURES, t.PRD_FEATURES)
-    platform = prepared(STAGES["databrew"], AwsPlatform(tmp_path, aws.endpoint, concurrent_steps=4))
-    aws.outcomes.stuck("databrew", times=4)
-    run = RunElsewhere(platform, aws, *features)
-    eventually(lambda: len([job for job in aws.jobs("databrew") if job.running]) == 4, within=60, what="four jobs run")
+    jobs, platform = len(scene.jobs()), scene.elsewhere(tmp_path, concurrent_steps=4)
+    scene.aws.outcomes.stuck("databrew", times=4)
+    run = RunElsewhere(platform, scene.aws, *features)
+    eventually(
+        lambda: len([job for job in scene.alive() if job.running]) == 4, within=PATIENCE, what="four jobs run at once"
+    )
     run.signal(signal.SIGTERM)
-    assert [job for job in aws.jobs() if job.alive] == []
-    again = RunElsewhere(platform, aws, *features)
+    assert scene.alive() == []
+    assert len(scene.jobs()) == jobs + 4
+    again = RunElsewhere(platform, scene.aws, *features)
     again.wait()
     assert again.runs()[-1].is_success
-    assert len(aws.jobs("databrew")) == 8
+    assert len(scene.jobs()) == jobs + 8
