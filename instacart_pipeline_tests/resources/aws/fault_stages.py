@@ -6,10 +6,13 @@ Belongs here: bringing a platform to the point where one job of one service is a
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from instacart_pipeline.lake.artefacts import Artefact
 from instacart_pipeline.lake.contracts import TableContract
@@ -21,7 +24,7 @@ from instacart_pipeline.resources.aws.redshift_statements import rows_of
 from instacart_pipeline.resources.storage import listing_digest
 from instacart_pipeline_tests.aws_double.jobs import JobRun
 from instacart_pipeline_tests.aws_double.outcomes import JobService
-from instacart_pipeline_tests.aws_double.server import AwsDouble
+from instacart_pipeline_tests.aws_double.server import REGION, AwsDouble
 from instacart_pipeline_tests.aws_platform import AwsPlatform
 from instacart_pipeline_tests.platform import DT, Row
 from instacart_pipeline_tests.resources.aws.toy_assets import LOADED, MODEL, TRAINING, toy_sagemaker
@@ -233,3 +236,39 @@ STAGES = {
         expected=[],
     ),
 }
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A stage on a double of its own, which has a version of its table from before."""
+
+    stage: Stage
+    platform: AwsPlatform
+    aws: AwsDouble
+
+    def read(self) -> Any:
+        return self.stage.read(self.platform)
+
+    def written(self) -> set[str]:
+        return self.stage.written(self.platform)
+
+    def jobs(self) -> list[JobRun]:
+        return self.stage.jobs(self.aws)
+
+    def alive(self) -> list[JobRun]:
+        return [job for job in self.aws.jobs() if job.alive]
+
+    def elsewhere(self, home: Path, **settings: Any) -> AwsPlatform:
+        """The same platform with another home, for runs that keep theirs."""
+        return AwsPlatform(home, self.aws.endpoint, **settings)
+
+
+@contextmanager
+def staged(name: str, home: Path) -> Iterator[Scene]:
+    """A stage, prepared."""
+    with pytest.MonkeyPatch.context() as environment, AwsDouble() as double:
+        for variable, value in double.environment().items():
+            environment.setenv(variable, value)
+        double.client("s3").create_bucket(Bucket="lake", CreateBucketConfiguration={"LocationConstraint": REGION})
+        stage = STAGES[name]
+        yield Scene(stage, prepared(stage, AwsPlatform(home, double.endpoint)), double)

@@ -1,35 +1,99 @@
-"""Publishing on AWS: once the pointer may have moved nothing takes the files away, and nobody goes on with work whose output is gone."""
+"""Publishing on AWS: once the pointer may have moved nothing takes the files away, and nobody goes on with work whose output is gone.
+
+A query of Athena stands for all that AwsLake.build publishes, whichever job writes it; the intake publishes by itself.
+"""
 
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
+from instacart_pipeline.reorder import tables as t
+from instacart_pipeline.reorder.assets import sql
 from instacart_pipeline.resources.aws import attempts
 from instacart_pipeline.resources.aws.attempts import Attempt, Records
+from instacart_pipeline.resources.aws.errors import AwsDenied
 from instacart_pipeline.resources.aws.jobs import ManagedJobs
-from instacart_pipeline_tests.aws_double.server import AwsDouble
-from instacart_pipeline_tests.aws_platform import AwsPlatform
-from instacart_pipeline_tests.platform import DT
-from instacart_pipeline_tests.resources.aws.fault_stages import STAGES, Stage, prepared
+from instacart_pipeline.resources.published import Published
+from instacart_pipeline_tests.platform import DT, Row
+from instacart_pipeline_tests.resources.aws.fault_stages import Scene, staged
+from instacart_pipeline_tests.tiers import costs
 
 OLD = "20260102T000000000000-cccccc"
 
 
-@pytest.fixture(params=["athena", "databrew", "glue"])
-def stage(request: pytest.FixtureRequest) -> Stage:
-    return STAGES[str(request.param)]
+class Publishing:
+    """A piece of work whose every try is a retry of the same run, until another run begins."""
+
+    def __init__(self, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.scene, self.aws, self.table = scene, scene.aws, scene.stage.table
+        self.lake, self.expected = scene.platform.aws_lake, scene.stage.expected
+        self.run = ""
+        monkeypatch.setattr(attempts, "_run", lambda: self.run)
+        self.begin_another_run()
+        self._jobs, self._unpublished = len(scene.jobs()), self.unpublished()
+
+    def begin_another_run(self) -> str:
+        self.run = uuid.uuid4().hex
+        return self.run
+
+    def make(self) -> Published:
+        resources = self.scene.platform.resources
+        if self.scene.stage.service == "athena":
+            return resources.athena.create_table_as(sql(self.table.name), self.table, DT)
+        return resources.intake.admit(t.STAGED_AISLES, self.table, DT)
+
+    def rows(self) -> list[Row]:
+        return self.scene.platform.stored(self.table)
+
+    def version(self) -> str:
+        return self.scene.platform.catalog.current(self.table, DT).name
+
+    def jobs(self) -> int:
+        """Jobs that were started since the test began."""
+        return len(self.scene.jobs()) - self._jobs
+
+    def unpublished(self) -> list[str]:
+        return self.scene.platform.unpublished(self.table)
+
+    def left(self) -> list[str]:
+        """Versions that were written since the test began, and never published."""
+        return [version for version in self.unpublished() if version not in self._unpublished]
+
+    def records(self) -> list[str]:
+        """The addresses of what is remembered of the run."""
+        return [
+            f"s3://lake/{found.key}" for found in self.lake.objects.listed(f"s3://lake/work/attempts/run={self.run}")
+        ]
+
+    def die_over_publishing(self) -> None:
+        """Be killed when all is written and judged, and the catalog did not take it."""
+        fault = self.aws.faults.add("denied", "glue", "UpdatePartition", containing=f'"{self.table.name}"')
+        with killed_before_its_record_was("closed"), pytest.raises(AwsDenied):
+            self.make()
+        assert fault.hits == 1
+
+
+@pytest.fixture(scope="module", params=["athena", "glue"])
+@costs("double", "contract", deep_params=("glue",))
+def scene(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    """A service that makes one table, of which there is a version from before. The one of Glue is the intake."""
+    with staged(str(request.param), tmp_path_factory.mktemp("home")) as made:
+        yield made
 
 
 @pytest.fixture
-def platform(stage: Stage, aws: AwsDouble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AwsPlatform:
-    """A platform on which every run is a retry of the same one."""
-    monkeypatch.setattr(attempts, "_run", lambda: "run-1")
-    return prepared(stage, AwsPlatform(tmp_path, aws.endpoint))
+def publishing(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> Iterator[Publishing]:
+    """The work, with faults and a run of the test's own."""
+    yield Publishing(scene, monkeypatch)
+    scene.aws.faults.clear()
+    scene.platform.aws_lake.objects.remove_below(
+        "s3://lake/work/locks"
+    )  # the one that was not let go is good for minutes
 
 
 @contextmanager
@@ -43,115 +107,79 @@ def killed_before_its_record_was(what: str) -> Iterator[None]:
         yield
 
 
-def version(platform: AwsPlatform, stage: Stage) -> str:
-    return platform.catalog.current(stage.table, DT).name
+def test_what_can_not_be_cleared_up_hides_no_result(publishing: Publishing) -> None:
+    """The lock, the record of the attempt, and what only this service leaves: an unpublished table, or an order."""
+    faults = [
+        publishing.aws.faults.add("denied", "s3", "DeleteObject", containing="locks/"),
+        publishing.aws.faults.add("denied", "s3", "DeleteObject", containing="attempts/"),
+        publishing.aws.faults.add("denied", "s3", "DeleteObjects", containing="work/admissions")
+        if publishing.scene.stage.service == "glue"
+        else publishing.aws.faults.add("denied", "glue", "DeleteTable"),
+    ]
+    before = publishing.version()
+    assert publishing.make().version.name == publishing.version() > before
+    assert publishing.rows() == publishing.expected
+    assert [fault.hits for fault in faults] == [1, 1, 1]
 
 
-def records(aws: AwsDouble) -> list[str]:
-    found = aws.client("s3").list_objects_v2(Bucket="lake", Prefix="work/attempts/").get("Contents", [])
-    return [each["Key"] for each in found]
-
-
-@pytest.mark.parametrize(
-    ("service", "operation", "containing"),
-    [("s3", "DeleteObject", "locks/"), ("glue", "DeleteTable", ""), ("s3", "DeleteObjects", "work/admissions")],
-    ids=["the lock is let go", "the unpublished table is dropped", "the order is removed"],
-)
-def test_what_can_not_be_cleared_up_hides_no_result(
-    platform: AwsPlatform, aws: AwsDouble, stage: Stage, service: str, operation: str, containing: str
-) -> None:
-    aws.faults.add("denied", service, operation, containing=containing)
-    assert platform.materialize(stage.table).success
-    aws.faults.clear()
-    assert platform.stored(stage.table) == stage.expected
-
-
-def test_a_record_that_can_not_be_removed_takes_nothing_from_readers(
-    platform: AwsPlatform, aws: AwsDouble, stage: Stage
-) -> None:
-    aws.faults.add("denied", "s3", "DeleteObject", containing="attempts/")
-    platform.materialize(stage.table)
-    aws.faults.clear()
-    assert platform.stored(stage.table) == stage.expected
-
-
-def test_a_retry_of_a_run_that_was_killed_after_publishing_takes_what_is_published(
-    platform: AwsPlatform, aws: AwsDouble, stage: Stage
-) -> None:
+def test_a_retry_of_a_run_that_was_killed_after_publishing_takes_what_is_published(publishing: Publishing) -> None:
     with killed_before_its_record_was("forgotten"):
-        platform.materialize(stage.table)
-    published = version(platform, stage)
-    run = platform.materialize(stage.table)
-    assert run.success
-    assert (version(platform, stage), platform.stored(stage.table)) == (published, stage.expected)
-    assert len(stage.jobs(aws)) == 1
-    assert records(aws) == []
+        published = publishing.make().version
+    assert publishing.make().version == published
+    assert (publishing.version(), publishing.rows()) == (published.name, publishing.expected)
+    assert (publishing.jobs(), publishing.records()) == (1, [])
 
 
-def test_a_retry_does_not_bring_back_a_version_that_was_replaced_since(
-    platform: AwsPlatform, stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_retry_does_not_bring_back_a_version_that_was_replaced_since(publishing: Publishing) -> None:
+    first = publishing.run
     with killed_before_its_record_was("forgotten"):
-        platform.materialize(stage.table)
-    monkeypatch.setattr(attempts, "_run", lambda: "run-2")
-    platform.materialize(stage.table)
-    newer = version(platform, stage)
-    monkeypatch.setattr(attempts, "_run", lambda: "run-1")
-    assert platform.materialize(stage.table).success
-    assert (version(platform, stage), platform.stored(stage.table)) == (newer, stage.expected)
+        publishing.make()
+    publishing.begin_another_run()
+    newer = publishing.make().version
+    publishing.run = first
+    assert publishing.make().superseded
+    assert (publishing.version(), publishing.rows()) == (newer.name, publishing.expected)
 
 
-def test_a_retry_of_a_run_that_died_over_publishing_publishes_all_rows(
-    platform: AwsPlatform, aws: AwsDouble, stage: Stage
-) -> None:
-    with killed_before_its_record_was("closed"):
-        aws.faults.add("denied", "glue", "UpdatePartition")
-        platform.materialize(stage.table)
-    assert platform.materialize(stage.table).success
-    assert platform.stored(stage.table) == stage.expected
-    assert len(stage.jobs(aws)) == 1
+def test_a_retry_of_a_run_that_died_over_publishing_publishes_all_rows(publishing: Publishing) -> None:
+    before = publishing.version()
+    publishing.die_over_publishing()
+    assert publishing.version() == before
+    publishing.make()
+    assert publishing.version() > before
+    assert (publishing.rows(), publishing.jobs()) == (publishing.expected, 1)
 
 
-def test_a_run_that_does_the_same_work_once_more_starts_a_job_of_its_own(
-    platform: AwsPlatform, aws: AwsDouble, stage: Stage
-) -> None:
-    assert platform.materialize(stage.table).success
-    first = version(platform, stage)
-    if stage.service == "glue":
-        aws.faults.add("lost_request", "glue", "StartJobRun")
-    assert platform.materialize(stage.table).success
-    assert (version(platform, stage) > first, len(stage.jobs(aws))) == (True, 2)
-    assert platform.stored(stage.table) == stage.expected
+def test_a_run_that_does_the_same_work_once_more_starts_a_job_of_its_own(publishing: Publishing) -> None:
+    first = publishing.make().version.name
+    if publishing.scene.stage.service == "glue":  # it is looked for among the job's runs, where the first one is
+        publishing.aws.faults.add("lost_request", "glue", "StartJobRun")
+    assert publishing.make().version.name == publishing.version() > first
+    assert (publishing.rows(), publishing.jobs()) == (publishing.expected, 2)
 
 
 def test_a_retry_of_a_run_that_died_after_it_removed_its_output_writes_it_anew(
-    platform: AwsPlatform, stage: Stage, monkeypatch: pytest.MonkeyPatch
+    publishing: Publishing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with killed_before_its_record_was("closed"), monkeypatch.context() as patched:
-        patched.setattr(type(platform.aws_lake), "hold_inputs", _cancelled)
-        assert not platform.materialize(stage.table).success
-    assert platform.materialize(stage.table).success
-    assert platform.stored(stage.table) == stage.expected
-    assert platform.unpublished(stage.table) == []
+    with killed_before_its_record_was("closed"), monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(type(publishing.lake), "hold_inputs", _cancelled)
+        publishing.make()
+    assert publishing.left() == []
+    publishing.make()
+    assert (publishing.rows(), publishing.left()) == (publishing.expected, [])
 
 
 def _cancelled(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def test_an_attempt_so_old_that_its_output_may_have_been_swept_is_begun_again(
-    platform: AwsPlatform, aws: AwsDouble, stage: Stage
-) -> None:
-    with killed_before_its_record_was("closed"):
-        aws.faults.add("denied", "glue", "UpdatePartition")
-        platform.materialize(stage.table)
-    s3 = aws.client("s3")
-    (key,) = records(aws)
-    held = json.loads(s3.get_object(Bucket="lake", Key=key)["Body"].read())
-    s3.put_object(Bucket="lake", Key=key, Body=json.dumps({**held, "version": OLD}).encode())
-    assert platform.materialize(stage.table).success
-    assert platform.stored(stage.table) == stage.expected
-    assert version(platform, stage) > OLD
+def test_an_attempt_so_old_that_its_output_may_have_been_swept_is_begun_again(publishing: Publishing) -> None:
+    publishing.die_over_publishing()
+    (record,) = publishing.records()
+    held = json.loads(publishing.lake.objects.text(record))
+    publishing.lake.objects.put(record, json.dumps({**held, "version": OLD}).encode())
+    assert publishing.make().version.name == publishing.version() > OLD
+    assert (publishing.rows(), publishing.jobs()) == (publishing.expected, 2)
 
 
 def test_an_attempt_that_is_begun_again_has_new_tokens() -> None:

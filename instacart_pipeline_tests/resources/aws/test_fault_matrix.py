@@ -7,60 +7,28 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from instacart_pipeline.reorder import tables as t
 from instacart_pipeline_tests.aws_double.jobs import JobRun
-from instacart_pipeline_tests.aws_double.server import REGION, AwsDouble
-from instacart_pipeline_tests.aws_platform import AwsPlatform, RunElsewhere
+from instacart_pipeline_tests.aws_platform import RunElsewhere
 from instacart_pipeline_tests.faulty_run import eventually
-from instacart_pipeline_tests.resources.aws.fault_stages import STAGES, Stage, prepared
+from instacart_pipeline_tests.resources.aws.fault_stages import STAGES, Scene, staged
 from instacart_pipeline_tests.tiers import costs
 
 PATIENCE = 300.0
 """Seconds for what takes a few, on a machine that has a lot else to do."""
-
-
-@dataclass(frozen=True)
-class Scene:
-    """A stage on a double of its own, which has a version of its table from before."""
-
-    stage: Stage
-    platform: AwsPlatform
-    aws: AwsDouble
-
-    def read(self) -> Any:
-        return self.stage.read(self.platform)
-
-    def written(self) -> set[str]:
-        return self.stage.written(self.platform)
-
-    def jobs(self) -> list[JobRun]:
-        return self.stage.jobs(self.aws)
-
-    def alive(self) -> list[JobRun]:
-        return [job for job in self.aws.jobs() if job.alive]
-
-    def elsewhere(self, home: Path, **settings: Any) -> AwsPlatform:
-        """The same platform with another home, for runs that keep theirs."""
-        return AwsPlatform(home, self.aws.endpoint, **settings)
+GATED = 12_345.0
 
 
 @pytest.fixture(scope="module", params=list(STAGES))
 @costs("double", "deep")
 def shared_scene(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     """A stage that is prepared once, for all runs that are struck by a fault."""
-    with pytest.MonkeyPatch.context() as environment, AwsDouble() as double:
-        for name, value in double.environment().items():
-            environment.setenv(name, value)
-        double.client("s3").create_bucket(Bucket="lake", CreateBucketConfiguration={"LocationConstraint": REGION})
-        stage = STAGES[str(request.param)]
-        platform = prepared(stage, AwsPlatform(tmp_path_factory.mktemp("home"), double.endpoint))
-        yield Scene(stage, platform, double)
+    with staged(str(request.param), tmp_path_factory.mktemp("home")) as scene:
+        yield scene
 
 
 @pytest.fixture
@@ -132,9 +100,6 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
     monkeypatch.setattr(JobRun, "pause", pause_at_the_gate)
     yield opened.set
     opened.set()
-
-
-GATED = 12_345.0
 
 
 @only_databrew
