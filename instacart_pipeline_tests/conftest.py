@@ -37,6 +37,8 @@ ROOM_NEEDED = 6 << 30
 if os.access(MEMORY_DISK, os.W_OK) and shutil.disk_usage(MEMORY_DISK).free >= ROOM_NEEDED:
     # Dagster and SQLite flush every event to the disk. In tests that is waiting for nothing. Child processes inherit it.
     os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY_DISK)
+# On few cores that many processes share, threads of OpenMP (XGBoost's, scikit-learn's) spend most of their time spinning.
+os.environ.setdefault("OMP_THREAD_LIMIT", "1")
 
 
 @pytest.fixture(scope="session", autouse=True)

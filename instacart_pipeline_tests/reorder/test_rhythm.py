@@ -13,8 +13,10 @@ from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.reorder import model_tables as m
 from instacart_pipeline.reorder import tables as t
 from instacart_pipeline.reorder.model.features import FEATURES, ORIGINAL
-from instacart_pipeline_tests.platform import DT, Platform, Row
+from instacart_pipeline_tests.platform import DT, Platform, Row, write_upload
+from instacart_pipeline_tests.reorder.building import build
 from instacart_pipeline_tests.reorder.rhythm import alike, build_pairs
+from instacart_pipeline_tests.tiers import costs
 
 # A user's orders as (days since the one before, products); the last one is the target.
 History = list[tuple[int, list[int]]]
@@ -58,11 +60,20 @@ def put_histories(platform: Platform, histories: dict[int, History], *, known: b
     )
 
 
-def test_rhythm_of_a_pair_by_hand(platform: Platform) -> None:
-    # bought in orders 1, 3 and 4 of 4, on days 0, 9 and 14; the target is order 5, on day 20
-    put_histories(platform, {7: [(0, [1, 2]), (4, [2]), (5, [1]), (5, [3, 1]), (6, [1])]})
+@pytest.fixture(scope="module")
+@costs("local platform", "contract")
+def by_hand(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[int, int], Row]:
+    """The training pairs of two users."""
+    platform = Platform(tmp_path_factory.mktemp("home"))
+    # User 7 bought 1 in orders 1, 3 and 4 of 4, on days 0, 9 and 14; the target is order 5, on day 20.
+    of_7: History = [(0, [1, 2]), (4, [2]), (5, [1]), (5, [3, 1]), (6, [1])]
+    put_histories(platform, {7: of_7, 8: [(0, [1]), (4, [2]), (5, [2]), (3, [2])]})
     build_pairs(platform, windows=0)
-    row = keyed(platform.rows(m.TRAINING_PAIRS))[7005, 1]
+    return keyed(platform.rows(m.TRAINING_PAIRS))
+
+
+def test_rhythm_of_a_pair_by_hand(by_hand: dict[tuple[int, int], Row]) -> None:
+    row = by_hand[7005, 1]
     assert {name: row[name] for name in row if name.startswith("up_in_last")} == {
         "up_in_last_1": 1,
         "up_in_last_2": 2,
@@ -81,10 +92,8 @@ def test_rhythm_of_a_pair_by_hand(platform: Platform) -> None:
     assert (row["order_number"], row["days_since_prior_order"], row["label"]) == (5, 6.0, 1)
 
 
-def test_a_product_bought_once_has_no_cycle_to_be_overdue_by(platform: Platform) -> None:
-    put_histories(platform, {7: [(0, [1]), (4, [2]), (5, [2]), (3, [2])]})
-    build_pairs(platform, windows=0)
-    row = keyed(platform.rows(m.TRAINING_PAIRS))[7004, 1]
+def test_a_product_bought_once_has_no_cycle_to_be_overdue_by(by_hand: dict[tuple[int, int], Row]) -> None:
+    row = by_hand[8004, 1]
     assert [
         row[name] for name in ("up_mean_gap_orders", "up_mean_gap_days", "up_overdue_orders", "up_overdue_days")
     ] == [None] * 4
@@ -130,22 +139,23 @@ baskets = st.lists(st.integers(1, 9), min_size=1, max_size=5, unique=True)
 histories = st.lists(st.tuples(st.integers(0, 30), baskets), min_size=4, max_size=14)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(history=histories)
-def test_rhythm_is_what_its_definitions_say(tmp_path_factory: pytest.TempPathFactory, history: History) -> None:
-    platform = Platform(tmp_path_factory.mktemp("home"))
-    put_histories(platform, {7: history, 8: [(0, [1]), (3, [2]), (3, [1]), (3, [2])]})
+@settings(max_examples=2, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(users=st.lists(histories, min_size=20, max_size=40))
+def test_rhythm_is_what_its_definitions_say(platform: Platform, users: list[History]) -> None:
+    put_histories(platform, dict(enumerate(users, 1)))
     build_pairs(platform, windows=0)
-    rows: dict[int, Row] = {row["product_id"]: row for row in platform.rows(m.TRAINING_PAIRS) if row["user_id"] == 7}
-    expected = rhythm_by_brute_force(history)
-    assert {product: {name: rows[product][name] for name in told} for product, told in expected.items()} == expected
-    assert set(rows) == set(expected)
+    found: dict[int, dict[int, Row]] = defaultdict(dict)
+    for row in platform.rows(m.TRAINING_PAIRS):
+        found[row["user_id"]][row["product_id"]] = row
+    for user, history in enumerate(users, 1):
+        expected = rhythm_by_brute_force(history)
+        rows = found[user]
+        assert {product: {name: rows[product][name] for name in told} for product, told in expected.items()} == expected
+        assert set(rows) == set(expected)
 
 
 def built(platform: Platform, upload: Path, *, windows: int = 2) -> Platform:
-    platform.upload(upload)
-    run = platform.run()
-    assert run.success, run.errors
+    build(platform, upload)
     build_pairs(platform, windows=windows)
     return platform
 
@@ -163,11 +173,6 @@ def hold_the_eighteen(platform: Platform) -> None:
     assert_same(original_of(platform, t.RESULT_TABLE), found)
 
 
-def test_the_eighteen_of_a_last_order_are_the_result_tables(platform: Platform, upload_folder: Path) -> None:
-    hold_the_eighteen(built(platform, upload_folder))
-
-
-@pytest.mark.real_data
 def test_the_eighteen_of_real_baskets_are_the_result_tables(platform: Platform, real_data: Path) -> None:
     hold_the_eighteen(built(platform, real_data / "retail_baskets"))
 
@@ -194,23 +199,37 @@ def assert_same(first: dict[tuple[int, int], Row], second: dict[tuple[int, int],
     assert [key for key, row in first.items() if not alike(row, second[key])] == []
 
 
-def test_other_products_in_the_target_orders_change_labels_only(tmp_path: Path, upload_folder: Path) -> None:
-    before = built(Platform(tmp_path / "before"), upload_folder)
+@pytest.fixture(scope="module")
+@costs("local platform", "contract")
+def before(tmp_path_factory: pytest.TempPathFactory) -> Platform:
+    """The small upload and its pairs, as it is written."""
+    folder = tmp_path_factory.mktemp("before")
+    return built(Platform(folder / "home"), write_upload(folder / "upload"))
+
+
+def test_the_eighteen_of_a_last_order_are_the_result_tables(before: Platform) -> None:
+    hold_the_eighteen(before)
+
+
+def test_other_products_in_the_target_orders_change_labels_only(
+    before: Platform, platform: Platform, upload_folder: Path
+) -> None:
     targets = {row["order_id"] for row in before.rows(t.ORDERS) if row["eval_set"] == "train"}
     with_other_products(upload_folder, "order_products__train.csv", targets)
-    after = built(Platform(tmp_path / "after"), upload_folder)
+    after = built(platform, upload_folder)
     first, second = before.rows(m.TRAINING_PAIRS), after.rows(m.TRAINING_PAIRS)
     assert_same(features_of(first), features_of(second))
     assert_same(features_of(before.rows(m.OPEN_PAIRS)), features_of(after.rows(m.OPEN_PAIRS)))
     assert [row["label"] for row in first] != [row["label"] for row in second]
 
 
-def test_an_earlier_target_knows_nothing_of_itself_or_of_what_came_later(tmp_path: Path, upload_folder: Path) -> None:
-    before = built(Platform(tmp_path / "before"), upload_folder)
+def test_an_earlier_target_knows_nothing_of_itself_or_of_what_came_later(
+    before: Platform, platform: Platform, upload_folder: Path
+) -> None:
     one_back = {row["order_id"] for row in before.rows(m.ORDER_CONTEXT) if row["orders_back"] == 1}
     with_other_products(upload_folder, "order_products__prior.csv", one_back)
-    after = built(Platform(tmp_path / "after"), upload_folder)
-    first, second = (features_of(platform.rows(m.TRAINING_PAIRS), from_back=1) for platform in (before, after))
+    after = built(platform, upload_folder)
+    first, second = (features_of(each.rows(m.TRAINING_PAIRS), from_back=1) for each in (before, after))
     assert first
     assert_same(first, second)
 
