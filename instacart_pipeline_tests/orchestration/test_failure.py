@@ -6,10 +6,8 @@ import json
 import uuid
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import pytest
@@ -17,11 +15,13 @@ from pydantic import Field
 
 from instacart_pipeline.definitions import build_defs
 from instacart_pipeline.lake.errors import JobFailed
-from instacart_pipeline.orchestration.failure import RUNS_A_TICK, TRIES, alert_of, stop_left
+from instacart_pipeline.orchestration import failure
+from instacart_pipeline.orchestration.failure import alert_of, build_failure_sensors, stop_left
 from instacart_pipeline.reorder.automation import DAILY_JOB
 from instacart_pipeline.resources.alerts import Alert, Alerts
 from instacart_pipeline.resources.leftovers import Leftovers
 from instacart_pipeline.resources.local.alerts import LogFileAlerts
+from instacart_pipeline.settings import Settings
 from instacart_pipeline_tests.platform import DT, Platform
 
 URL = "http://dagster:3000"
@@ -69,12 +69,19 @@ class Stopper(Leftovers):
         return [f"job of {run_id}"]
 
 
+@dg.job
+def nightly() -> None:
+    """Any job: the sensors are on whatever run ended."""
+
+
 class Sensors:
     """The sensors on ended runs over an instance of their own, ticked by hand; what they remember survives as text."""
 
-    def __init__(self, platform: Platform, instance: dg.DagsterInstance, alerts: Alerts, leftovers: Leftovers) -> None:
+    def __init__(self, instance: dg.DagsterInstance, alerts: Alerts, leftovers: Leftovers) -> None:
         self.instance, self.resources = instance, {"alerts": alerts, "leftovers": leftovers}
-        self.definitions = build_defs(platform.settings, self.resources)
+        self.definitions = dg.Definitions(
+            jobs=[nightly], sensors=build_failure_sensors(Settings(dagster_url=URL)), resources=self.resources
+        )
         self.cursors: dict[str, str | None] = {"failed_runs": None, "canceled_runs": None}
         for name in self.cursors:
             self.tick(name)
@@ -94,14 +101,21 @@ class Sensors:
 
     def run(self, ends: str = "failed", **tags: str) -> dg.DagsterRun:
         """A run that ended so."""
-        job = self.definitions.resolve_job_def(DAILY_JOB)
         root = tags.get("dagster/root_run_id")
-        run = self.instance.create_run_for_job(job, tags=tags, root_run_id=root, parent_run_id=root)
+        run = self.instance.create_run_for_job(nightly, tags=tags, root_run_id=root, parent_run_id=root)
         if ends == "failed":
             self.instance.report_run_failed(run)
         elif ends == "canceled":
             self.instance.report_run_canceled(run)
         return run
+
+
+@pytest.fixture(autouse=True)
+def small_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tick looks after fewer runs and gives them up sooner than in earnest, and takes as long as it needs."""
+    monkeypatch.setattr(failure, "RUNS_A_TICK", 3)
+    monkeypatch.setattr(failure, "TRIES", 4)
+    monkeypatch.setattr(failure, "_BEGIN_SECONDS", 600.0)
 
 
 @pytest.fixture
@@ -115,31 +129,28 @@ def stopper() -> Stopper:
 
 
 @pytest.fixture
-def sensors(platform: Platform, post: Post, stopper: Stopper) -> Iterator[Sensors]:
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield Sensors(platform, instance, post, stopper)
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as made:
+        yield made
+
+
+@pytest.fixture
+def sensors(instance: dg.DagsterInstance, post: Post, stopper: Stopper) -> Sensors:
+    return Sensors(instance, post, stopper)
 
 
 # Alerts.
 
 
-@contextmanager
-def failed_run(platform: Platform) -> Iterator[tuple[dg.DagsterInstance, Any]]:
-    with dg.DagsterInstance.ephemeral() as instance:
-        result = (
-            build_defs(platform.settings)
-            .resolve_job_def(DAILY_JOB)
-            .execute_in_process(instance=instance, partition_key=DT, raise_on_error=False)
-        )
-        assert not result.success
-        yield instance, result
-
-
-def test_an_alert_of_a_failed_run_gives_its_first_error_and_its_page(platform: Platform, upload_folder: Path) -> None:
+def test_an_alert_of_a_failed_run_gives_its_first_error_and_its_page(
+    platform: Platform, upload_folder: Path, instance: dg.DagsterInstance
+) -> None:
     (upload_folder / "orders.csv").unlink()
     platform.upload(upload_folder)
-    with failed_run(platform) as (instance, result):
-        alert = alert_of(instance, result.dagster_run, URL)
+    job = build_defs(platform.settings).resolve_job_def(DAILY_JOB)
+    result = job.execute_in_process(instance=instance, partition_key=DT, raise_on_error=False)
+    assert not result.success
+    alert = alert_of(instance, result.dagster_run, URL)
     assert (alert.run_id, alert.job, alert.dt) == (result.run_id, DAILY_JOB, DT)
     assert alert.error.startswith("reorder_staging: ")
     assert f"reorder upload of {DT} lacks orders" in alert.error
@@ -152,51 +163,49 @@ def test_an_alert_of_a_run_that_just_ended_says_so(sensors: Sensors) -> None:
 
 
 def test_each_failed_run_is_alerted_once_and_those_before_the_first_tick_are_not(
-    platform: Platform, post: Post, stopper: Stopper
+    instance: dg.DagsterInstance, post: Post, stopper: Stopper
 ) -> None:
-    with dg.DagsterInstance.ephemeral() as instance:
-        Sensors(platform, instance, post, stopper).run()
-        sensors = Sensors(platform, instance, post, stopper)
-        runs = [sensors.run().run_id, sensors.run().run_id]
-        sensors.run("canceled")
-        assert [sensors.tick() for _ in range(2)] == ["Runs looked after: 2.", "Nothing new."]
+    Sensors(instance, post, stopper).run()
+    sensors = Sensors(instance, post, stopper)
+    runs = [sensors.run().run_id, sensors.run().run_id]
+    sensors.run("canceled")
+    assert [sensors.tick() for _ in range(2)] == ["Runs looked after: 2.", "Nothing new."]
     assert post.sent == post.tries == runs
 
 
 def test_an_alert_that_could_not_be_sent_is_sent_later_and_holds_up_no_other(
-    platform: Platform, stopper: Stopper
+    instance: dg.DagsterInstance, stopper: Stopper
 ) -> None:
     post = Post(failures=3)
-    with dg.DagsterInstance.ephemeral() as instance:
-        sensors = Sensors(platform, instance, post, stopper)
-        first, second = sensors.run().run_id, sensors.run().run_id
-        assert sensors.tick().count("will be tried again: the post is closed") == 2
-        third = sensors.run().run_id
-        sensors.tick()
-        assert post.sent == [first, second]
-        sensors.tick()
-        assert post.sent == [first, second, third]
-        assert sensors.tick() == "Nothing new."
+    sensors = Sensors(instance, post, stopper)
+    first, second = sensors.run().run_id, sensors.run().run_id
+    assert sensors.tick().count("will be tried again: the post is closed") == 2
+    third = sensors.run().run_id
+    sensors.tick()
+    assert post.sent == [first, second]
+    sensors.tick()
+    assert post.sent == [first, second, third]
+    assert sensors.tick() == "Nothing new."
 
 
-def test_a_run_is_given_up_in_the_end_saying_so(platform: Platform, stopper: Stopper) -> None:
-    post = Post(failures=10_000)
-    with dg.DagsterInstance.ephemeral() as instance:
-        sensors = Sensors(platform, instance, post, stopper)
-        sensors.run()
-        said = [sensors.tick() for _ in range(TRIES + 1)]
-    assert ["will be tried again" in text for text in said[:TRIES]] == [True] * (TRIES - 1) + [False]
-    assert "is given up" in said[TRIES - 1]
-    assert said[TRIES] == "Nothing new."
+def test_a_run_is_given_up_in_the_end_saying_so(instance: dg.DagsterInstance, stopper: Stopper) -> None:
+    sensors = Sensors(instance, Post(failures=10_000), stopper)
+    sensors.run()
+    said = [sensors.tick() for _ in range(failure.TRIES + 1)]
+    tries = said[: failure.TRIES]
+    assert ["will be tried again" in text for text in tries] == [True] * (failure.TRIES - 1) + [False]
+    assert "is given up" in tries[-1]
+    assert said[-1] == "Nothing new."
 
 
 def test_many_failures_at_once_are_alerted_a_few_a_tick_and_all_in_the_end(sensors: Sensors, post: Post) -> None:
-    runs = [sensors.run().run_id for _ in range(2 * RUNS_A_TICK + 1)]
+    a_tick = failure.RUNS_A_TICK
+    runs = [sensors.run().run_id for _ in range(2 * a_tick + 1)]
     counts = []
     for _ in range(4):
         sensors.tick()
         counts.append(len(post.sent))
-    assert counts == [RUNS_A_TICK, 2 * RUNS_A_TICK, len(runs), len(runs)]
+    assert counts == [a_tick, 2 * a_tick, len(runs), len(runs)]
     assert post.sent == runs
 
 
@@ -234,11 +243,12 @@ def test_what_a_run_left_is_stopped_once_it_is_over(sensors: Sensors, stopper: S
     assert stopper.told == [run.run_id]
 
 
-def test_what_a_run_left_is_stopped_although_its_alert_could_not_be_sent(platform: Platform, stopper: Stopper) -> None:
-    with dg.DagsterInstance.ephemeral() as instance:
-        sensors = Sensors(platform, instance, Post(failures=1), stopper)
-        run = sensors.run()
-        sensors.tick()
+def test_what_a_run_left_is_stopped_although_its_alert_could_not_be_sent(
+    instance: dg.DagsterInstance, stopper: Stopper
+) -> None:
+    sensors = Sensors(instance, Post(failures=1), stopper)
+    run = sensors.run()
+    sensors.tick()
     assert stopper.told == [run.run_id]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -40,23 +41,34 @@ def test_a_planted_habit_is_learnt_and_its_probabilities_hold(tmp_path: Path) ->
     assert max(gain, key=lambda name: gain[name]) in {"up_order_rate", "up_orders"}  # the latter is made of the former
 
 
-def test_the_same_pairs_give_the_same_model(tmp_path: Path) -> None:
-    pairs = write_pairs(tmp_path / "pairs", users=300)
-    first, second = (trained(tmp_path / name, pairs)[0] for name in ("first", "second"))
-    assert (first / "model.ubj").read_bytes() == (second / "model.ubj").read_bytes()
-    assert json.loads((first / "model.json").read_text()) == json.loads((second / "model.json").read_text())
+@dataclass(frozen=True)
+class Shop:
+    """The pairs of 300 users, and a model of them: its folder and the log of its training."""
+
+    pairs: Path
+    model: Path
+    log: list[str]
 
 
-def test_held_out_users_have_no_say(tmp_path: Path) -> None:
-    everybody = write_pairs(tmp_path / "everybody", users=300)
-    trained_on = tmp_path / "trained_on"
-    trained_on.mkdir()
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    folder, log = tmp_path_factory.mktemp("shop"), list[str]()
+    pairs, model = write_pairs(folder / "pairs", users=300), folder / "model"
+    model.mkdir()
+    train(pairs, model, QUICK, log.append)
+    return Shop(pairs, model, log)
+
+
+def test_the_same_pairs_give_the_same_model_and_held_out_users_have_no_say(shop: Shop, tmp_path: Path) -> None:
     from pyarrow import compute, parquet
 
-    table = parquet.read_table(everybody)
-    parquet.write_table(table.filter(compute.less(table["user_bucket"], 80)), trained_on / "part-0.parquet")
-    first, second = (trained(tmp_path / name, pairs)[0] for name, pairs in (("a", everybody), ("b", trained_on)))
-    assert (first / "model.ubj").read_bytes() == (second / "model.ubj").read_bytes()
+    without = tmp_path / "without"
+    without.mkdir()
+    table = parquet.read_table(shop.pairs)
+    parquet.write_table(table.filter(compute.less(table["user_bucket"], 80)), without / "part-0.parquet")
+    again, _ = trained(tmp_path / "again", without)
+    assert (again / "model.ubj").read_bytes() == (shop.model / "model.ubj").read_bytes()
+    assert json.loads((again / "model.json").read_text()) == json.loads((shop.model / "model.json").read_text())
 
 
 def test_every_bucket_is_held_out_or_in_one_fold_and_the_sample_spreads_over_all_folds() -> None:
@@ -69,17 +81,16 @@ def test_every_bucket_is_held_out_or_in_one_fold_and_the_sample_spreads_over_all
 
 def test_earlier_orders_are_learnt_from_and_not_counted_in_what_is_measured(tmp_path: Path) -> None:
     pairs = write_pairs(tmp_path / "pairs", users=300, windows=2)
-    _, report = trained(tmp_path / "model", pairs)
+    report = train(pairs, tmp_path, Options(QUICK.parameters, 5, 5, folds=1, refit=False), silent)
     assert report["pairs"] == 240 * 12 * 3
     assert report["orders"] == 240
 
 
-def test_a_sample_is_a_tenth_of_the_users_unless_that_says_too_little(tmp_path: Path) -> None:
-    pairs = write_pairs(tmp_path / "pairs", users=300)
+def test_a_sample_is_a_tenth_of_the_users_unless_that_says_too_little(shop: Shop, tmp_path: Path) -> None:
     only = Options(QUICK.parameters, 5, 5, sample="always", folds=1, refit=False)
-    assert train(pairs, tmp_path, only, silent)["orders"] == 24
+    assert train(shop.pairs, tmp_path, only, silent)["orders"] == 24
     if_many = Options(QUICK.parameters, 5, 5, sample="if many", folds=1, refit=False)
-    assert train(pairs, tmp_path, if_many, silent)["orders"] == 240
+    assert train(shop.pairs, tmp_path, if_many, silent)["orders"] == 240
 
 
 def test_without_labels_of_both_kinds_nothing_is_learnt_and_it_says_what_is_missing(tmp_path: Path) -> None:
@@ -93,16 +104,13 @@ def test_without_labels_of_both_kinds_nothing_is_learnt_and_it_says_what_is_miss
         train(pairs, tmp_path, QUICK, silent)
 
 
-def test_the_log_says_how_well_each_fold_does_as_it_goes(tmp_path: Path) -> None:
-    lines: list[str] = []
-    train(write_pairs(tmp_path / "pairs", users=300), tmp_path, QUICK, lines.append)
-    assert any("fold-0 validation-logloss=" in line for line in lines)
-    assert any("fold-3 validation-logloss=" in line for line in lines)
+def test_the_log_says_how_well_each_fold_does_as_it_goes(shop: Shop) -> None:
+    assert any("fold-0 validation-logloss=" in line for line in shop.log)
+    assert any("fold-3 validation-logloss=" in line for line in shop.log)
 
 
-def test_both_of_the_folders_models_answer(tmp_path: Path) -> None:
-    folder, _ = trained(tmp_path / "model", write_pairs(tmp_path / "pairs", users=300))
-    model = inference.model_fn(str(folder))
+def test_both_of_the_folders_models_answer(shop: Shop) -> None:
+    model = inference.model_fn(str(shop.model))
     full, eighteen = np.zeros((2, len(FEATURES)), np.float32), np.zeros((3, len(ORIGINAL)), np.float32)
     assert [len(inference.predict_fn(rows, model)) for rows in (full, eighteen)] == [2, 3]
     with pytest.raises(ValueError, match="a row has 5 numbers; give all 76 of the model, or the 18 of the original"):
