@@ -26,3 +26,9 @@ def double(monkeypatch: pytest.MonkeyPatch) -> Iterator[AwsDouble]:
 def site(double: AwsDouble) -> Site:
     """A lake with a bucket and a workgroup."""
     return Site(double).prepare()
+
+
+@pytest.fixture
+@costs("process", "contract")
+def processes() -> None:
+    """The right to start processes."""
