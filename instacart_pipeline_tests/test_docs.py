@@ -1,9 +1,24 @@
 """The docs hold what the code says."""
 
-from pathlib import Path
+from __future__ import annotations
 
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+
+from instacart_pipeline.cli.commands import app
+from instacart_pipeline.customers import tables as customers
 from instacart_pipeline.dictionary import whole_dictionary
+from instacart_pipeline.reorder import tables as reorder
+from instacart_pipeline.retail import tables as retail
 from instacart_pipeline.settings import PROJECT, Settings
+
+PAGES = [PROJECT / "README.md", PROJECT / "bench" / "README.md", *sorted((PROJECT / "docs").rglob("*.md"))]
 
 
 def test_the_data_dictionary_is_the_one_the_contracts_make() -> None:
@@ -17,13 +32,57 @@ def test_readme_and_aws_page_name_every_setting() -> None:
 
 
 def test_every_link_of_the_docs_leads_somewhere() -> None:
-    import re
-
-    pages = [PROJECT / "README.md", PROJECT / "bench" / "README.md", *(PROJECT / "docs").rglob("*.md")]
     broken = [
         f"{page.name}: {link}"
-        for page in pages
+        for page in PAGES
         for link in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8"))
         if "://" not in link and not Path(page.parent / link).exists()
     ]
     assert broken == []
+
+
+def commands_of(page: Path) -> Iterator[list[str]]:
+    """The words of every command line of ours on a page, in code blocks and between backticks."""
+    text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+    blocks = [line for block in re.findall(r"```[a-z]*\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
+    inline = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+    for line in [*blocks, *inline]:
+        for call in re.findall(r"(?:^|[\s;=.])instacart-pipeline\s+([^|;>]+)", line):
+            yield shlex.split(call, comments=True)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_of_the_docs_is_one_that_there_is_with_its_options(page: Path) -> None:
+    for words in commands_of(page):
+        command: Any = typer.main.get_command(app)
+        given = list(words)
+        while (below := getattr(command, "commands", {})) and given and not given[0].startswith("-"):
+            assert given[0] in below, f"{' '.join(words)}: there is no {given[0]}"
+            command = below[given.pop(0)]
+        options = {name for param in command.params for name in (*param.opts, *param.secondary_opts)} | {"--help"}
+        unknown = [word for word in given if word.startswith("--") and word.partition("=")[0] not in options]
+        assert unknown == [], " ".join(words)
+
+
+def test_the_docs_hold_commands_at_all() -> None:
+    assert sum(1 for page in PAGES for _ in commands_of(page)) > 40
+
+
+def test_every_make_target_of_the_docs_is_one_of_the_makefile() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    named = {
+        target
+        for page in PAGES
+        for target in re.findall(r"(?:`|^)make ([a-z-]+)", page.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert {"run", "test"} <= named <= targets
+
+
+def test_the_least_permissions_name_the_databases_of_every_system() -> None:
+    (row,) = [
+        line
+        for line in (PROJECT / "docs" / "aws.md").read_text(encoding="utf-8").splitlines()
+        if line.startswith("| Glue catalog |")
+    ]
+    missing = [system for system in (reorder.SYSTEM, retail.SYSTEM, customers.SYSTEM) if f"`{system}_*`" not in row]
+    assert missing == []
