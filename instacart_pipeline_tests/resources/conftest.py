@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from itertools import count
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from instacart_pipeline_tests.aws_double.server import REGION, AwsDouble
 from instacart_pipeline_tests.aws_platform import AwsPlatform
+from instacart_pipeline_tests.faulty_run import processes
 from instacart_pipeline_tests.platform import Platform
 from instacart_pipeline_tests.resources.aws.streams import moto_site, node_site  # noqa: F401  # fixtures
 from instacart_pipeline_tests.resources.disks import small_disk  # noqa: F401  # a fixture
@@ -24,13 +26,18 @@ from instacart_pipeline_tests.resources.streams import (  # noqa: F401  # fixtur
     things,
 )
 from instacart_pipeline_tests.resources.twins import Day
+from instacart_pipeline_tests.tiers import costs
 
 _DAYS = count()
 
 
 @pytest.fixture(scope="module", params=["local", "aws"])
+@costs("double", "contract", deep_params=("aws-deep",))
 def twin_double(request: pytest.FixtureRequest) -> Iterator[AwsDouble | None]:
-    """The AWS that the twin runs on, its credentials in the environment; none for the twin of this machine."""
+    """The AWS that the twin runs on, its credentials in the environment; none for the twin of this machine.
+
+    Tests that need one of the two alone, or are deep on AWS, say so with a mark of twins.py.
+    """
     if request.param == "local":
         yield None
         return
@@ -50,7 +57,7 @@ def twin(twin_double: AwsDouble | None, tmp_path_factory: pytest.TempPathFactory
     if twin_double is None:
         return Platform(home, **settings)
     deployed = AwsPlatform(home, twin_double.endpoint, aws_region=REGION, **settings)
-    deployed.deploy()
+    deployed.deploy_for_one_table()
     return deployed
 
 
@@ -61,6 +68,13 @@ def day(twin: Platform, tmp_path: Path) -> Iterator[Day]:
     made = Day(twin, dt, tmp_path)
     yield made
     made.clear()
+
+
+@pytest.fixture
+@costs("process", "contract")
+def child_processes() -> ForkServerContext:
+    """Makes child processes of the test: multiprocessing's forkserver, which has everything imported."""
+    return processes
 
 
 @pytest.fixture

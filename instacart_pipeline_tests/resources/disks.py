@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from instacart_pipeline_tests.tiers import costs, skip_without
+
 
 @dataclass(frozen=True)
 class Disk:
@@ -31,6 +33,7 @@ class Disk:
 
 
 @pytest.fixture
+@costs("process", "contract")
 def small_disk(tmp_path: Path) -> Iterator[Disk]:
     """A disk that is easily filled."""
     path = tmp_path / "disk"
@@ -39,6 +42,6 @@ def small_disk(tmp_path: Path) -> Iterator[Disk]:
         ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(path)], capture_output=True, text=True, check=False
     )
     if mounted.returncode:
-        pytest.skip(f"no disk can be mounted here: {mounted.stderr.strip()}")
+        skip_without("the right to mount")
     yield Disk(path)
     subprocess.run(["umount", "-l", str(path)], check=True)

@@ -1,4 +1,4 @@
-"""What child processes of the tests of stream and lookup tables do.
+"""What child processes of the tests of the stream do.
 
 A module of its own, that imports little: a child imports it anew, and is killed in mid-work soon enough.
 """
@@ -12,20 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from instacart_pipeline.resources.lookup_tables import LookupTable, LookupTables, Value
 from instacart_pipeline.resources.stream import START, Entry, Shard, Stream
-
-
-def put_numbered(open_stream: Callable[[], Stream], writer: int) -> None:
-    """Put 0 to 39 under each of five keys of the writer, by a thread a key, since only what one puts after the other has an order."""
-    stream = open_stream()
-
-    def put(key: int) -> None:
-        for number in range(40):
-            stream.put([Entry(f"{writer}-key-{key}", f"{writer}-{number}".encode())])
-
-    with ThreadPoolExecutor(5) as threads:
-        list(threads.map(put, range(5)))
 
 
 def put_once(open_stream: Callable[[], Stream]) -> None:
@@ -65,14 +52,3 @@ def read_whole(open_stream: Callable[[], Stream], shard: str, grown: Path) -> No
         if read == 5000:
             before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     grown.write_text(f"{read} {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before}")
-
-
-def grow(open_lookups: Callable[[], LookupTables], table: LookupTable, writer: int) -> None:
-    """One of three writers: put every third number to 59 as a thing of its own, and as the number of the things a, b and c."""
-    lookups = open_lookups()
-    for number in range(writer, 60, 3):
-        same: list[dict[str, Value]] = [
-            {"box": "box", "place": place, "number": number, "by": writer} for place in "abc"
-        ]
-        lookups.put_if_greater(table, same, "number")
-        lookups.put(table, [{"box": "put", "place": f"{number}"}])

@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 from contextlib import suppress
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,7 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
         tables.get(LINES, "1", "00000")
 
 
+@pytest.mark.usefixtures("child_processes")
 def test_a_forked_child_opens_files_of_its_own(tmp_path: Path) -> None:
     tables = SqliteLookupTables(home=str(tmp_path))
     tables.put(LINES, lines(1))
@@ -67,6 +69,24 @@ def test_a_forked_child_opens_files_of_its_own(tmp_path: Path) -> None:
         os._exit(2)
     assert os.waitpid(child, 0)[1] == 0
     assert tables.all_of(LINES, "1") == lines(3)
+
+
+def test_of_several_processes_that_put_at_once_none_loses_an_item(
+    tmp_path: Path, child_processes: ForkServerContext
+) -> None:
+    writers = [child_processes.Process(target=_put_apart, args=(tmp_path, writer)) for writer in range(3)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    found = SqliteLookupTables(home=str(tmp_path)).all_of(LINES, "1")
+    assert [item["line"] for item in found] == [f"{number:05}" for number in range(90)]
+
+
+def _put_apart(home: Path, writer: int) -> None:
+    tables = SqliteLookupTables(home=str(home))
+    for line in lines(90)[writer::3]:
+        tables.put(LINES, [line])
 
 
 def test_expired_items_go_with_later_puts(tmp_path: Path) -> None:

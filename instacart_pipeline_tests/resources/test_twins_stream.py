@@ -8,14 +8,15 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 import pytest
 
 from instacart_pipeline.resources.stream import START, Entry, Rewind, Shard, Stream, StreamBusy
-from instacart_pipeline_tests.faulty_run import processes
-from instacart_pipeline_tests.resources.stream_children import hold, put_numbered
+from instacart_pipeline_tests.resources.stream_children import hold
 from instacart_pipeline_tests.resources.streams import (
+    PATIENCE_SECONDS,
     SHARDS,
     StreamTwin,
     eventually,
@@ -71,12 +72,12 @@ def test_putting_nothing_is_no_error(stream: Stream) -> None:
 
 
 def test_more_entries_than_a_request_holds_keep_the_order_of_each_key(stream: Stream) -> None:
-    given = entries(keys=40, each=33)
+    given = entries(keys=17, each=33)
     stream.put(given[:7])
     stream.put(given[7:])
     held = read_all(stream, len(given))
-    assert len(held) == len(given) == 1320
-    for key in range(40):
+    assert len(held) == len(given) == 561
+    for key in range(17):
         mine = [record for record in held if record.key == f"key-{key}"]
         assert [record.data for record in mine] == [str(number).encode() for number in range(33)]
         assert len({record.shard for record in mine}) == 1
@@ -117,17 +118,19 @@ def test_what_is_put_later_follows_in_the_shard(stream_twin: StreamTwin) -> None
 
 
 def test_of_many_writers_at_once_none_loses_a_record_or_its_order(stream_twin: StreamTwin) -> None:
-    writers = [processes.Process(target=put_numbered, args=(stream_twin.open, writer)) for writer in range(3)]
+    writers, numbers = range(4), range(12)
+
+    def put(writer: int) -> None:
+        stream = stream_twin.open()
+        for number in numbers:
+            stream.put([Entry(f"key-{writer}", f"{writer}-{number}".encode())])
+
+    with ThreadPoolExecutor(len(writers)) as threads:
+        list(threads.map(put, writers))
+    held = read_all(stream_twin.open(), len(writers) * len(numbers))
     for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join(60)
-    assert [writer.exitcode for writer in writers] == [0, 0, 0]
-    held = read_all(stream_twin.open(), 3 * 5 * 40)
-    for by in range(3):
-        for key in range(5):
-            mine = [record.data.decode() for record in held if record.key == f"{by}-key-{key}"]
-            assert list(dict.fromkeys(mine)) == [f"{by}-{number}" for number in range(40)]
+        mine = [record.data.decode() for record in held if record.key == f"key-{writer}"]
+        assert list(dict.fromkeys(mine)) == [f"{writer}-{number}" for number in numbers]
 
 
 # Claims and positions.
@@ -184,19 +187,19 @@ def test_a_committed_position_is_where_the_next_worker_begins(stream_twin: Strea
 
 
 def test_the_shard_of_a_killed_worker_is_taken_over_where_it_committed_last(
-    stream_twin: StreamTwin, tmp_path: Path
+    stream_twin: StreamTwin, tmp_path: Path, child_processes: ForkServerContext
 ) -> None:
     stream = stream_twin.open()
     shard, sequences = only_shard(stream, 4)
     held = tmp_path / "held"
-    worker = processes.Process(target=hold, args=(stream_twin.open, WORKER, shard, sequences[1], held))
+    worker = child_processes.Process(target=hold, args=(stream_twin.open_to_die, WORKER, shard, sequences[1], held))
     worker.start()
     eventually(held.exists)
-    with stream.claim(WORKER, shard) as claim:
-        assert claim is None
     os.kill(worker.pid or 0, signal.SIGKILL)
-    worker.join(20)
-    assert position_of(stream, WORKER, shard, within=stream_twin.takeover_seconds + 5) == sequences[1]
+    worker.join()
+    # Within no time, where a claim ends with its worker.
+    within = PATIENCE_SECONDS if stream_twin.leases else 0.0
+    assert position_of(stream, WORKER, shard, within) == sequences[1]
 
 
 # Rewinding.

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.profiles import build_resources
@@ -21,6 +23,11 @@ from instacart_pipeline.resources.published import Published
 from instacart_pipeline_tests.platform import Platform, Row
 
 Files = Mapping[str, str | bytes]
+
+LOCAL_ALONE = pytest.mark.parametrize("twin_double", ["local"], indirect=True)
+"""On a test: both backends go through the same code here, so it runs on the cheaper one."""
+DEEP_ON_AWS = pytest.mark.parametrize("twin_double", ["local", "aws-deep"], indirect=True)
+"""On a test: on AWS it starts Spark, or repeats in depth what a cheaper test has proved."""
 
 
 @dataclass(frozen=True)
