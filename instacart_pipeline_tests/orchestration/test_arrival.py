@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
+from functools import cache
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -28,6 +26,7 @@ from instacart_pipeline.resources.storage import listing_digest
 from instacart_pipeline.settings import Settings
 from instacart_pipeline_tests.orchestration.watch import MIDNIGHT, TABLES, Watch
 from instacart_pipeline_tests.platform import DT, Platform
+from instacart_pipeline_tests.reorder.building import MADE, build, make
 
 # The state machine. A step: what happens, the seconds until the tick, how often the day was started by then, why it waits.
 
@@ -198,11 +197,10 @@ def live(tmp_path: Path) -> Platform:
     return Platform(tmp_path / "home", first_day=first_day, settle_seconds=0)
 
 
-@contextmanager
-def definitions(platform: Platform, **changes: Any) -> Iterator[tuple[dg.Definitions, dg.DagsterInstance]]:
-    settings: Settings = replace(platform.settings, **changes)
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield build_defs(settings), instance
+@cache
+def graph(first_day: date, timezone: str) -> dg.Definitions:
+    """The whole graph. What starts runs knows of the settings these two alone; the resources are given to each tick."""
+    return build_defs(Settings(first_day=first_day, timezone=timezone, settle_seconds=0))
 
 
 def what_starts_runs(platform: Platform) -> dict[str, object]:
@@ -210,8 +208,9 @@ def what_starts_runs(platform: Platform) -> dict[str, object]:
 
 
 def sensor_tick(platform: Platform, cursor: str | None) -> Any:
+    defs = graph(platform.settings.first_day, "UTC")
     with (
-        definitions(platform) as (defs, instance),
+        dg.DagsterInstance.ephemeral() as instance,
         dg.build_sensor_context(instance, cursor, definitions=defs, resources=what_starts_runs(platform)) as context,
     ):
         return defs.resolve_sensor_def("reorder_uploads").evaluate_tick(context)
@@ -243,9 +242,10 @@ def test_the_sensor_leaves_odd_folders_alone(live: Platform) -> None:
     assert sensor_tick(live, None).skip_message == "No new upload."
 
 
-def schedule_tick(platform: Platform, name: str, at: datetime, **changes: Any) -> Any:
+def schedule_tick(platform: Platform, name: str, at: datetime, timezone: str = "UTC") -> Any:
+    defs = graph(platform.settings.first_day, timezone)
     with (
-        definitions(platform, **changes) as (defs, instance),
+        dg.DagsterInstance.ephemeral() as instance,
         dg.build_schedule_context(
             instance, at, resources=what_starts_runs(platform), repository_def=defs.get_repository_def()
         ) as context,
@@ -256,12 +256,13 @@ def schedule_tick(platform: Platform, name: str, at: datetime, **changes: Any) -
 EIGHT = datetime(2026, 11, 20, 8, tzinfo=timezone.utc)
 
 
-@pytest.mark.parametrize(("name", "cron"), [("reorder_features", "0 8 * * *"), ("reorder_result", "0 9 * * *")])
-def test_the_schedules_tick_at_their_hours_in_the_set_time_zone(platform: Platform, name: str, cron: str) -> None:
-    with definitions(platform, timezone="Europe/Berlin") as (defs, _):
+def test_the_schedules_tick_at_their_hours_in_the_set_time_zone() -> None:
+    defs = graph(Settings().first_day, "Pacific/Auckland")
+    for name, cron in (("reorder_features", "0 8 * * *"), ("reorder_result", "0 9 * * *")):
         schedule = defs.resolve_schedule_def(name)
-    assert (schedule.cron_schedule, schedule.execution_timezone, schedule.job_name) == (cron, "Europe/Berlin", name)
-    assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
+        set_so = (schedule.cron_schedule, schedule.execution_timezone, schedule.job_name)
+        assert set_so == (cron, "Pacific/Auckland", name)
+        assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
 
 
 def test_a_schedule_skips_an_incomplete_day_saying_what_is_missing(platform: Platform, upload_folder: Path) -> None:
@@ -287,12 +288,12 @@ def test_the_result_waits_for_its_features_and_nothing_is_run_twice(platform: Pl
         f"{DT} waits for user_features_1, user_features_2, up_features, prd_features to be built from its upload."
     )
 
-    assert platform.run(job="reorder_features").success
+    build(platform, upload_folder, tables=[table for table in MADE if table != t.RESULT_TABLE])
     assert schedule_tick(platform, "reorder_features", EIGHT).skip_message == f"{DT} is built from its upload as it is."
     (request,) = schedule_tick(platform, "reorder_result", EIGHT).run_requests
     assert request.partition_key == DT
 
-    assert platform.run(job="reorder_result").success
+    make(platform, t.RESULT_TABLE)
     assert schedule_tick(platform, "reorder_result", EIGHT).skip_message == f"{DT} is built from its upload as it is."
 
     aisles = upload_folder / "aisles.csv"
@@ -303,8 +304,7 @@ def test_the_result_waits_for_its_features_and_nothing_is_run_twice(platform: Pl
 
 
 def test_a_day_that_was_run_by_hand_is_not_started_by_the_sensor(live: Platform, upload_folder: Path) -> None:
-    live.upload(upload_folder, today())
-    assert live.run(today()).success
+    build(live, upload_folder, today())
     first = sensor_tick(live, None)
     second = sensor_tick(live, first.cursor)
     assert (first.run_requests, second.run_requests) == ([], [])
