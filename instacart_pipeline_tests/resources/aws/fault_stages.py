@@ -14,12 +14,10 @@ from typing import Any
 
 import pytest
 
-from instacart_pipeline.lake.artefacts import Artefact
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.reorder import tables as t
 from instacart_pipeline.resources.aws import warehouse_sql as sql
-from instacart_pipeline.resources.aws.artefacts import Artefacts
 from instacart_pipeline.resources.aws.redshift_statements import rows_of
 from instacart_pipeline.resources.storage import listing_digest
 from instacart_pipeline_tests.aws_double.jobs import JobRun
@@ -27,8 +25,9 @@ from instacart_pipeline_tests.aws_double.outcomes import JobService
 from instacart_pipeline_tests.aws_double.server import REGION, AwsDouble
 from instacart_pipeline_tests.aws_platform import AwsPlatform
 from instacart_pipeline_tests.platform import DT, Row
-from instacart_pipeline_tests.resources.aws.toy_assets import LOADED, MODEL, TRAINING, toy_sagemaker
-from instacart_pipeline_tests.resources.toy_model import CODE, ROWS, SCORES
+from instacart_pipeline_tests.resources.aws.models import put_model
+from instacart_pipeline_tests.resources.aws.toy_assets import LOADED, MODEL, toy_sagemaker
+from instacart_pipeline_tests.resources.toy_model import ROWS, SCORES
 
 BEFORE = "20260101T000000000000-aaaaaa"
 """The version that readers see before the first job."""
@@ -74,7 +73,7 @@ def prepared(stage: Stage, platform: AwsPlatform) -> AwsPlatform:
     platform.deploy_for_one_table()
     stage.prepare(platform)
     if stage.artefact:
-        _publish_model(platform)
+        put_model(platform.aws_lake, version=BEFORE)
     elif stage.before is not None:
         platform.put_rows(stage.table, [stage.before], name=BEFORE)
     return platform
@@ -105,15 +104,7 @@ def warehoused(platform: AwsPlatform, *statements: str) -> list[Row]:
 
 def _rows_and_model(platform: AwsPlatform) -> None:
     _rows(platform)
-    toy_sagemaker(platform.settings).train(TRAINING, DT)
-
-
-def _publish_model(platform: AwsPlatform) -> None:
-    """The artefact from before, as a run would have left it."""
-    artefacts = Artefacts(platform.aws_lake)
-    location = artefacts.location("toy", "model", DT, BEFORE)
-    artefacts.objects.put(f"{location}/model.tar.gz", b"before")
-    artefacts.publish(Artefact("toy", "model", DT, BEFORE, location, CODE.digest, metrics={"loss": 9.0}))
+    put_model(platform.aws_lake)
 
 
 def _lines(platform: AwsPlatform) -> None:

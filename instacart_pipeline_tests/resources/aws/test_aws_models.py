@@ -15,13 +15,12 @@ from instacart_pipeline.lake.errors import ArtefactNotFound, SettingsInvalid
 from instacart_pipeline.resources.aws.endpoints import AwsEndpoints
 from instacart_pipeline.resources.aws.errors import AwsError
 from instacart_pipeline.resources.aws.model_registry import AwsModelRegistry
-from instacart_pipeline.resources.aws.sagemaker import AwsSageMaker
 from instacart_pipeline.resources.endpoints import Canary, DeploymentFailed, EndpointNotFound, EndpointUnavailable
 from instacart_pipeline.resources.model_registry import ModelVersion
-from instacart_pipeline.resources.sagemaker import TrainingJob
 from instacart_pipeline_tests.platform import DT
+from instacart_pipeline_tests.resources.aws.models import put_model
 from instacart_pipeline_tests.resources.aws.site import ROLE, Site
-from instacart_pipeline_tests.resources.toy_model import CODE, METRICS, ROWS
+from instacart_pipeline_tests.resources.toy_model import CODE
 
 IMAGE = "492215442770.dkr.ecr.eu-central-1.amazonaws.com/sagemaker-xgboost:3.2-0"
 CANARY = Canary(b"1,0.5\n2,\n", lines=2)
@@ -44,13 +43,8 @@ def endpoints(site: Site) -> AwsEndpoints:
     return AwsEndpoints(lake=site.lake, image=IMAGE, role=ROLE, instance="ml.m5.large")
 
 
-def trained(site: Site, code: ModelCode = CODE, *, rounds: int = 3) -> Artefact:
-    if site.catalog.find(ROWS, DT) is None:
-        site.fill(ROWS, [{"id": 1, "y": 2.0, "x": None}])
-    sagemaker = AwsSageMaker(
-        lake=site.lake, image=IMAGE, role=ROLE, training_instance="ml.m5.xlarge", transform_instance="ml.m5.large"
-    )
-    return sagemaker.train(TrainingJob("toy", "model", code, {"rounds": rounds}, {"train": ROWS}, METRICS), DT)
+def trained(site: Site, code: ModelCode = CODE, *, mean: float = 1.75) -> Artefact:
+    return put_model(site.lake, code, mean=mean)
 
 
 def version_of(artefact: Artefact, number: int = 1) -> ModelVersion:
@@ -101,11 +95,10 @@ def test_a_registration_that_died_half_way_is_gone_on_with(site: Site, registry:
     assert len(registry.versions("toy")) == 1
 
 
-@pytest.mark.parametrize("kind", ["lost_reply", "lost_request"])
-def test_a_lost_answer_enters_nothing_twice(site: Site, registry: AwsModelRegistry, kind: str) -> None:
+def test_a_lost_answer_enters_nothing_twice(site: Site, registry: AwsModelRegistry) -> None:
     artefact = trained(site)
     for operation in ("CreateModelPackageGroup", "CreateModelPackage", "UpdateModelPackage"):
-        site.aws.faults.add(kind, "sagemaker", operation)  # type: ignore[arg-type]  # one of the kinds
+        site.aws.faults.add("lost_reply", "sagemaker", operation)
     made = registry.register("toy", artefact, {}, CARD)
     assert registry.decide(made, "Approved", "good").status == "Approved"
     assert [version.number for version in registry.versions("toy")] == [1]
@@ -145,7 +138,7 @@ def test_an_endpoint_is_made_once_and_answers(site: Site, endpoints: AwsEndpoint
 
 def test_requests_are_answered_while_a_version_is_replaced(site: Site, endpoints: AwsEndpoints) -> None:
     endpoints.deploy("toy", version_of(trained(site)), CANARY)
-    second = version_of(trained(site, rounds=1), 2)
+    second = version_of(trained(site, mean=1.0), 2)
     with ThreadPoolExecutor(1) as pool:
         deploying = pool.submit(endpoints.deploy, "toy", second, CANARY)
         bodies = []
@@ -184,15 +177,18 @@ def test_a_first_version_that_fails_leaves_no_endpoint(site: Site, endpoints: Aw
     assert endpoints.deploy("toy", version_of(trained(site), 2), CANARY).version.number == 2
 
 
-@pytest.mark.parametrize("kind", ["lost_reply", "lost_request", "throttled", "server_error"])
-@pytest.mark.parametrize("operation", ["CreateEndpoint", "UpdateEndpoint", "DescribeEndpoint", "CreateEndpointConfig"])
-def test_a_fault_on_the_way_does_not_show(site: Site, endpoints: AwsEndpoints, operation: str, kind: str) -> None:
-    if operation == "UpdateEndpoint":
-        endpoints.deploy("toy", version_of(trained(site)), CANARY)
-    second = version_of(trained(site, rounds=1), 2)
-    site.aws.faults.add(kind, "sagemaker", operation)  # type: ignore[arg-type]  # one of the kinds
-    endpoints.deploy("toy", second, CANARY)
-    assert endpoints.deployed("toy") == second
+def test_faults_on_the_way_do_not_show(site: Site, endpoints: AwsEndpoints) -> None:
+    faults = [
+        site.aws.faults.add("lost_reply", "sagemaker", "CreateEndpointConfig"),
+        site.aws.faults.add("lost_reply", "sagemaker", "CreateEndpoint"),
+        site.aws.faults.add("throttled", "sagemaker", "DescribeEndpoint"),
+        site.aws.faults.add("server_error", "sagemaker", "DescribeEndpoint", after=2),
+        site.aws.faults.add("lost_reply", "sagemaker", "UpdateEndpoint"),
+    ]
+    for version in (version_of(trained(site)), version_of(trained(site, mean=1.0), 2)):
+        endpoints.deploy("toy", version, CANARY)
+        assert endpoints.deployed("toy") == version
+    assert [fault.hits for fault in faults] == [1] * len(faults)
 
 
 def test_a_deployment_that_died_before_its_canary_is_asked_by_the_next(site: Site, endpoints: AwsEndpoints) -> None:
@@ -210,7 +206,7 @@ def test_a_deployment_that_died_before_its_canary_is_asked_by_the_next(site: Sit
 
 def test_a_deployment_waits_for_the_change_under_way(site: Site, endpoints: AwsEndpoints) -> None:
     endpoints.deploy("toy", version_of(trained(site)), CANARY)
-    second, third = version_of(trained(site, rounds=1), 2), version_of(trained(site, rounds=2), 3)
+    second, third = version_of(trained(site, mean=1.0), 2), version_of(trained(site, mean=1.5), 3)
     site.aws.sagemaker.endpoints.seconds = 0.5
     with ThreadPoolExecutor(1) as pool:
         deploying = pool.submit(endpoints.deploy, "toy", second, CANARY)

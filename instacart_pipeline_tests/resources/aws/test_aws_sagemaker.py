@@ -18,6 +18,7 @@ from instacart_pipeline.resources.sagemaker import ProcessingJob, Range, Trainin
 from instacart_pipeline_tests.aws_double.jobs import most_alive_at_once
 from instacart_pipeline_tests.aws_double.wire import AwsError
 from instacart_pipeline_tests.platform import DT
+from instacart_pipeline_tests.resources.aws.models import put_model
 from instacart_pipeline_tests.resources.aws.site import ROLE, WORKGROUP, Site
 from instacart_pipeline_tests.resources.toy_model import CODE, DOUBLED, METRICS, ROWS, SCORES
 
@@ -70,7 +71,7 @@ def test_a_training_is_asked_for_in_script_mode_over_one_version_of_each_table(
 
 
 def test_a_failed_training_leaves_the_version_before_and_nothing_else(sagemaker: AwsSageMaker, site: Site) -> None:
-    before = sagemaker.train(training(), DT)
+    before = put_model(site.lake)
     keys = site.keys("models/")
     with pytest.raises(JobFailed, match="the cat sat on the cable"):
         sagemaker.train(training(fail="the cat sat on the cable"), DT)
@@ -80,15 +81,15 @@ def test_a_failed_training_leaves_the_version_before_and_nothing_else(sagemaker:
 
 
 def test_a_version_computed_from_older_rows_does_not_replace_a_newer_one(sagemaker: AwsSageMaker, site: Site) -> None:
-    made = sagemaker.train(training(), DT)
+    made = put_model(site.lake)
     newer = replace(made, lineage={"toy_features.rows": "99990101T000000000000-aaaaaa"})
     site.put(f"{made.location.rpartition('/')[0]}/published.json", _record(json.loads(newer.record())))
-    assert sagemaker.train(training(rounds=4), DT) == newer
+    assert sagemaker.train(training(), DT) == newer
     assert len({key.split("/v=")[1].split("/")[0] for key in site.keys("models/") if "/v=" in key}) == 1
 
 
 def test_versions_past_their_retention_are_swept_but_for_registered_ones(sagemaker: AwsSageMaker, site: Site) -> None:
-    first, second, third = (sagemaker.train(training(rounds=rounds), DT) for rounds in (1, 2, 3))
+    first, second, third = (put_model(site.lake) for _ in range(3))
     long_ago = (datetime.now(timezone.utc) - timedelta(days=30)).isoformat()
     record = _record(json.loads(third.record()), [[first.location, long_ago], [second.location, long_ago]])
     site.put(f"{third.location.rpartition('/')[0]}/published.json", record)
@@ -104,7 +105,7 @@ SCORING = {"source": ROWS, "ids": ("id",), "features": ("y", "x"), "score": "sco
 
 
 def test_a_transform_asks_for_the_ids_and_the_answer_alone(sagemaker: AwsSageMaker, site: Site) -> None:
-    model = sagemaker.train(training(), DT)
+    model = put_model(site.lake)
     published = sagemaker.transform(TransformJob("scores", model, **SCORING), SCORES, DT)  # type: ignore[arg-type]
     assert site.rows(SCORES) == [{"id": number, "score": 1.75 + number} for number in (1, 2, 3)]
     (asked,) = site.aws.requests.of("sagemaker", "CreateTransformJob")
@@ -123,7 +124,7 @@ def test_a_transform_asks_for_the_ids_and_the_answer_alone(sagemaker: AwsSageMak
 
 
 def test_a_transform_that_fails_leaves_nothing(sagemaker: AwsSageMaker, site: Site) -> None:
-    model = sagemaker.train(training(), DT)
+    model = put_model(site.lake)
     site.fill(ROWS, [{"id": 1, "y": -1.0, "x": None}])
     with pytest.raises(JobFailed, match=r"(?s)See job logs.*-1 can't be predicted"):
         sagemaker.transform(TransformJob("scores", model, **SCORING), SCORES, DT)  # type: ignore[arg-type]
@@ -133,7 +134,7 @@ def test_a_transform_that_fails_leaves_nothing(sagemaker: AwsSageMaker, site: Si
 
 
 def test_a_day_without_rows_is_scored_without_a_job(sagemaker: AwsSageMaker, site: Site) -> None:
-    model = sagemaker.train(training(), DT)
+    model = put_model(site.lake)
     site.fill(ROWS, [])
     published = sagemaker.transform(TransformJob("scores", model, **SCORING), SCORES, DT)  # type: ignore[arg-type]
     assert published.version.rows == 0
@@ -142,7 +143,7 @@ def test_a_day_without_rows_is_scored_without_a_job(sagemaker: AwsSageMaker, sit
 
 def test_columns_that_are_no_numbers_are_refused_before_anything_starts(sagemaker: AwsSageMaker, site: Site) -> None:
     named = replace(ROWS, columns=(*ROWS.columns, Column("name", "string")))
-    model = sagemaker.train(training(), DT)
+    model = put_model(site.lake)
     before = len(site.aws.jobs())
     for features, target, said in (
         (("y", "name"), SCORES, r"name of toy_features.rows are no numbers"),
@@ -211,7 +212,7 @@ def test_a_processing_that_writes_no_table_publishes_none(sagemaker: AwsSageMake
 
 
 def test_an_artefact_whose_files_are_gone_is_named(sagemaker: AwsSageMaker, site: Site) -> None:
-    gone = replace(sagemaker.train(training(), DT), location="s3://lake/models/toy/model/dt=2026-11-20/v=gone")
+    gone = replace(put_model(site.lake), location="s3://lake/models/toy/model/dt=2026-11-20/v=gone")
     before = len(site.aws.jobs())
     with pytest.raises(ArtefactNotFound, match="v=gone is gone"), sagemaker.unpacked(gone):
         pass
