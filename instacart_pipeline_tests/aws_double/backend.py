@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 from moto.core.base_backend import BackendDict
+from moto.core.model_instances import reset_model_data
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.wrappers import Request, Response
 
@@ -42,8 +43,13 @@ class Moto:
         with self._lock:
             return Response.from_app(self._application, environ, buffered=True)
 
+    def at_rest(self) -> threading.Lock:
+        """In a with statement: nothing is answered meanwhile."""
+        return self._lock
+
     @staticmethod
     def reset() -> None:
         """Forget everything in every service."""
         backends: Any = BackendDict
         backends.reset()
+        reset_model_data()  # moto remembers every object there ever was, and goes through all of them in each reset

@@ -9,9 +9,11 @@ import pytest
 
 from instacart_pipeline_tests.aws_double import AwsDouble
 from instacart_pipeline_tests.aws_double.support import BUCKET, Lake
+from instacart_pipeline_tests.tiers import costs
 
 
 @pytest.fixture
+@costs("double", "deep")
 def aws() -> Iterator[AwsDouble]:
     """A double with an empty bucket and an empty database `shop`."""
     with AwsDouble() as double:

@@ -16,6 +16,7 @@ from instacart_pipeline_tests.aws_double.outcomes import Outcome, Outcomes
 
 UNKNOWN_STATE = "HIBERNATING"
 ENDED = ("succeeded", "failed", "stopped", "timed_out")
+_OF_THREADS = ("stop_asked", "done", "lock", "on_stop")
 
 
 class JobFailure(Exception):
@@ -67,6 +68,18 @@ class JobRun:
     def alive(self) -> bool:
         """Whether it has not ended."""
         return self.phase not in ENDED
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A run as it is kept in a snapshot. Raises RuntimeError for one that has not ended."""
+        if self.alive:
+            raise RuntimeError(f"{self.service} {self.name} still runs")
+        return {name: value for name, value in vars(self).items() if name not in _OF_THREADS}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(
+            state, stop_asked=threading.Event(), done=threading.Event(), lock=threading.RLock(), on_stop=None
+        )
+        self.done.set()
 
     def check_stop(self) -> None:
         """Raise Stopped if somebody asked the run to stop; long work calls it now and then."""

@@ -40,7 +40,7 @@ class Objects:
     def __init__(self, s3: Any, folder: Path) -> None:
         self._s3, self._folder = s3, folder
         self._lock = threading.Lock()
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
 
     def below(self, location: str) -> list[S3Object]:
         """The objects whose URI starts with `location`, by key. Raises JobFailure if there is no such bucket."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
@@ -52,6 +53,10 @@ class Answer:
     changed: int = -1
 
 
+Table = tuple[tuple[str, str], str, str, str, pa.Table]
+"""Workgroup and database, schema, name, the statement that makes it, and its rows."""
+
+
 class Engine:
     """The databases of every workgroup, in memory. `roles` are those that may read and write S3 for it; None: any."""
 
@@ -77,6 +82,27 @@ class Engine:
                 raise Stopped from error
             finally:
                 connection.close()
+
+    def dump(self) -> list[Table]:
+        """Every table with its rows."""
+        found = []
+        for place, connection in self._databases.items():
+            tables = connection.execute(
+                "SELECT schema_name, table_name, sql FROM duckdb_tables() WHERE NOT internal ORDER BY table_oid"
+            ).fetchall()
+            for schema, name, sql in tables:
+                rows = connection.sql(f'SELECT * FROM "{schema}"."{name}"').to_arrow_table()
+                found.append((place, schema, name, sql, rows))
+        return found
+
+    def load(self, tables: Sequence[Table]) -> None:
+        """Make tables with their rows."""
+        for place, schema, name, sql, rows in tables:
+            connection = self._database(place)
+            connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"; {sql}')
+            connection.register("given", rows)
+            connection.execute(f'INSERT INTO "{schema}"."{name}" SELECT * FROM given')
+            connection.unregister("given")
 
     def close(self) -> None:
         """Forget everything."""

@@ -168,6 +168,11 @@ class Endpoints:
             "CustomAttributes": parameters.get("CustomAttributes"),
         }
 
+    @property
+    def any_up(self) -> bool:
+        """Whether there is an endpoint, in whatever state."""
+        return bool(self._known)
+
     def close(self) -> None:
         """End every model's process."""
         self._closing.set()

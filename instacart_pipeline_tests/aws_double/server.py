@@ -25,7 +25,7 @@ from moto.moto_server.werkzeug_app import MotoRequestHandler
 from werkzeug.serving import BaseWSGIServer, make_server
 from werkzeug.wrappers import Request, Response
 
-from instacart_pipeline_tests.aws_double import jobs, wire
+from instacart_pipeline_tests.aws_double import jobs, snapshot, wire
 from instacart_pipeline_tests.aws_double.athena import Athena
 from instacart_pipeline_tests.aws_double.backend import Moto
 from instacart_pipeline_tests.aws_double.catalog import Catalog
@@ -40,6 +40,7 @@ from instacart_pipeline_tests.aws_double.objects import Objects
 from instacart_pipeline_tests.aws_double.outcomes import Outcomes
 from instacart_pipeline_tests.aws_double.redshift import Redshift
 from instacart_pipeline_tests.aws_double.sagemaker import SageMaker
+from instacart_pipeline_tests.aws_double.snapshot import Snapshot
 from instacart_pipeline_tests.aws_double.wire import AwsError, Call
 
 REGION = "eu-central-1"
@@ -75,10 +76,15 @@ class AwsDouble:
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         self._thread.start()
         inside = self._session(wire.INSIDE_KEY)
-        objects = Objects(inside("s3"), self.folder / "objects")
-        catalog = Catalog(inside("glue"))
+        self._objects, self._catalog = Objects(inside("s3"), self.folder / "objects"), Catalog(inside("glue"))
+        self._put_services()
+        return self
+
+    def _put_services(self) -> None:
+        """Put the services in place, with nothing in them."""
+        objects, catalog, logs = self._objects, self._catalog, Logs()
+        self._jobs = Jobs(self.outcomes, self.pace)
         self.athena = Athena(self._jobs, objects, catalog, self.folder)
-        logs = Logs()
         glue_jobs = GlueJobs(self._jobs, objects, logs, self.folder, self._job_environment)
         crawlers = Crawlers(self._jobs, objects, catalog, logs, self.pace)
         self.databrew = DataBrew(self._jobs, objects, logs, self.folder)
@@ -93,7 +99,6 @@ class AwsDouble:
             "sagemaker": self.sagemaker.handlers,
             "sagemaker-runtime": [self.sagemaker.endpoints],
         }
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -104,15 +109,48 @@ class AwsDouble:
         """End every job, child process and thread, and forget everything."""
         if AwsDouble._alive is not self or self._server is None:
             return
-        self._jobs.close()
-        self.redshift.close()
-        self.sagemaker.close()
+        self._end_services()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
         self._moto.reset()
         shutil.rmtree(self.folder, ignore_errors=True)
         AwsDouble._alive = None
+
+    def snapshot(self) -> Snapshot:
+        """What is there now, to be given back by restore. Raises RuntimeError while a job runs or an endpoint is up."""
+        if self.sagemaker.endpoints.any_up:
+            raise RuntimeError("a snapshot can't keep the process of an endpoint; delete it first")
+        with self._moto.at_rest():
+            return snapshot.write(
+                self._parts(), [self._objects, self._catalog, *self._logs()], self.redshift.engine.dump()
+            )
+
+    def restore(self, kept: Snapshot) -> None:
+        """Be as a double was when `kept` was taken of it, this one or another: a matter of milliseconds.
+
+        Jobs and endpoints that run are ended first. `requests` and `jobs()` begin anew, no fault and no outcome is in force,
+        and the services' settings, such as `databrew.files`, are those of a new double.
+        """
+        self._end_services()
+        for journal in (self.requests, self.faults, self.outcomes):
+            journal.clear()
+        with self._moto.at_rest():
+            self._moto.reset()
+            self._put_services()
+            self.redshift.engine.load(snapshot.read(kept, self._parts(), [self._objects, self._catalog, *self._logs()]))
+
+    def _parts(self) -> list[Any]:
+        """The handlers that hold something, each once."""
+        return list({id(each): each for handlers in self._handlers.values() for each in handlers}.values())
+
+    def _logs(self) -> list[Any]:
+        return self._handlers["logs"]
+
+    def _end_services(self) -> None:
+        self._jobs.close()
+        self.redshift.close()
+        self.sagemaker.close()
 
     @property
     def endpoint(self) -> str:
