@@ -15,7 +15,7 @@ from instacart_pipeline.orchestration.partitions import daily
 from instacart_pipeline.orchestration.table_assets import asset_key
 from instacart_pipeline.reorder import tables as t
 from instacart_pipeline.reorder.checks import COMPARED, build_checks
-from instacart_pipeline.reorder.tables import ORDER_PRODUCTS_TRAIN, ORDERS, RESULT_TABLE
+from instacart_pipeline.reorder.tables import ORDER_PRODUCTS_TRAIN
 from instacart_pipeline_tests.platform import DT, Platform
 
 DAY_BEFORE = "2026-11-19"
@@ -52,65 +52,48 @@ def row_count_checks(platform: Platform, *tables: TableContract) -> dict[str, dg
     return {check.asset_key.path[-1]: check for check in result.get_asset_check_evaluations()}
 
 
-def row_count_check(platform: Platform, now: int, before: int | None) -> dg.AssetCheckEvaluation:
-    """The row count check of the orders, of which there are `now` and were `before`."""
-    if before is not None:
-        publish(platform, {ORDERS: before}, DAY_BEFORE)
-    publish(platform, {ORDERS: now}, DT)
-    return row_count_checks(platform, ORDERS)["orders"]
+# The rows of the day before and of the day, whether that passes, and what is said.
+Case = tuple[int, int, bool, str]
+CASES: list[dict[TableContract, Case]] = [
+    {
+        t.ORDERS: (1000, 1500, True, f"1,500 rows, +50.0% against {DAY_BEFORE}."),
+        t.ORDER_PRODUCTS: (1000, 1501, False, f"1,501 rows, +50.1% against {DAY_BEFORE}."),
+        t.ORDER_PRODUCTS_PRIOR: (1000, 500, True, f"500 rows, -50.0% against {DAY_BEFORE}."),
+        t.UP_FEATURES: (1000, 499, False, f"499 rows, -50.1% against {DAY_BEFORE}."),
+        t.RESULT_TABLE: (1000, 1000, True, f"1,000 rows, +0.0% against {DAY_BEFORE}."),
+    },
+    {
+        t.ORDERS: (0, 0, True, f"0 rows, +0.0% against {DAY_BEFORE}."),
+        t.ORDER_PRODUCTS: (0, 1000, False, f"1,000 rows, +inf% against {DAY_BEFORE}."),
+        t.ORDER_PRODUCTS_PRIOR: (1000, 0, False, f"0 rows, -100.0% against {DAY_BEFORE}."),
+    },
+]
 
 
-@pytest.mark.parametrize(
-    ("before", "now", "passed"),
-    [
-        (1000, 1000, True),
-        (1000, 1100, True),
-        (1000, 1500, True),
-        (1000, 500, True),
-        (1000, 1501, False),
-        (1000, 499, False),
-        (1000, 0, False),
-        (0, 0, True),
-        (0, 1000, False),
-    ],
-)
-def test_a_row_count_far_from_the_day_befores_warns(platform: Platform, before: int, now: int, passed: bool) -> None:
-    check = row_count_check(platform, now, before)
-    assert (check.passed, check.severity, check.blocking) == (passed, dg.AssetCheckSeverity.WARN, False)
-    assert {name: value.value for name, value in check.metadata.items()} == {"rows": now, "rows_the_day_before": before}
+@pytest.mark.parametrize("cases", CASES, ids=["around half as many", "none"])
+def test_a_row_count_far_from_the_same_tables_of_the_day_before_warns(
+    platform: Platform, cases: dict[TableContract, Case]
+) -> None:
+    publish(platform, {table: before for table, (before, *_) in cases.items()}, DAY_BEFORE)
+    publish(platform, {table: now for table, (_, now, *_) in cases.items()}, DT)
+    checks = row_count_checks(platform, *cases)
+    for table, (before, now, passed, said) in cases.items():
+        check = checks[table.name]
+        assert (check.passed, check.description) == (passed, said)
+        assert (check.severity, check.blocking) == (dg.AssetCheckSeverity.WARN, False)
+        metadata = {name: value.value for name, value in check.metadata.items()}
+        assert metadata == {"rows": now, "rows_the_day_before": before}
 
 
-def test_a_row_count_check_says_by_how_much(platform: Platform) -> None:
-    assert row_count_check(platform, 400, 1000).description == f"400 rows, -60.0% against {DAY_BEFORE}."
-
-
-def test_a_first_day_has_nothing_to_be_compared_with(platform: Platform) -> None:
-    check = row_count_check(platform, 400, None)
-    assert check.passed
-    assert check.description == f"400 rows; nothing to compare with, as {DAY_BEFORE} was not built."
-
-
-@pytest.mark.parametrize(("tolerance", "passed"), [(0.05, False), (0.2, True)])
-def test_the_tolerance_is_a_setting(tmp_path: Path, tolerance: float, passed: bool) -> None:
-    platform = Platform(tmp_path / "home", row_count_tolerance=tolerance)
-    assert row_count_check(platform, 1100, 1000).passed is passed
-
-
-def test_each_table_is_compared_with_itself(platform: Platform) -> None:
-    publish(platform, dict.fromkeys(COMPARED, 1000), DAY_BEFORE)
-    publish(platform, {**dict.fromkeys(COMPARED, 1000), RESULT_TABLE: 10}, DT)
-    checks = row_count_checks(platform, *COMPARED)
-    assert {name for name, check in checks.items() if not check.passed} == {"result_table"}
-    assert len(checks) == len(COMPARED)
-
-
-def test_a_leap_of_the_row_count_warns_and_stops_nothing(platform: Platform, upload_folder: Path) -> None:
-    publish(platform, dict.fromkeys(COMPARED, 10_000), DAY_BEFORE)
-    platform.upload(upload_folder)
-    run = platform.run()
-    assert run.success, run.errors
-    assert run.failed_checks == {(table.name, ROW_COUNT) for table in COMPARED}
-    assert platform.catalog.find(t.RESULT_TABLE, DT)
+def test_the_tolerance_is_a_setting_and_a_first_day_has_nothing_to_be_compared_with(tmp_path: Path) -> None:
+    platform = Platform(tmp_path / "home", row_count_tolerance=0.05)
+    publish(platform, {t.ORDERS: 1000}, DAY_BEFORE)
+    publish(platform, {t.ORDERS: 1100, t.RESULT_TABLE: 400}, DT)
+    checks = row_count_checks(platform, t.ORDERS, t.RESULT_TABLE)
+    assert not checks["orders"].passed
+    first = checks["result_table"]
+    assert first.passed
+    assert first.description == f"400 rows; nothing to compare with, as {DAY_BEFORE} was not built."
 
 
 def test_lines_of_test_orders_stop_the_day_before_its_features(platform: Platform, upload_folder: Path) -> None:

@@ -15,8 +15,6 @@ from instacart_pipeline.reorder import tables as t
 from instacart_pipeline.resources.crawler import Crawl
 from instacart_pipeline_tests.platform import DT, Platform
 
-pytestmark = pytest.mark.real_data
-
 PRIOR_LINES, TRAIN_LINES = 199_999, 1_384_617
 
 
