@@ -1,4 +1,4 @@
-"""Runs of a system follow each other, and one that was killed holds up nobody."""
+"""Runs of a system follow each other, one that was killed holds up nobody, and what dagster.yaml says of runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from instacart_pipeline.orchestration.one_run import STARTED_BY, alone, fail_dead_commands, tags_of, unfinished
+from instacart_pipeline.orchestration.one_run import (
+    ONE_RUN_OF,
+    STARTED_BY,
+    alone,
+    fail_dead_commands,
+    tags_of,
+    unfinished,
+)
+from instacart_pipeline.settings import PROJECT
 
 STARTED = dg.DagsterRunStatus.STARTED
 
@@ -71,3 +79,18 @@ def test_the_run_of_a_living_command_is_left_alone(instance: dg.DagsterInstance)
         living = under_way(instance, **{STARTED_BY: "cli"})
         fail_dead_commands(instance, "shop")
         assert [run.run_id for run in unfinished(instance, "shop")] == [living]
+
+
+def test_the_projects_instance_runs_a_lost_run_again_once_and_one_run_per_day_and_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    with dg.DagsterInstance.from_config(str(PROJECT)) as instance:
+        assert (instance.run_retries_max_retries, instance.run_retries_retry_on_asset_or_op_failure) == (1, False)
+        assert instance.run_monitoring_enabled
+        queue = instance.get_concurrency_config().run_queue_config
+    assert queue
+    by_value = {"applyLimitPerUniqueValue": True}
+    assert list(queue.tag_concurrency_limits) == [
+        {"key": key, "value": by_value, "limit": 1} for key in ("dagster/partition", ONE_RUN_OF)
+    ]
