@@ -1,31 +1,66 @@
-"""A double and a lake on it, for the tests of each service."""
+"""A double and a lake on it, for the tests of each service: opened once a module, and as new for each test."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pytest
 
 from instacart_pipeline_tests.aws_double import AwsDouble
+from instacart_pipeline_tests.aws_double.jobs import Pace
+from instacart_pipeline_tests.aws_double.server import REGION
+from instacart_pipeline_tests.aws_double.snapshot import Snapshot
 from instacart_pipeline_tests.resources.aws.deployments import settings  # noqa: F401  # a fixture
 from instacart_pipeline_tests.resources.aws.site import Site
 from instacart_pipeline_tests.tiers import costs
 
 
-@pytest.fixture
+@dataclass
+class Opened:
+    """A double that stays open, and what it is to hold when a test begins."""
+
+    double: AwsDouble
+    empty: Snapshot
+    prepared: Snapshot
+
+    def holding(self, what: Snapshot) -> AwsDouble:
+        """The double, as it was when the snapshot was taken."""
+        self.double.pace = Pace()
+        self.double.restore(what)
+        return self.double
+
+
+@pytest.fixture(scope="module")
 @costs("double", "contract")
-def double(monkeypatch: pytest.MonkeyPatch) -> Iterator[AwsDouble]:
-    """An AWS with nothing in it, which the environment's credentials are good for."""
-    with AwsDouble() as aws:
-        for name, value in aws.environment().items():
-            monkeypatch.setenv(name, value)
-        yield aws
+def opened_double() -> Iterator[Opened]:
+    """An AWS of the module's own, which the environment's credentials are good for."""
+    with pytest.MonkeyPatch.context() as environment, AwsDouble() as double:
+        for name, value in double.environment().items():
+            environment.setenv(name, value)
+        empty = double.snapshot()
+        Site(double).prepare()
+        yield Opened(double, empty, double.snapshot())
 
 
 @pytest.fixture
-def site(double: AwsDouble) -> Site:
+def double(opened_double: Opened) -> AwsDouble:
+    """An AWS with nothing in it, which the environment's credentials are good for."""
+    return opened_double.holding(opened_double.empty)
+
+
+@pytest.fixture
+def aws(double: AwsDouble) -> AwsDouble:
+    """The same with an empty bucket `lake`."""
+    double.client("s3").create_bucket(Bucket="lake", CreateBucketConfiguration={"LocationConstraint": REGION})
+    double.requests.clear()
+    return double
+
+
+@pytest.fixture
+def site(opened_double: Opened) -> Site:
     """A lake with a bucket and a workgroup."""
-    return Site(double).prepare()
+    return Site(opened_double.holding(opened_double.prepared))
 
 
 @pytest.fixture

@@ -15,12 +15,14 @@ from instacart_pipeline.resources.lookup_tables import Item, LookupsBusy, Lookup
 from instacart_pipeline_tests.aws_double.meddler import Meddle, Meddler, Parameters, Pass, refused
 from instacart_pipeline_tests.resources.aws.streams import StreamSite
 from instacart_pipeline_tests.resources.streams import LookupsTwin, made_in
+from instacart_pipeline_tests.tiers import costs
 
 THROTTLED = "ProvisionedThroughputExceededException"
 Opened = Callable[..., DynamoLookupTables]
 
 
 @pytest.fixture(scope="module", params=["moto_site", "node_site"])
+@costs("double", "contract", deep_params=("node_site",))
 def site(request: pytest.FixtureRequest) -> StreamSite:
     made: StreamSite = request.getfixturevalue(request.param)
     return made

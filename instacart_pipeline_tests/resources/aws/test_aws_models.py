@@ -220,7 +220,6 @@ def test_a_deployment_waits_for_the_change_under_way(site: Site, endpoints: AwsE
 def test_an_endpoint_that_does_not_answer_is_unavailable(site: Site, endpoints: AwsEndpoints) -> None:
     endpoints.deploy("toy", version_of(trained(site)), CANARY)
     site.aws.faults.add("server_error", "sagemaker-runtime", "InvokeEndpoint", times=None)
-    site.session.client("sagemaker-runtime").meta.config.retries = {"total_max_attempts": 1}
     with pytest.raises(EndpointUnavailable, match="The endpoint toy does not answer"):
         endpoints.invoke("toy", b"1,2\n")
 

@@ -20,6 +20,7 @@ from instacart_pipeline_tests.aws_double.meddler import Meddle, Meddler, Paramet
 from instacart_pipeline_tests.faulty_run import processes
 from instacart_pipeline_tests.resources.aws.streams import StreamSite
 from instacart_pipeline_tests.resources.streams import eventually, position_of, read_all, the
+from instacart_pipeline_tests.tiers import costs
 
 WORKER = "lookups"
 MIB = 1024 * 1024
@@ -27,6 +28,7 @@ Opened = Callable[..., KinesisStream]
 
 
 @pytest.fixture(scope="module", params=["moto_site", "node_site"])
+@costs("double", "contract", deep_params=("node_site",))
 def site(request: pytest.FixtureRequest) -> StreamSite:
     made: StreamSite = request.getfixturevalue(request.param)
     return made

@@ -12,7 +12,6 @@ from instacart_pipeline.lake.errors import JobFailed, SettingsInvalid, UploadCha
 from instacart_pipeline.profiles import build_resources
 from instacart_pipeline.resources.aws import warehouse_sql as sql
 from instacart_pipeline.resources.aws.warehouse_loading import Loading
-from instacart_pipeline_tests.aws_double.server import AwsDouble
 from instacart_pipeline_tests.aws_platform import AwsPlatform
 from instacart_pipeline_tests.resources.aws.fault_stages import warehoused
 from instacart_pipeline_tests.resources.aws.site import Site
@@ -22,9 +21,8 @@ NEW, LATE = "20260102T000000000000-000000", "29990101T000000000000-000000"
 
 
 @pytest.fixture
-def shop(site: Site, double: AwsDouble, tmp_path: Path) -> Shop:
-    del site  # made for its bucket and workgroup
-    platform = AwsPlatform(tmp_path, double.endpoint)
+def shop(site: Site, tmp_path: Path) -> Shop:
+    platform = AwsPlatform(tmp_path, site.aws.endpoint)
     shop = Shop(platform, platform.resources.warehouse, 0)
     shop.put(FIRST, [line("a")])
     shop.load(FIRST)
