@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import botocore.loaders
-import botocore.session
 import hypothesis
 import pytest
 
+from instacart_pipeline_tests.aws_double.botocore_costs import pay_once
 from instacart_pipeline_tests.aws_double.server import REGION, AwsDouble
 from instacart_pipeline_tests.platform import Platform, write_upload
 from instacart_pipeline_tests.tiers import costs, missing, skip_without
@@ -42,11 +41,10 @@ os.environ.setdefault("OMP_THREAD_LIMIT", "1")
 
 
 @pytest.fixture(scope="session", autouse=True)
-def botocore_models() -> Iterator[None]:
-    """Have botocore read a service's description once per process and not once per session: that is most of a client's cost."""
-    loader = botocore.loaders.create_loader()
+def botocore_costs() -> Iterator[None]:
+    """Have botocore work out once per process what it works out for each session and client: that is most of their cost."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(botocore.session, "create_loader", lambda _path=None: loader)
+        pay_once(patch)
         yield
 
 

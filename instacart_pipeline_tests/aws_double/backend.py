@@ -10,6 +10,8 @@ import threading
 from functools import cache
 from typing import Any
 
+import moto.core.responses
+import moto.moto_server.werkzeug_app
 from moto.core.base_backend import BackendDict
 from moto.core.model_instances import reset_model_data
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
@@ -23,16 +25,25 @@ class _Dispatcher(DomainDispatcherApplication):
         """The name of the service that a host stands for."""
         return self._known(host)
 
-    @cache  # noqa: B019  # a double lives as long as its dispatcher
+    @cache  # noqa: B019  # there is one
     def _known(self, host: str | None) -> Any:
         return super().get_backend_for_host(host)
+
+
+@cache
+def _dispatcher() -> _Dispatcher:
+    """The one of this process: what it takes time to build is the same for every double, and holds no state of theirs."""
+    # Per request moto lists a class's methods, and flask_cors adds headers that only a browser reads.
+    moto.core.responses.method_names_from_class = cache(moto.core.responses.method_names_from_class)
+    moto.moto_server.werkzeug_app.DISABLE_GLOBAL_CORS = True
+    return _Dispatcher(create_backend_app)
 
 
 class Moto:
     """moto's own server application, in this process. Its state belongs to the process, so one double lives at a time."""
 
     def __init__(self) -> None:
-        self._application = _Dispatcher(create_backend_app)
+        self._application = _dispatcher()
         self._lock = threading.Lock()
 
     def answer(self, request: Request) -> Response:

@@ -25,6 +25,13 @@ def aws() -> Iterator[AwsDouble]:
 
 
 @pytest.fixture
+@costs("double", "deep")
+def doubles() -> type[AwsDouble]:
+    """For tests that start doubles of their own."""
+    return AwsDouble
+
+
+@pytest.fixture
 def lake(aws: AwsDouble) -> Lake:
     """Short ways to put things into the double."""
     return Lake(aws)

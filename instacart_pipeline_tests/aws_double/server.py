@@ -12,23 +12,24 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar
 
 import boto3
 import botocore.config
-import botocore.loaders
 import botocore.session
 from botocore import xform_name
-from moto.moto_server.werkzeug_app import MotoRequestHandler
 from werkzeug.serving import BaseWSGIServer, make_server
 from werkzeug.wrappers import Request, Response
 
 from instacart_pipeline_tests.aws_double import jobs, snapshot, wire
 from instacart_pipeline_tests.aws_double.athena import Athena
 from instacart_pipeline_tests.aws_double.backend import Moto
+from instacart_pipeline_tests.aws_double.botocore_costs import LOADER
 from instacart_pipeline_tests.aws_double.catalog import Catalog
+from instacart_pipeline_tests.aws_double.connection import Connection
 from instacart_pipeline_tests.aws_double.crawlers import Crawlers
 from instacart_pipeline_tests.aws_double.databrew import DataBrew
 from instacart_pipeline_tests.aws_double.faults import Faults, refusal_code
@@ -44,8 +45,6 @@ from instacart_pipeline_tests.aws_double.snapshot import Snapshot
 from instacart_pipeline_tests.aws_double.wire import AwsError, Call
 
 REGION = "eu-central-1"
-_MODELS = botocore.loaders.create_loader()
-"""botocore's service models, read once for all doubles: that is most of a client's cost."""
 
 
 class AwsDouble:
@@ -65,13 +64,16 @@ class AwsDouble:
         self._moto = Moto()
         self._handlers: dict[str, list[Any]] = {}
         self._server: BaseWSGIServer | None = None
+        self._clients: dict[str, Any] = {}
+        self._closing = threading.Event()
 
     def __enter__(self) -> AwsDouble:
         if AwsDouble._alive is not None:
             raise RuntimeError("another AwsDouble is alive in this process; close it first")
         self._moto.reset()
+        self._closing.clear()
         self.folder = Path(tempfile.mkdtemp(prefix="aws_double_"))
-        self._server = make_server("127.0.0.1", 0, self._application, threaded=True, request_handler=_Handler)
+        self._server = make_server("127.0.0.1", 0, self._application, threaded=True, request_handler=Connection)
         AwsDouble._alive = self
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         self._thread.start()
@@ -110,9 +112,11 @@ class AwsDouble:
         if AwsDouble._alive is not self or self._server is None:
             return
         self._end_services()
+        self._closing.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+        Connection.end_all(self._server)
         self._moto.reset()
         shutil.rmtree(self.folder, ignore_errors=True)
         AwsDouble._alive = None
@@ -164,8 +168,10 @@ class AwsDouble:
         return _credentials(wire.CLIENT_KEY)
 
     def client(self, service: str) -> Any:
-        """A plain boto3 client that never retries, for setting a test up; its requests count like any other's."""
-        return self._session(wire.CLIENT_KEY)(service)
+        """A plain boto3 client that never retries, for setting a test up, made once; its requests count like any other's."""
+        if service not in self._clients:
+            self._clients[service] = self._session(wire.CLIENT_KEY)(service)
+        return self._clients[service]
 
     def jobs(self, service: str | None = None) -> list[JobRun]:
         """Every job run started so far: of "athena", "glue", "databrew", "crawler", "redshift-data" or "sagemaker"; or all."""
@@ -179,10 +185,7 @@ class AwsDouble:
         return {**_credentials(wire.JOB_KEY), "AWS_ENDPOINT_URL": self.endpoint}
 
     def _session(self, key: str) -> Callable[[str], Any]:
-        core = botocore.session.Session()
-        core.register_component("data_loader", _MODELS)
-        core.set_credentials(key, "double")
-        session = boto3.session.Session(botocore_session=core, region_name=REGION)
+        session = _session_of(key)
         config = botocore.config.Config(retries={"total_max_attempts": 1}, max_pool_connections=20)
         return lambda service: session.client(service, endpoint_url=self.endpoint, config=config)
 
@@ -208,7 +211,8 @@ class AwsDouble:
         if problem := rule.error(call):
             return wire.error(call, problem)
         if rule.kind == "delayed":
-            time.sleep(rule.seconds)
+            if self._closing.wait(rule.seconds):
+                raise ConnectionAbortedError(f"closed before the answer to {call.operation}")
             return self._answer(request, call)
         if rule.kind == "lost_reply":
             self._answer(request, call)
@@ -232,14 +236,14 @@ class AwsDouble:
         return self._moto.answer(request)
 
 
-class _Handler(MotoRequestHandler):
-    """A connection. Says nothing on the console, where the tests' own output belongs."""
-
-    disable_nagle_algorithm = True
-
-    def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002  # werkzeug's name for it
-        """Swallow it: `requests` is the log."""
-
-
 def _credentials(key: str) -> dict[str, str]:
     return {"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": "double", "AWS_DEFAULT_REGION": REGION}
+
+
+@cache
+def _session_of(key: str) -> boto3.session.Session:
+    """The session of an access key, for all doubles of this process: it knows of no endpoint."""
+    core = botocore.session.Session()
+    core.register_component("data_loader", LOADER)
+    core.set_credentials(key, "double")
+    return boto3.session.Session(botocore_session=core, region_name=REGION)

@@ -20,7 +20,7 @@ OPEN_CSV = {
 PARQUET = {"SerializationLibrary": "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe", "Parameters": {}}
 
 
-def eventually(condition: Callable[[], Any], timeout: float = 20) -> Any:
+def eventually(condition: Callable[[], Any], timeout: float = 60) -> Any:
     """What `condition` gives as soon as it gives something true."""
     end = time.monotonic() + timeout
     while not (found := condition()):

@@ -15,8 +15,9 @@ from typing import Any
 from urllib.parse import parse_qs, unquote
 from xml.sax.saxutils import escape
 
-import botocore.session
 from werkzeug.wrappers import Request, Response
+
+from instacart_pipeline_tests.aws_double.botocore_costs import service_model
 
 Parameters = dict[str, Any]
 
@@ -110,10 +111,9 @@ def check_parameters(call: Call, refused: str) -> None:
             raise AwsError(refused, f"1 validation error detected: {problem}")
 
 
-@cache
 def model(service: str) -> Any:
     """botocore's model of a service."""
-    return botocore.session.get_session().get_service_model(service)
+    return service_model(service)
 
 
 def _credential(request: Request) -> tuple[str, str]:
