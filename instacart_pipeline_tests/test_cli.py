@@ -1,21 +1,16 @@
-"""The command line as a user meets it: each call a process of its own, on a home that is built once."""
+"""The command line as a user meets it, on a home that is built once. Processes of its own are the run, and one that can not begin."""
 
 import csv
 import io
-import json
-import os
-import subprocess
-import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from instacart_pipeline.reorder import tables as t
+from instacart_pipeline_tests.command_line import CommandResult, call, call_process
 from instacart_pipeline_tests.platform import DT, write_upload
+from instacart_pipeline_tests.tiers import costs
 
-PROGRAM = str(Path(sys.executable).with_name("instacart-pipeline"))
 COMMANDS = (
     "",
     "generate",
@@ -34,48 +29,33 @@ COMMANDS = (
 )
 
 
-@dataclass(frozen=True)
-class Told:
-    """What a call printed, and the code it ended with."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-def call(home: Path, *arguments: str | Path, **settings: str) -> Told:
-    inherited = {name: v for name, v in os.environ.items() if not name.startswith(("INSTACART_", "DAGSTER_"))}
-    environment = {**inherited, "INSTACART_HOME": str(home), **settings}
-    ended = subprocess.run(
-        [PROGRAM, *arguments], env=environment, check=False, capture_output=True, text=True, timeout=600
-    )
-    assert "Traceback" not in ended.stdout + ended.stderr
-    return Told(ended.returncode, ended.stdout, ended.stderr)
-
-
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def upload(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_upload(tmp_path_factory.mktemp("cli") / "upload")
 
 
-@pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory, upload: Path) -> tuple[Path, Told, Told]:
-    """A home with one day built by the command line, and what it said to the upload and to the run."""
+@pytest.fixture(scope="module")
+@costs("process", "e2e")
+def built(tmp_path_factory: pytest.TempPathFactory, upload: Path) -> tuple[Path, CommandResult, CommandResult]:
+    """A home with one day built by the command line, and what it said to the upload and to the run, a process of its own."""
     home = tmp_path_factory.mktemp("home")
     uploaded = call(home, "upload", "reorder", upload, "--dt", DT)
-    return home, uploaded, call(home, "run", "reorder", "--dt", DT, "--json")
+    return home, uploaded, call_process(home, "run", "reorder", "--dt", DT, "--json")
 
 
-@pytest.fixture(scope="session")
-def home(built: tuple[Path, Told, Told]) -> Path:
+@pytest.fixture(scope="module")
+def home(built: tuple[Path, CommandResult, CommandResult]) -> Path:
     return built[0]
 
 
-def test_an_upload_lists_its_files(built: tuple[Path, Told, Told]) -> None:
+@pytest.fixture
+@costs("local platform", "contract")
+def empty_home(tmp_path: Path) -> Path:
+    """Where nothing is yet."""
+    return tmp_path / "home"
+
+
+def test_an_upload_lists_its_files(built: tuple[Path, CommandResult, CommandResult]) -> None:
     _, uploaded, _ = built
     assert uploaded.code == 0
     assert uploaded.out.count("written") == 6
@@ -83,7 +63,7 @@ def test_an_upload_lists_its_files(built: tuple[Path, Told, Told]) -> None:
     assert uploaded.err == ""
 
 
-def test_a_run_tells_of_every_table_as_json(built: tuple[Path, Told, Told]) -> None:
+def test_a_run_tells_of_every_table_as_json(built: tuple[Path, CommandResult, CommandResult]) -> None:
     home, _, ran = built
     assert ran.code == 0, ran.err
     report = ran.json
@@ -197,17 +177,14 @@ def test_an_error_is_its_text_alone_and_ends_with_1(home: Path, what: str) -> No
     assert told.out == ""
 
 
-def test_a_run_without_an_upload_names_what_is_missing(home: Path) -> None:
+def test_a_run_without_an_upload_names_what_is_missing_as_text_and_as_json(home: Path) -> None:
     told = call(home, "run", "reorder", "--dt", "2026-11-01")
     assert told.code == 1
     assert "reorder upload of 2026-11-01 lacks aisles, departments, products, orders, order_products" in told.err
-
-
-def test_a_failed_run_as_json_says_so_too(home: Path) -> None:
-    told = call(home, "run", "reorder", "--dt", "2026-11-01", "--json")
-    assert told.code == 1
-    assert told.json["success"] is False
-    assert told.json["errors"][0][1].startswith("UploadIncomplete: reorder upload of 2026-11-01 lacks")
+    as_json = call(home, "run", "reorder", "--dt", "2026-11-01", "--json")
+    assert as_json.code == 1
+    assert as_json.json["success"] is False
+    assert as_json.json["errors"][0][1].startswith("UploadIncomplete: reorder upload of 2026-11-01 lacks")
 
 
 def test_a_folder_without_files_of_the_system_says_what_they_are_called(home: Path, tmp_path: Path) -> None:
@@ -216,21 +193,28 @@ def test_a_folder_without_files_of_the_system_says_what_they_are_called(home: Pa
     assert "Its files are named aisles.csv, departments.csv" in told.err
 
 
-def test_a_wrong_setting_is_told_by_every_command_that_reads_it(home: Path) -> None:
+def test_a_wrong_setting_is_told_by_every_command_that_reads_it(empty_home: Path) -> None:
     for arguments in (["tables"], ["sql", "SELECT 1"], ["run", "reorder", "--dt", DT], ["sweep"], ["up"]):
-        told = call(home, *arguments, INSTACART_MEMORY="much", INSTACART_THREADS="x")
+        told = call(empty_home, *arguments, INSTACART_MEMORY="much", INSTACART_THREADS="x")
         assert told.code == 1
         assert "INSTACART_MEMORY='much'" in told.err
         assert "INSTACART_THREADS='x'" in told.err
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command or "no command")
-def test_every_command_explains_itself(tmp_path: Path, command: str) -> None:
-    told = call(tmp_path, *command.split(), "--help")
-    assert told.code == 0
-    assert "Usage: instacart-pipeline" in told.out
-    assert list(tmp_path.iterdir()) == []
+@pytest.mark.usefixtures("built")
+def test_a_wrong_setting_ends_a_run_s_process_before_it_begins(empty_home: Path) -> None:
+    told = call_process(empty_home, "run", "reorder", "--dt", DT, INSTACART_MEMORY="much")
+    assert (told.code, told.out) == (1, "")
+    assert "INSTACART_MEMORY='much'" in told.err
+    assert not empty_home.exists()
 
 
-def test_an_unknown_command_is_told_with_code_2(tmp_path: Path) -> None:
-    assert call(tmp_path, "fly").code == 2
+def test_every_command_explains_itself(empty_home: Path) -> None:
+    for command in COMMANDS:
+        told = call(empty_home, *command.split(), "--help")
+        assert (told.code, "Usage: instacart-pipeline" in told.out) == (0, True), (command, told)
+    assert not empty_home.exists()
+
+
+def test_an_unknown_command_is_told_with_code_2(empty_home: Path) -> None:
+    assert call(empty_home, "fly").code == 2

@@ -184,7 +184,7 @@ def predict(
 def main() -> None:
     """Run the command line. An error of ours is printed as its text alone, and ends with 1."""
     try:
-        app()
+        app(prog_name="instacart-pipeline")
     except PipelineError as error:
         output.error(error)
         raise SystemExit(1) from None

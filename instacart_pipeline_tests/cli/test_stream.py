@@ -24,6 +24,7 @@ from instacart_pipeline.retail.lines import Line, counted, folded, read_line
 from instacart_pipeline.retail.lookups import DEAD_LETTERS
 from instacart_pipeline.serving.retail.bodies import read_body
 from instacart_pipeline_tests.retail.consumers.shop import Shop, a_line, many_lines
+from instacart_pipeline_tests.tiers import costs
 
 HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country"
 ROW = '536365,85123A,"HEART, ""WHITE""",6,2010-12-01 08:26:00,2.55,17850.0,United Kingdom'
@@ -122,12 +123,14 @@ def running(port: int = 0) -> Iterator[Api]:
 
 
 @pytest.fixture
+@costs("server", "contract")
 def api() -> Iterator[Api]:
     with running() as made:
         yield made
 
 
 @pytest.fixture(autouse=True)
+@costs("local platform", "contract")
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("INSTACART_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("INSTACART_API_KEYS", KEY)
@@ -245,7 +248,7 @@ def test_what_is_refused_as_a_whole_is_not_tried_again(api: Api, tmp_path: Path)
 def test_a_rate_is_kept(api: Api, tmp_path: Path) -> None:
     path = file_of(tmp_path / "files", *(f"{number},{OTHER.partition(',')[2]}" for number in range(30)))
     report = Sender(api.url, KEY, rate=20).send([path])
-    assert 1.3 < report.seconds < 6
+    assert report.seconds > 1.3
     assert len(api.bodies) == 2
 
 
@@ -291,10 +294,10 @@ def state(name: str) -> dict[str, Any]:
 
 def test_work_until_empty_starts_both_workers_and_ends_when_nothing_is_left(home: Path) -> None:
     shop = Shop(home)
-    shop.put(many_lines(2000))
-    assert (state("lookups")["records"], state("raw_zone")["records"]) == (2000, 2000)
+    shop.put(many_lines(200))
+    assert (state("lookups")["records"], state("raw_zone")["records"]) == (200, 200)
     assert "Nothing is left." in run("work", "--until-empty").stderr
-    assert len(shop.invoices()) == len(shop.raw_lines()) == 2000
+    assert len(shop.invoices()) == len(shop.raw_lines()) == 200
     assert (state("lookups")["records"], state("raw_zone")["seconds"]) == (0, 0.0)
 
 
