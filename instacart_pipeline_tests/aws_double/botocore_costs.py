@@ -17,7 +17,6 @@ import botocore.hooks
 import botocore.loaders
 import botocore.model
 import botocore.session
-import moto.core.utils
 import pytest
 
 LOADER = botocore.loaders.create_loader()
@@ -26,8 +25,7 @@ LOADER = botocore.loaders.create_loader()
 
 def pay_once(patch: pytest.MonkeyPatch) -> None:
     """Share it among the sessions and clients of this process, for as long as the patch holds."""
-    for module in (botocore.session, moto.core.utils):
-        patch.setattr(module, "create_loader", lambda _path=None: LOADER)
+    patch.setattr(botocore.session, "create_loader", lambda _path=None: LOADER)
     patch.setattr(botocore.hooks, "accepts_kwargs", _accepts_kwargs)
     patch.setattr(botocore.hooks.EventAliaser, "_alias_event_name", _aliased)
     patch.setattr(botocore.endpoint_provider, "RuleSet", _rule_set)

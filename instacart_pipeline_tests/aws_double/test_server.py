@@ -155,6 +155,17 @@ def test_requests_are_recorded_and_counted(aws: AwsDouble, lake: Lake) -> None:
     assert {each.status for each in aws.requests} == {200}
 
 
+def test_what_a_request_asks_is_known_whatever_clients_did_before(doubles: type[AwsDouble]) -> None:
+    for _ in range(2):
+        with doubles() as aws:
+            s3 = aws.client("s3")
+            s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+            s3.put_object(Bucket=BUCKET, Key="a/b", Body=b"")
+            made, put = aws.requests
+            assert (made.operation, made.parameters["Bucket"]) == ("CreateBucket", BUCKET)
+            assert (put.operation, put.parameters["Bucket"], put.parameters["Key"]) == ("PutObject", BUCKET, "a/b")
+
+
 def test_of_many_conditional_writes_one_wins(lake: Lake) -> None:
     def write(number: int) -> int:
         try:
