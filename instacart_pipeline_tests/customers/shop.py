@@ -90,18 +90,8 @@ class Shop:
         orders: Sequence[Row] | None = None,
         dt: str = DT,
     ) -> None:
-        """Publish the rows as a week of curated tables. The orders, unless given, are those that the items say."""
-        pieces = [
-            {"id": row["inventory_item_id"], "product_id": row["product_id"], "cost": row["cost"]} for row in items
-        ]
-        rows: dict[TableContract, Sequence[Row]] = {
-            t.DISTRIBUTION_CENTERS: centers,
-            t.USERS: users,
-            t.ORDERS: orders_of(items) if orders is None else orders,
-            t.INVENTORY_ITEMS: [{**piece, "created_at": LONG_AGO} for piece in pieces],
-            t.ORDER_ITEMS: [{name: value for name, value in row.items() if name != "cost"} for row in items],
-            t.EVENTS: events,
-        }
+        """Publish the rows as a week of curated tables."""
+        rows = curated(users, items=items, events=events, centers=centers, orders=orders)
         for table, made in rows.items():
             self.platform.put_rows(table, made, dt=dt, name=new_version())
 
@@ -110,6 +100,13 @@ class Shop:
         for file in sorted(folder.glob("*.csv")):
             self.platform.storage.put(t.SYSTEM, file.stem, dt, [file])
 
+    def admit(self, dt: str = DT) -> None:
+        """Make the curated tables of what was uploaded, by the services of the assets."""
+        found = self.platform.resources
+        found.crawler.crawl(t.STAGED, dt)
+        for staged, admitted in t.ADMITTED.items():
+            found.intake.admit(staged, admitted, dt)
+
     def build(self, dt: str = DT) -> None:
         """Make every derived table, by the statements and services of the assets."""
         athena, glue = self.platform.resources.athena, self.platform.resources.glue
@@ -117,15 +114,6 @@ class Shop:
         athena.create_table_as(sql("purchases").given(since=a_year_before(dt)), t.PURCHASES, dt)
         for table in (t.TRAFFIC_SOURCES, t.CUSTOMERS):
             glue.run(GlueJob(table.name, sql(table.name)), table, dt)
-
-    def customers(self, dt: str = DT) -> dict[int, Row]:
-        """The derived tables built anew, and the rows of customers by user."""
-        self.build(dt)
-        return {row["user_id"]: row for row in self.platform.rows(t.CUSTOMERS, dt)}
-
-    def customer(self, number: int = 1, dt: str = DT) -> Row:
-        """The row of one customer, built anew."""
-        return self.customers(dt)[number]
 
     def run(
         self,
@@ -146,6 +134,26 @@ class Shop:
                 run_config=QUIET,
             )
         return run_of(result), [*result.get_asset_check_evaluations()]
+
+
+def curated(
+    users: Sequence[Row] = (),
+    *,
+    items: Sequence[Row] = (),
+    events: Sequence[Row] = (),
+    centers: Sequence[Row] = (CHICAGO, NEW_YORK, LOS_ANGELES),
+    orders: Sequence[Row] | None = None,
+) -> dict[TableContract, Sequence[Row]]:
+    """The rows of a week's curated tables. The orders, unless given, are those that the items say."""
+    pieces = [{"id": row["inventory_item_id"], "product_id": row["product_id"], "cost": row["cost"]} for row in items]
+    return {
+        t.DISTRIBUTION_CENTERS: centers,
+        t.USERS: users,
+        t.ORDERS: orders_of(items) if orders is None else orders,
+        t.INVENTORY_ITEMS: [{**piece, "created_at": LONG_AGO} for piece in pieces],
+        t.ORDER_ITEMS: [{name: value for name, value in row.items() if name != "cost"} for row in items],
+        t.EVENTS: events,
+    }
 
 
 def orders_of(items: Sequence[Row]) -> list[Row]:

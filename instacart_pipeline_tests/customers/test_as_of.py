@@ -9,15 +9,15 @@ import pytest
 
 from instacart_pipeline.customers import tables as t
 from instacart_pipeline.customers.assets import a_year_before
-from instacart_pipeline_tests.customers.shop import AS_OF, DT, LAST_WEEK, SINCE, Shop, event, item, returned, user
-from instacart_pipeline_tests.platform import Platform
+from instacart_pipeline_tests.customers.shop import AS_OF, DT, LAST_WEEK, SINCE, event, item, returned, user
+from instacart_pipeline_tests.customers.statements import Statements
 
 TICK = timedelta(microseconds=1)
 
 
 @pytest.fixture
-def shop(platform: Platform) -> Shop:
-    return Shop(platform)
+def shop() -> Statements:
+    return Statements()
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_a_year_before_is_the_same_date_and_of_a_leap_day_the_28th(dt: str, sinc
     assert a_year_before(dt) == since
 
 
-def test_an_item_counts_from_the_years_first_moment_to_the_last_before_the_as_of_day(shop: Shop) -> None:
+def test_an_item_counts_from_the_years_first_moment_to_the_last_before_the_as_of_day(shop: Statements) -> None:
     moments = {
         1: (SINCE - TICK, 0),
         2: (SINCE, 1),
@@ -58,7 +58,7 @@ def test_an_item_counts_from_the_years_first_moment_to_the_last_before_the_as_of
     assert days == {1: None, 2: 366, 3: 366, 4: 1, 5: 1, 6: None, 7: None, 8: None}
 
 
-def test_an_item_returned_on_the_as_of_day_or_later_is_not_returned_yet(shop: Shop) -> None:
+def test_an_item_returned_on_the_as_of_day_or_later_is_not_returned_yet(shop: Statements) -> None:
     moments = {1: (AS_OF - TICK, 1), 2: (AS_OF, 0), 3: (AS_OF + timedelta(days=3), 0), 4: (None, 0)}
     items = [returned(number, number, 30.0, returned_at=moment) for number, (moment, _) in moments.items()]
     shop.put([user(number) for number in moments], items=items)
@@ -69,27 +69,27 @@ def test_an_item_returned_on_the_as_of_day_or_later_is_not_returned_yet(shop: Sh
         assert (row["spend"], row["refunds"], row["gross_margin"]) == (30, 30 * back, 22 * (1 - back))
 
 
-def test_a_date_of_return_alone_makes_no_return(shop: Shop) -> None:
+def test_a_date_of_return_alone_makes_no_return(shop: Statements) -> None:
     shop.put([user(1)], items=[item(1, status="Shipped", returned_at=LAST_WEEK)])
     assert shop.customer()["returns"] == 0
 
 
 @pytest.mark.parametrize(("status", "bought"), [(s, s != "Cancelled") for s in t.STATUSES])
-def test_every_item_that_was_not_cancelled_was_bought(shop: Shop, status: str, bought: bool) -> None:
+def test_every_item_that_was_not_cancelled_was_bought(shop: Statements, status: str, bought: bool) -> None:
     shop.put([user(1)], items=[item(1, status=status)])
     assert shop.customer()["spend"] == Decimal(20 * bought)
 
 
-def test_who_registers_on_the_as_of_day_is_no_customer_yet(shop: Shop) -> None:
+def test_who_registers_on_the_as_of_day_is_no_customer_yet(shop: Statements) -> None:
     users = [user(1, created_at=AS_OF - TICK), user(2, created_at=AS_OF), user(3, created_at=AS_OF + TICK)]
     early = [item(1, 2)]  # though an item of theirs is dated before
     shop.put(users, items=early, events=[event(1, 2, "Email"), event(2, 1, "Email")])
     assert [*shop.customers()] == [1]
     for table in (t.NEAREST_CENTERS, t.PURCHASES, t.TRAFFIC_SOURCES):
-        assert {row["user_id"] for row in shop.platform.rows(table, DT)} <= {1}
+        assert {row["user_id"] for row in shop.rows(table, DT)} <= {1}
 
 
-def test_events_count_up_to_the_as_of_day_however_old(shop: Shop) -> None:
+def test_events_count_up_to_the_as_of_day_however_old(shop: Statements) -> None:
     events = [
         event(1, 1, "Organic", created_at=datetime(2019, 1, 1)),
         event(2, 1, "Organic", created_at=AS_OF - TICK),
@@ -102,20 +102,20 @@ def test_events_count_up_to_the_as_of_day_however_old(shop: Shop) -> None:
     assert (row["sessions"], row["most_traffic_source"]) == (2, "Organic")
 
 
-def test_a_customer_whose_place_is_not_known_has_no_center(shop: Shop) -> None:
+def test_a_customer_whose_place_is_not_known_has_no_center(shop: Statements) -> None:
     shop.put([user(1, latitude=None), user(2, longitude=None), user(3)])
     rows = shop.customers()
     assert {number: row["dc_id"] for number, row in rows.items()} == {1: None, 2: None, 3: 2}
     assert rows[1]["distance_in_km"] is None
 
 
-def test_a_shop_in_which_nothing_happened_yet_has_its_customers(shop: Shop) -> None:
+def test_a_shop_in_which_nothing_happened_yet_has_its_customers(shop: Statements) -> None:
     shop.put([user(1)])
     row = shop.customer()
     assert (row["orders"], row["sessions"], row["profit_level"], row["most_traffic_source"]) == (0, 0, 1, None)
 
 
-def test_a_week_built_again_has_the_same_rows_and_other_weeks_stay(shop: Shop) -> None:
+def test_a_week_built_again_has_the_same_rows_and_other_weeks_stay(shop: Statements) -> None:
     users = [user(number) for number in range(1, 8)]
     items = [item(number, number % 7 + 1, 10.0 + number) for number in range(1, 30)]
     events = [event(number, number % 5 + 1, ("Email", "Organic", "Adwords")[number % 3]) for number in range(1, 40)]
@@ -123,10 +123,10 @@ def test_a_week_built_again_has_the_same_rows_and_other_weeks_stay(shop: Shop) -
         shop.put(users, items=items, events=events, dt=dt)
         shop.build(dt)
     tables = [(table, dt) for table in t.DERIVED for dt in ("2024-07-22", DT)]
-    before = {key: shop.platform.rows(*key) for key in tables}
+    before = {key: shop.rows(*key) for key in tables}
     shop.build()
-    assert {key: shop.platform.rows(*key) for key in tables} == before
+    assert {key: shop.rows(*key) for key in tables} == before
     # The same shop uploaded once more, its rows in another order, makes the same of it.
     shop.put(users[::-1], items=items[::-1], events=events[::-1])
     shop.build()
-    assert {key: shop.platform.rows(*key) for key in tables} == before
+    assert {key: shop.rows(*key) for key in tables} == before

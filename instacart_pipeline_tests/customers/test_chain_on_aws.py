@@ -19,16 +19,28 @@ from instacart_pipeline.systems import LAKE_TABLES
 from instacart_pipeline_tests.aws_double.server import AwsDouble
 from instacart_pipeline_tests.aws_platform import AwsPlatform
 from instacart_pipeline_tests.customers.test_mart_assets import rows_of
-from instacart_pipeline_tests.customers.test_weeks import DT, SCALE, upload
+from instacart_pipeline_tests.customers.weeks import upload
 from instacart_pipeline_tests.platform import Platform, Row
 from instacart_pipeline_tests.reorder.test_chain_on_aws import hold_permissions_documented
+from instacart_pipeline_tests.tiers import costs, missing
+
+DT = "2026-11-23"
+SCALE = 0.0015
+"""150 customers."""
 
 
-@pytest.mark.spark
-@pytest.mark.slow
+@pytest.fixture
+@costs("whole week on the double", "deep")
+def there(aws: AwsDouble, tmp_path: Path) -> AwsPlatform:
+    return AwsPlatform(tmp_path / "there", aws.endpoint)
+
+
 @pytest.mark.timeout(1800)
-def test_a_week_gives_the_same_tables_on_aws_as_on_one_machine(aws: AwsDouble, tmp_path: Path) -> None:
-    here, there = Platform(tmp_path / "here"), AwsPlatform(tmp_path / "there", aws.endpoint)
+def test_a_week_gives_the_same_tables_on_aws_as_on_one_machine(
+    there: AwsPlatform, aws: AwsDouble, tmp_path: Path
+) -> None:
+    pytest.importorskip("pyspark", reason=missing("PySpark"))
+    here = Platform(tmp_path / "here")
     there.deploy()
     generate_customers(tmp_path / "dump", scale=SCALE, as_of=date.fromisoformat(DT))
     for each in (here, there):

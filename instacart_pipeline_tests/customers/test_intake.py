@@ -76,28 +76,27 @@ def intake(tmp_path: Path) -> Intake:
     return Intake(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("written", "value"),
-    [
-        ("2024-07-23 11:09:00 UTC", datetime(2024, 7, 23, 11, 9)),
-        ("2024-07-23 11:09:00.5 UTC", datetime(2024, 7, 23, 11, 9, 0, 500_000)),
-        ("2024-07-23 11:09:00.123456 UTC", datetime(2024, 7, 23, 11, 9, 0, 123_456)),
-        ("2024-07-28 23:59:59.999999 UTC", datetime(2024, 7, 28, 23, 59, 59, 999_999)),
-        ("2024-07-23 11:09:00+00:00", datetime(2024, 7, 23, 11, 9)),
-        ("2024-07-23 11:09:00", datetime(2024, 7, 23, 11, 9)),
-    ],
-)
-@pytest.mark.parametrize("beside_a_bad_row", [False, True], ids=["read quickly", "sifted"])
-def test_times_are_read_to_the_last_fraction(
-    intake: Intake, written: str, value: datetime, *, beside_a_bad_row: bool
-) -> None:
-    bad = [{**USER, "id": "2", "age": "old"}] if beside_a_bad_row else []
-    rows, rejects = intake.read(t.USERS, [{**USER, "created_at": written}, *bad])
-    assert [row["created_at"] for row in rows] == [value]
+TIMES = {
+    "2024-07-23 11:09:00 UTC": datetime(2024, 7, 23, 11, 9),
+    "2024-07-23 11:09:00.5 UTC": datetime(2024, 7, 23, 11, 9, 0, 500_000),
+    "2024-07-23 11:09:00.123456 UTC": datetime(2024, 7, 23, 11, 9, 0, 123_456),
+    "2024-07-28 23:59:59.999999 UTC": datetime(2024, 7, 28, 23, 59, 59, 999_999),
+    "2024-07-23 11:09:00+00:00": datetime(2024, 7, 23, 11, 9),
+    "2024-07-23 11:09:00": datetime(2024, 7, 23, 11, 9),
+}
+"""As they are written, and as they are read."""
+
+
+@pytest.mark.parametrize("beside_a_bad_row", [False, True], ids=["read quickly", "read row by row"])
+def test_times_are_read_to_the_last_fraction(intake: Intake, *, beside_a_bad_row: bool) -> None:
+    bad = [{**USER, "id": "100", "age": "old"}] if beside_a_bad_row else []
+    good = [{**USER, "id": str(number), "created_at": written} for number, written in enumerate(TIMES)]
+    rows, rejects = intake.read(t.USERS, [*good, *bad])
+    assert [row["created_at"] for row in sorted(rows, key=lambda row: int(row["id"]))] == [*TIMES.values()]
     assert len(rejects) == len(bad)
 
 
-@pytest.mark.parametrize("beside_a_bad_row", [False, True], ids=["read quickly", "sifted"])
+@pytest.mark.parametrize("beside_a_bad_row", [False, True], ids=["read quickly", "read row by row"])
 def test_the_events_of_a_ghost_are_admitted_without_a_user(intake: Intake, *, beside_a_bad_row: bool) -> None:
     bad = [{**EVENT, "id": "9", "sequence_number": ""}] if beside_a_bad_row else []
     # Where some have none, many a tool writes the others' as 1.0.
@@ -107,34 +106,42 @@ def test_the_events_of_a_ghost_are_admitted_without_a_user(intake: Intake, *, be
     assert len(rejects) == len(bad)
 
 
-@pytest.mark.parametrize(
-    ("table", "row", "column", "reason"),
-    [
-        (t.ORDERS, {**ORDER, "status": "Lost"}, "status", "status 'Lost' is none of Complete, Cancelled, Returned, Processing, Shipped"),
-        (t.ORDERS, {**ORDER, "status": "complete"}, "status", "status 'complete' is none of Complete, Cancelled, Returned, Processing, Shipped"),
-        (t.ORDERS, {**ORDER, "status": ""}, "status", "status is empty"),
-        (t.ORDERS, {**ORDER, "created_at": "23 July"}, "created_at", "created_at '23 July' is not a timestamp, of no zone or of UTC"),
-        (t.ORDERS, {**ORDER, "created_at": "2024-02-30 11:09:00 UTC"}, "created_at", "created_at '2024-02-30 11:09:00 UTC' is not a timestamp, of no zone or of UTC"),
-        (t.ORDERS, {**ORDER, "created_at": "2024-07-23 11:09:00+02"}, "created_at", "created_at '2024-07-23 11:09:00+02' is not a timestamp, of no zone or of UTC"),
-        (t.ORDERS, {**ORDER, "created_at": "2024-07-23 11:09:00.5 -0500"}, "created_at", "created_at '2024-07-23 11:09:00.5 -0500' is not a timestamp, of no zone or of UTC"),
-        (t.ORDERS, {**ORDER, "created_at": "2024-07-23 11:09:00 Europe/Berlin"}, "created_at", "created_at '2024-07-23 11:09:00 Europe/Berlin' is not a timestamp, of no zone or of UTC"),
-        (t.ORDERS, {**ORDER, "user_id": "7"}, "user_id", "user_id 7 is not in customers_curated.users"),
-        (t.ORDERS, {**ORDER, "user_id": ""}, "user_id", "user_id is empty"),
-        (t.ORDERS, {**ORDER, "num_of_item": "0"}, "num_of_item", "num_of_item 0 is not between 1 and 10000"),
-        (t.EVENTS, {**EVENT, "user_id": "7"}, "user_id", "user_id 7 is not in customers_curated.users"),
-        (t.EVENTS, {**EVENT, "event_type": "scroll"}, "event_type", "event_type 'scroll' is none of home, department, product, cart, purchase, cancel"),
-        (t.USERS, {**USER, "latitude": "91"}, "latitude", "latitude 91 is not between -90 and 90"),
-        (t.USERS, {**USER, "age": "forty"}, "age", "age 'forty' is not a whole number"),
+FAULTS: dict[TableContract, list[tuple[dict[str, str], str, str]]] = {
+    t.ORDERS: [
+        ({"status": "Lost"}, "status", "status 'Lost' is none of Complete, Cancelled, Returned, Processing, Shipped"),
+        ({"status": "complete"}, "status", "status 'complete' is none of Complete, Cancelled, Returned, Processing, Shipped"),
+        ({"status": ""}, "status", "status is empty"),
+        ({"created_at": "23 July"}, "created_at", "created_at '23 July' is not a timestamp, of no zone or of UTC"),
+        ({"created_at": "2024-02-30 11:09:00 UTC"}, "created_at", "created_at '2024-02-30 11:09:00 UTC' is not a timestamp, of no zone or of UTC"),
+        ({"created_at": "2024-07-23 11:09:00+02"}, "created_at", "created_at '2024-07-23 11:09:00+02' is not a timestamp, of no zone or of UTC"),
+        ({"created_at": "2024-07-23 11:09:00.5 -0500"}, "created_at", "created_at '2024-07-23 11:09:00.5 -0500' is not a timestamp, of no zone or of UTC"),
+        ({"created_at": "2024-07-23 11:09:00 Europe/Berlin"}, "created_at", "created_at '2024-07-23 11:09:00 Europe/Berlin' is not a timestamp, of no zone or of UTC"),
+        ({"user_id": "7"}, "user_id", "user_id 7 is not in customers_curated.users"),
+        ({"user_id": ""}, "user_id", "user_id is empty"),
+        ({"num_of_item": "0"}, "num_of_item", "num_of_item 0 is not between 1 and 10000"),
     ],
-)  # fmt: skip
-def test_a_row_at_fault_is_rejected_saying_why(
-    intake: Intake, table: TableContract, row: dict[str, str], column: str, reason: str
-) -> None:
+    t.EVENTS: [
+        ({"user_id": "7"}, "user_id", "user_id 7 is not in customers_curated.users"),
+        ({"event_type": "scroll"}, "event_type", "event_type 'scroll' is none of home, department, product, cart, purchase, cancel"),
+    ],
+    t.USERS: [
+        ({"latitude": "91"}, "latitude", "latitude 91 is not between -90 and 90"),
+        ({"age": "forty"}, "age", "age 'forty' is not a whole number"),
+    ],
+}  # fmt: skip
+"""What is wrong with a row, the column at fault, and the reason that is given."""
+
+
+@pytest.mark.parametrize("table", FAULTS, ids=lambda table: table.name)
+def test_a_row_at_fault_is_rejected_saying_why(intake: Intake, table: TableContract) -> None:
     key = table.key[0]
     good = {t.ORDERS: ORDER, t.EVENTS: EVENT, t.USERS: USER}[table]
-    rows, rejects = intake.read(table, [{**good, key: "100"}, row])
+    wrong = [{**good, key: str(number), **changed} for number, (changed, _, _) in enumerate(FAULTS[table], 1)]
+    rows, rejects = intake.read(table, [{**good, key: "100"}, *wrong])
     assert [found[key] for found in rows] == [100]
-    assert [(found["line"], found["column_name"], found["reason"]) for found in rejects] == [(3, column, reason)]
+    assert [(found["line"], found["column_name"], found["reason"]) for found in rejects] == [
+        (line, column, reason) for line, (_, column, reason) in enumerate(FAULTS[table], 3)
+    ]
 
 
 def test_a_column_that_no_contract_knows_is_passed_over(intake: Intake) -> None:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
-from unittest.mock import patch
 
 import dagster as dg
 import pytest
@@ -23,15 +19,12 @@ from instacart_pipeline.lake.errors import JobFailed
 from instacart_pipeline.lake.sql import Query
 from instacart_pipeline.lake.zones import new_version
 from instacart_pipeline.orchestration.partitions import weekly
-from instacart_pipeline.resources.aws.warehouse_loading import Loading
 from instacart_pipeline.resources.local.warehouse import LocalWarehouse
 from instacart_pipeline.resources.warehouse import Loaded, Warehouse
-from instacart_pipeline_tests.aws_double.server import AwsDouble
-from instacart_pipeline_tests.aws_platform import AwsPlatform
 from instacart_pipeline_tests.customers.mart import customer_row, mart_row, no_buyer, segment_row
-from instacart_pipeline_tests.faulty_run import processes
 from instacart_pipeline_tests.platform import Platform, Row, Run, run_of
 from instacart_pipeline_tests.struck_engine import struck_before
+from instacart_pipeline_tests.tiers import costs
 
 LAST, DT = "2026-11-16", "2026-11-23"
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -96,27 +89,34 @@ def rows_of(warehouse: Warehouse, table: TableContract) -> list[Row]:
 
 
 @pytest.fixture
+@costs("local platform", "contract")
 def mart(tmp_path: Path) -> Mart:
     return Mart(Platform(tmp_path / "home", threads=1))
 
 
-def test_every_customer_is_in_the_mart_once_with_the_segment_and_the_warehouse_has_the_same(mart: Mart) -> None:
+@pytest.fixture(scope="module")
+@costs("local platform", "contract")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Mart:
+    """A week's mart, run once."""
+    mart = Mart(Platform(tmp_path_factory.mktemp("mart") / "home", threads=1))
     mart.put()
     run = mart.run()
     assert (run.errors, run.failed_checks, run.success) == ({}, set(), True)
+    return mart
+
+
+def test_every_customer_is_in_the_mart_once_with_the_segment_and_the_warehouse_has_the_same(made: Mart) -> None:
     wanted = [
         {**row, "segment": segment["segment"], "segment_name": segment["segment_name"]}
         for row, segment in zip(PEOPLE, SEGMENTS, strict=True)
     ]
-    assert mart.platform.rows(m.CUSTOMER_MART, DT) == wanted
-    assert mart.loaded() == [{"dt": DT, "as_of": date.fromisoformat(DT), **row} for row in wanted]
+    assert made.platform.rows(m.CUSTOMER_MART, DT) == wanted
+    assert made.loaded() == [{"dt": DT, "as_of": date.fromisoformat(DT), **row} for row in wanted]
 
 
-def test_a_profile_is_that_of_the_segments_customers_to_the_last_decimal(mart: Mart) -> None:
-    mart.put()
-    assert mart.run().success
+def test_a_profile_is_that_of_the_segments_customers_to_the_last_decimal(made: Mart) -> None:
     # By hand: of customers 3 and 4, who bought nothing, and of whom neither age nor place is known; then of 1 and 2.
-    assert mart.platform.rows(m.SEGMENT_PROFILES, DT) == [
+    assert made.platform.rows(m.SEGMENT_PROFILES, DT) == [
         {
             "segment": 1,
             "segment_name": "Occasional buyers",
@@ -151,7 +151,7 @@ def test_a_profile_is_that_of_the_segments_customers_to_the_last_decimal(mart: M
             "gross_margin": Decimal("31.5750"),
         },
     ]
-    assert [row["segment"] for row in mart.loaded(m.WAREHOUSE_PROFILES)] == [1, 2]
+    assert [row["segment"] for row in made.loaded(m.WAREHOUSE_PROFILES)] == [1, 2]
 
 
 def test_a_customer_without_a_segment_stops_the_mart_rather_than_be_left_out(mart: Mart) -> None:
@@ -159,22 +159,6 @@ def test_a_customer_without_a_segment_stops_the_mart_rather_than_be_left_out(mar
     run = mart.run()
     assert ("customer_mart", "no_nulls") in run.failed_checks
     assert run.materialized == set()
-
-
-def test_a_week_built_again_takes_the_place_of_its_rows_alone(mart: Mart) -> None:
-    mart.put(dt=LAST)
-    mart.put()
-    assert mart.run(LAST).success
-    assert mart.run().success
-    before = mart.loaded()
-    assert mart.run(LAST).success
-    assert mart.loaded() == before
-    mart.put(PEOPLE[:2], SEGMENTS[:2], dt=LAST)
-    assert mart.run(LAST).success
-    assert [(row["dt"], row["user_id"]) for row in mart.loaded()] == [
-        *((LAST, n) for n in (1, 2)),
-        *((DT, n) for n in (1, 2, 3, 4)),
-    ]
 
 
 class Forgetful(LocalWarehouse):
@@ -193,10 +177,8 @@ def test_a_warehouse_that_differs_from_the_lake_fails_its_check_and_says_by_how_
     assert not run.success
 
 
-def test_the_mart_is_drawn(mart: Mart) -> None:
-    mart.put()
-    assert mart.run().success
-    event = mart.instance.get_latest_materialization_event(dg.AssetKey(m.CUSTOMER_MART.asset_key))
+def test_the_mart_is_drawn(made: Mart) -> None:
+    event = made.instance.get_latest_materialization_event(dg.AssetKey(m.CUSTOMER_MART.asset_key))
     assert event is not None
     assert event.asset_materialization is not None
     told = event.asset_materialization.metadata
@@ -208,10 +190,8 @@ def test_a_picture_of_nobody_is_one_too() -> None:
     assert charts.nearest_centers([{"center": None, "customers": 1, "distance_in_km": None}], DT).startswith(b"\x89PNG")
 
 
-# A load that fails in its middle. The warehouse of before TRUNCATEd first, so such a one left an empty table.
-
-OLD = [mart_row(1), mart_row(2)]
-NEW = [mart_row(1, **KEEN)]
+# A load that fails in its middle. The warehouse of before TRUNCATEd first, so such a one left an empty table. That a process that is
+# killed there leaves no more, of any table, is proven in resources/test_local_warehouse.py.
 
 
 def put_mart(platform: Platform, rows: Sequence[Row], dt: str = DT) -> None:
@@ -222,64 +202,27 @@ def load(warehouse: Warehouse, *days: str) -> Loaded:
     return warehouse.load(warehouse_sql(m.WAREHOUSE_MART), m.WAREHOUSE_MART, days)
 
 
-def _load_struck(home: str, point: str, strike: Callable[[], None]) -> None:
-    with struck_before(point, strike):
-        load(Platform(Path(home), threads=1).resources.warehouse, DT)
-
-
-def _load_killed(home: str, point: str) -> None:
-    _load_struck(home, point, lambda: os.kill(os.getpid(), signal.SIGKILL))
-
-
 def _fail() -> None:
     raise JobFailed("the disk is full")
 
 
-POINTS = ["INSERT INTO staged", "DELETE FROM", "INSERT INTO warehouse", "COMMIT"]
-
-
-@pytest.mark.parametrize("how", ["killed", "failed"])
-@pytest.mark.parametrize("point", POINTS)
-def test_a_load_struck_in_its_middle_leaves_what_was_there_to_be_read(tmp_path: Path, point: str, how: str) -> None:
-    platform = Platform(tmp_path, threads=1)
-    for dt in (LAST, DT):
-        put_mart(platform, OLD, dt)
-    load(platform.resources.warehouse, LAST, DT)
-    before = rows_of(platform.resources.warehouse, m.WAREHOUSE_MART)
-    assert len(before) == 4
-    put_mart(platform, NEW)
-    if how == "killed":
-        process = processes.Process(target=_load_killed, args=(str(tmp_path), point))
-        process.start()
-        process.join(120)
-        assert process.exitcode == -signal.SIGKILL
-    else:
-        with pytest.raises(JobFailed, match="the disk is full"):
-            _load_struck(str(tmp_path), point, _fail)
-    assert rows_of(platform.resources.warehouse, m.WAREHOUSE_MART) == before
-    assert load(platform.resources.warehouse, DT).rows == 1
-    assert [row["segment"] for row in rows_of(platform.resources.warehouse, m.WAREHOUSE_MART)] == [1, 1, 2]
-
-
-def test_on_redshift_too_a_load_that_fails_between_staging_and_swap_leaves_what_was_there(
-    aws: AwsDouble, tmp_path: Path
+def test_a_load_that_fails_leaves_what_was_there_and_one_done_again_takes_the_place_of_its_week_alone(
+    platform: Platform,
 ) -> None:
-    platform = AwsPlatform(tmp_path, aws.endpoint)
-    platform.deploy()
+    for dt in (LAST, DT):
+        put_mart(platform, [mart_row(1), mart_row(2)], dt)
     warehouse = platform.resources.warehouse
-    put_mart(platform, OLD)
-    load(warehouse, DT)
+    load(warehouse, LAST, DT)
     before = rows_of(warehouse, m.WAREHOUSE_MART)
-    assert [row["user_id"] for row in before] == [1, 2]
-    put_mart(platform, NEW)
-    stage = Loading._stage
-
-    def staged_then_lost(*given: Any, **named: Any) -> Any:
-        stage(*given, **named)
-        _fail()
-
-    with patch.object(Loading, "_stage", staged_then_lost), pytest.raises(JobFailed, match="the disk is full"):
-        load(warehouse, DT)
-    assert rows_of(warehouse, m.WAREHOUSE_MART) == before
+    assert len(before) == 4
+    put_mart(platform, [mart_row(1, **KEEN)])
+    for point in ("INSERT INTO staged", "DELETE FROM", "INSERT INTO warehouse", "COMMIT"):
+        with struck_before(point, _fail), pytest.raises(JobFailed, match="the disk is full"):
+            load(warehouse, DT)
+        assert rows_of(warehouse, m.WAREHOUSE_MART) == before, point
     assert load(warehouse, DT).rows == 1
-    assert [row["segment_name"] for row in rows_of(warehouse, m.WAREHOUSE_MART)] == ["Keen buyers"]
+    assert [(row["dt"], row["segment"]) for row in rows_of(warehouse, m.WAREHOUSE_MART)] == [
+        (LAST, 1),
+        (LAST, 1),
+        (DT, 2),
+    ]

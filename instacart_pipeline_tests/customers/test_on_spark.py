@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import date, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,16 +10,16 @@ import pytest
 from instacart_pipeline.customers import tables as t
 from instacart_pipeline.customers.assets import a_year_before, sql
 from instacart_pipeline.datagen.customers import generate_customers
-from instacart_pipeline.lake.contracts import TableContract
-from instacart_pipeline.resources.inputs import inputs_of
-from instacart_pipeline.resources.spark_job import SparkStatement
 from instacart_pipeline_tests.customers.shop import AS_OF, DT, LAST_WEEK, SINCE, Shop, event, item, returned, user
+from instacart_pipeline_tests.on_spark import on_spark
 from instacart_pipeline_tests.platform import Platform, Row
+from instacart_pipeline_tests.tiers import costs
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-SCALE = 0.05
+SCALE = 0.005
+"""500 customers."""
 STATEMENTS = {table: sql(table.name) for table in t.DERIVED} | {
     t.PURCHASES: sql("purchases").given(since=a_year_before(DT))
 }
@@ -29,25 +27,19 @@ TICK = timedelta(microseconds=1)
 
 
 @pytest.fixture(scope="module")
-def spark() -> Iterator[SparkSession]:
-    sessions = pytest.importorskip("instacart_pipeline_tests.spark_session", reason="the extra spark is not installed")
-    session = sessions.session()
-    yield session
-    session.stop()
-
-
-@pytest.fixture(scope="module")
+@costs("local platform", "deep")
 def generated(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     folder = tmp_path_factory.mktemp("generated")
     generate_customers(folder / "files", scale=SCALE, as_of=date.fromisoformat(DT))
     shop = Shop(Platform(folder / "home"))
     shop.upload(folder / "files")
-    run, _ = shop.run()
-    assert run.success, run.errors
+    shop.admit()
+    shop.build()
     return shop
 
 
 @pytest.fixture(scope="module")
+@costs("local platform", "deep")
 def by_hand(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     """Edges: moments beside the as-of day and the year's first, ties, ghosts, no sources, unknown and odd places, and float prices."""
     shop = Shop(Platform(tmp_path_factory.mktemp("by_hand")))
@@ -77,26 +69,13 @@ def by_hand(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     return shop
 
 
-@pytest.mark.spark
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("shop_is", ["generated", "by_hand"])
 def test_spark_gives_the_same_rows(spark: SparkSession, request: pytest.FixtureRequest, shop_is: str) -> None:
     shop: Shop = request.getfixturevalue(shop_is)
     for table in t.DERIVED:
-        ours, theirs = shop.platform.rows(table, DT), on_spark(spark, shop.platform, table)
+        ours = sorted(shop.platform.rows(table, DT), key=lambda row: str(row["user_id"]))
+        theirs = on_spark(spark, shop.platform, STATEMENTS[table], table, DT)
         assert ours, table.name
         apart = [(one, other) for one, other in zip(ours, theirs, strict=True) if one != other]
         assert apart == [], table.name
-
-
-def on_spark(spark: SparkSession, platform: Platform, table: TableContract) -> list[Row]:
-    """The rows that Spark makes of the table's statement, sorted by its key."""
-    from pyspark.sql.functions import lit
-
-    query = STATEMENTS[table].bind(dt=DT)
-    statement = SparkStatement.of(query, platform.catalog, inputs_of(platform.catalog, query, DT), DT)
-    for view, read in statement.views.items():
-        found = spark.read.parquet(str(Path(read["location"]) / "*.parquet")).withColumn("dt", lit(read["dt"]))
-        found.createOrReplaceTempView(view)
-    rows = [row.asDict() for row in spark.sql(statement.sql).select(*table.column_names).collect()]
-    return sorted(rows, key=lambda row: row["user_id"])

@@ -24,11 +24,18 @@ from instacart_pipeline_tests.customers.model.planted import shop
 from instacart_pipeline_tests.customers.segment_weeks import FIRST, put, run
 from instacart_pipeline_tests.faulty_run import processes
 from instacart_pipeline_tests.platform import Platform
+from instacart_pipeline_tests.tiers import costs
 
 
 def _segment(settings: Settings, begun: Event) -> None:
     begun.set()
     build_resources(settings).sagemaker.process(jobs.segmenting(None), FIRST)
+
+
+@pytest.fixture
+@costs("process", "deep")
+def platform(platform: Platform) -> Platform:
+    return platform
 
 
 def test_a_killed_segmentation_leaves_nothing_published_and_no_process_and_the_next_run_sweeps(

@@ -30,6 +30,7 @@ from instacart_pipeline_tests.aws_platform import AwsPlatform
 from instacart_pipeline_tests.platform import Platform, Row, Run, run_of
 from instacart_pipeline_tests.reorder.test_chain_on_aws import hold_permissions_documented
 from instacart_pipeline_tests.retail.consumers.shop import a_line, many_lines
+from instacart_pipeline_tests.tiers import costs, missing
 
 BY_FILE, BY_BOTH, BY_STREAM = "2010-12-01", "2010-12-02", "2010-12-03"
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -44,14 +45,18 @@ SPECIAL = [
 LINES = list(counted([*SPECIAL, *many_lines(120, lines_an_invoice=8)]))
 
 
-@pytest.mark.spark
-@pytest.mark.slow
+@pytest.fixture
+@costs("whole days on the double", "deep")
+def there(aws: AwsDouble, tmp_path: Path) -> AwsPlatform:
+    return AwsPlatform(tmp_path / "there", aws.endpoint, max_rejected=0.2)
+
+
 @pytest.mark.timeout(1200)
 def test_lines_by_file_and_through_kinesis_give_the_same_tables_on_aws_as_on_one_machine(
-    aws: AwsDouble, tmp_path: Path
+    there: AwsPlatform, aws: AwsDouble, tmp_path: Path
 ) -> None:
+    pytest.importorskip("pyspark", reason=missing("PySpark"))
     here = Platform(tmp_path / "here", max_rejected=0.2)
-    there = AwsPlatform(tmp_path / "there", aws.endpoint, max_rejected=0.2)
     there.deploy()
     aws.requests.clear()
     for each in (here, there):

@@ -83,37 +83,36 @@ def intake(tmp_path: Path) -> Intake:
     return Intake(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("written", "value"),
-    [
-        ("2.55", "2.5500"),
-        ("2.5", "2.5000"),
-        ("-11062.06", "-11062.0600"),
-        ("0.0001", "0.0001"),
-        ("2.55550", "2.5555"),
-        ("+7", "7.0000"),
-        ("5.", "5.0000"),
-        ("-0.00", "0.0000"),
-        ("99999.9999", "99999.9999"),
-        ("-100000", "-100000.0000"),
-    ],
-)
-@pytest.mark.parametrize("beside_a_bad_row", [False, True], ids=["read quickly", "sifted"])
-def test_an_amount_is_read_to_the_last_decimal(
-    intake: Intake, written: str, value: str, *, beside_a_bad_row: bool
-) -> None:
+AMOUNTS = {
+    "2.55": "2.5500",
+    "2.5": "2.5000",
+    "-11062.06": "-11062.0600",
+    "0.0001": "0.0001",
+    "2.55550": "2.5555",
+    "+7": "7.0000",
+    "5.": "5.0000",
+    "-0.00": "0.0000",
+    "99999.9999": "99999.9999",
+    "-100000": "-100000.0000",
+}
+"""As they are written, and as they are read."""
+NO_AMOUNTS = ("2.55555", "1e3", "2.5E1", ".5", "nan", "inf", "2,55", "£2", "100000000000000")
+
+
+@pytest.mark.parametrize("beside_a_bad_row", [False, True], ids=["read quickly", "read row by row"])
+def test_an_amount_is_read_to_the_last_decimal(intake: Intake, *, beside_a_bad_row: bool) -> None:
     bad = [{**LINE, "quantity": "many"}] if beside_a_bad_row else []
-    rows, rejects = intake.read([{**LINE, "unitprice": written}, *bad])
-    assert [row["unitprice"] for row in rows] == [Decimal(value)]
+    rows, rejects = intake.read([*({**LINE, "unitprice": written} for written in AMOUNTS), *bad])
+    assert [row["unitprice"] for row in rows] == [Decimal(value) for value in AMOUNTS.values()]
     assert len(rejects) == len(bad)
 
 
-@pytest.mark.parametrize("written", ["2.55555", "1e3", "2.5E1", ".5", "nan", "inf", "2,55", "£2", "100000000000000"])
-def test_what_is_no_amount_is_rejected_with_its_reason_and_never_rounded(intake: Intake, written: str) -> None:
-    rows, rejects = intake.read([LINE, {**LINE, "unitprice": written}])
+def test_what_is_no_amount_is_rejected_with_its_reason_and_never_rounded(intake: Intake) -> None:
+    rows, rejects = intake.read([LINE, *({**LINE, "unitprice": written} for written in NO_AMOUNTS)])
     assert [row["unitprice"] for row in rows] == [Decimal("2.5500")]
     assert [(found["line"], found["column_name"], found["reason"]) for found in rejects] == [
-        (3, "unitprice", f"unitprice '{written}' is not an amount of at most 14 digits and four decimals")
+        (line, "unitprice", f"unitprice '{written}' is not an amount of at most 14 digits and four decimals")
+        for line, written in enumerate(NO_AMOUNTS, 3)
     ]
 
 
@@ -125,8 +124,9 @@ def test_an_amount_that_is_empty_or_out_of_range_is_rejected_saying_so(intake: I
     ]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(_GIVEN, min_size=1, max_size=12))
+# Many lines in few files: a file costs far more than a line.
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.data_too_large])
+@given(st.lists(_GIVEN, min_size=10, max_size=40))
 def test_what_the_api_accepts_the_intake_accepts_with_equal_values(intake: Intake, lines: list[dict[str, str]]) -> None:
     accepted = [(sent, line) for sent in lines if (line := _read(sent))]
     if not accepted:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import json
-from collections import Counter
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -285,21 +282,3 @@ def test_a_deeply_nested_record_is_unreadable() -> None:
     for data in (b"[" * 100_000, b'{"a":' * 100_000, b"[]", b"null", b"", b"\xff"):
         with pytest.raises(RecordUnreadable):
             Line.of_record(data)
-
-
-@pytest.mark.real_data
-def test_the_real_lines_are_all_read_and_all_told_apart(real_data: Path) -> None:
-    files = sorted((real_data / "online_retail" / "by-day").glob("*.csv"))
-    ids: set[str] = set()
-    repeats = Counter[bool]()
-    for file in files:
-        with file.open(encoding="utf-8-sig", newline="") as opened:
-            rows = csv.reader(opened)
-            names = [folded(name) for name in next(rows)]
-            lines = list(counted(read_line(dict(zip(names, row, strict=True))) for row in rows))
-        ids.update(line.line_id for line in lines)
-        repeats.update(line.repeat > 1 for line in lines)
-        assert {line.day for line in lines} == {file.stem}
-    assert len(files) == 305
-    assert repeats == {False: 536_641, True: 5_268}
-    assert len(ids) == 541_909

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from instacart_pipeline.retail.lines import Line, counted, folded, read_line
 from instacart_pipeline.retail.warehouse_assets import REBUILT, warehouse_sql
 from instacart_pipeline_tests.retail.shop import Shop, hold_to_the_rule
 
-pytestmark = [pytest.mark.real_data, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 LAST_DAY = "2011-12-09"
 BY_MONTH = {
@@ -56,6 +57,7 @@ class Year:
                 reader = csv.reader(opened)
                 names = [folded(name) for name in next(reader)]
                 of_the_day = list(counted(read_line(dict(zip(names, row, strict=True))) for row in reader))
+            assert {line.day for line in of_the_day} == {file.stem}
             self.shop.put(file.stem, of_the_day)
             self.lines += of_the_day
         warehouse = self.shop.warehouse
@@ -78,6 +80,11 @@ class Year:
 @pytest.fixture(scope="module")
 def year(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Year:
     return Year(tmp_path_factory.mktemp("year"), sorted((real_data / "online_retail" / "by-day").glob("*.csv")))
+
+
+def test_the_lines_are_all_read_and_all_told_apart(year: Year) -> None:
+    assert len({line.line_id for line in year.lines}) == 541_909
+    assert Counter(line.repeat > 1 for line in year.lines) == {False: 536_641, True: 5_268}
 
 
 def test_every_line_is_there_once_and_the_amounts_are_exact(year: Year) -> None:

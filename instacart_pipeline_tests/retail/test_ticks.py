@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import pytest
@@ -16,23 +14,19 @@ from instacart_pipeline.definitions import build_defs
 from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.lake.zones import new_version
 from instacart_pipeline.orchestration.day_ranges import FAILED_DAYS, ONLY_DAYS
-from instacart_pipeline.orchestration.one_run import ONE_RUN_OF, tags_of
+from instacart_pipeline.orchestration.one_run import ONE_RUN_OF
 from instacart_pipeline.resources.catalog import CatalogTable
-from instacart_pipeline.resources.warehouse import Warehouse
 from instacart_pipeline.retail import tables as t
 from instacart_pipeline.retail.automation import ANALYSES_JOB, DAYS_JOB, OF_LOAD, Again, Ended, again_after
 from instacart_pipeline.retail.sandbox_tables import SANDBOX_TABLES
 from instacart_pipeline.retail.warehouse_tables import SALES_LINES
 from instacart_pipeline_tests.platform import Platform
 from instacart_pipeline_tests.retail.shop import Shop, line
-from instacart_pipeline_tests.retail.test_batch_path import QUIET, row, uploaded
+from instacart_pipeline_tests.retail.ticking import SETTINGS, Started, Ticks, arrived
+from instacart_pipeline_tests.tiers import costs
 
 MONDAY, TUESDAY, TOO_EARLY = "2011-03-07", "2011-03-08", "2010-11-30"
 FAILURE, SUCCESS, CANCELED = DagsterRunStatus.FAILURE, DagsterRunStatus.SUCCESS, DagsterRunStatus.CANCELED
-Started = Sequence[dg.RunRequest]
-
-
-SETTINGS = {"settle_seconds": 1, "stream_buffer_seconds": 1}
 
 
 @pytest.fixture(scope="module")
@@ -41,46 +35,8 @@ def definitions(tmp_path_factory: pytest.TempPathFactory) -> dg.Definitions:
     return build_defs(Platform(tmp_path_factory.mktemp("unused"), **SETTINGS).settings)
 
 
-class Ticks:
-    """What starts runs, over a platform; each sensor goes on from its last cursor."""
-
-    def __init__(
-        self, definitions: dg.Definitions, platform: Platform, instance: dg.DagsterInstance, warehouse: Warehouse
-    ) -> None:
-        self.platform, self.instance, self.warehouse = platform, instance, warehouse
-        self._definitions, self._cursors = definitions, dict[str, str | None]()
-
-    def sensor(self, name: str) -> tuple[Started, str]:
-        """A tick: the runs it starts, and what it says otherwise."""
-        cursor, defs = self._cursors.get(name), self._definitions
-        with dg.build_sensor_context(
-            self.instance, cursor, definitions=defs, resources=self._resources(name)
-        ) as context:
-            tick = defs.resolve_sensor_def(name).evaluate_tick(context)
-        self._cursors[name] = tick.cursor or cursor
-        return tick.run_requests or (), tick.skip_message or ""
-
-    def schedule(self) -> tuple[Started, str]:
-        """A tick of the schedule, now."""
-        found = self._definitions.get_repository_def()
-        with dg.build_schedule_context(
-            self.instance, datetime.now(timezone.utc), resources=self._resources("schedule"), repository_def=found
-        ) as context:
-            tick = self._definitions.resolve_schedule_def(DAYS_JOB).evaluate_tick(context)
-        return tick.run_requests or (), tick.skip_message or ""
-
-    def run(self, job: str, request: dg.RunRequest, status: DagsterRunStatus) -> str:
-        """A run that was started by a request, as the instance has it; returns its id."""
-        tags = {**tags_of(t.SYSTEM), **request.tags, "dagster/partition": request.partition_key or ""}
-        return self.instance.add_run(dg.DagsterRun(job, status=status, tags=tags)).run_id
-
-    def _resources(self, name: str) -> dict[str, Any]:
-        found = self.platform.resources
-        given = {"catalog": found.catalog, "warehouse": self.warehouse}
-        return given if name == "retail_analyses" else {**given, "storage": found.storage}
-
-
 @pytest.fixture
+@costs("local platform", "contract")
 def ticks(tmp_path: Path, definitions: dg.Definitions) -> Iterator[Ticks]:
     platform = Platform(tmp_path / "home", **SETTINGS)
     with dg.DagsterInstance.ephemeral() as instance:
@@ -88,19 +44,13 @@ def ticks(tmp_path: Path, definitions: dg.Definitions) -> Iterator[Ticks]:
 
 
 @pytest.fixture
+@costs("local platform", "contract")
 def kept(tmp_path: Path, definitions: dg.Definitions) -> Iterator[Ticks]:
     """Ticks over an instance on the disk: a schedule sees no other one."""
     platform = Platform(tmp_path / "home", **SETTINGS)
     (tmp_path / "dagster").mkdir()
     with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as instance:
         yield Ticks(definitions, platform, instance, platform.resources.warehouse)
-
-
-def arrived(ticks: Ticks, dt: str, *rows: str) -> None:
-    """Upload a day's file, as one that stood still for long."""
-    uploaded(ticks.platform, dt, *(rows or (row(dt),)))
-    for file in (ticks.platform.raw / t.SYSTEM / t.STAGED_UPLOADS.name / f"dt={dt}").iterdir():
-        os.utime(file, (1_600_000_000, 1_600_000_000))
 
 
 def days_of(requests: Started) -> list[tuple[str | None, str | None]]:
@@ -112,8 +62,8 @@ def days_of(requests: Started) -> list[tuple[str | None, str | None]]:
 
 def test_new_files_start_one_run_of_their_days_once_they_stand_still(ticks: Ticks) -> None:
     assert ticks.sensor("retail_arrivals") == ((), "Nothing new.")
-    arrived(ticks, TUESDAY)
-    arrived(ticks, MONDAY)
+    arrived(ticks.platform, TUESDAY)
+    arrived(ticks.platform, MONDAY)
     requests, told = ticks.sensor("retail_arrivals")
     assert (list(requests), told) == ([], f"{TUESDAY} is still arriving; {MONDAY} is still arriving")
     requests, told = ticks.sensor("retail_arrivals")
@@ -128,7 +78,7 @@ def test_a_run_that_the_sensor_starts_is_the_only_one_of_its_system(ticks: Ticks
 
 
 def test_days_that_a_run_under_way_sees_to_are_not_started_once_more(kept: Ticks) -> None:
-    arrived(kept, MONDAY)
+    arrived(kept.platform, MONDAY)
     kept.run(DAYS_JOB, dg.RunRequest(partition_key=MONDAY), DagsterRunStatus.STARTED)
     for _ in range(2):
         assert kept.sensor("retail_arrivals") == ((), "Nothing new.")
@@ -136,9 +86,9 @@ def test_days_that_a_run_under_way_sees_to_are_not_started_once_more(kept: Ticks
 
 
 def test_a_quiet_tick_names_the_days_that_are_left_out(ticks: Ticks) -> None:
-    arrived(ticks, TOO_EARLY)
+    arrived(ticks.platform, TOO_EARLY)
     later = (datetime.now(timezone.utc) + timedelta(days=9)).date().isoformat()
-    arrived(ticks, later)
+    arrived(ticks.platform, later)
     (ticks.platform.raw / t.SYSTEM / t.STAGED_STREAM.name / "dt=2009-01-01").mkdir(parents=True)  # no file of it
     for _ in range(2):
         requests, told = ticks.sensor("retail_arrivals")
@@ -150,7 +100,7 @@ def test_a_quiet_tick_names_the_days_that_are_left_out(ticks: Ticks) -> None:
 
 def test_of_many_days_left_out_the_first_are_named(ticks: Ticks) -> None:
     for number in range(1, 15):
-        arrived(ticks, f"2009-01-{number:02}")
+        arrived(ticks.platform, f"2009-01-{number:02}")
     told = ticks.sensor("retail_arrivals")[1]
     assert told.startswith("no run builds 2009-01-01, 2009-01-02,")
     assert "2009-01-10 and 4 days more: days run" in told
@@ -169,22 +119,10 @@ def test_a_failed_run_of_several_days_is_gone_on_with_once_without_those_at_faul
 
 def test_the_schedule_starts_what_came_and_is_not_in_the_warehouse_in_one_run(kept: Ticks) -> None:
     assert kept.schedule() == ((), "Every day that has come is built, or about to be.")
-    arrived(kept, MONDAY)
-    arrived(kept, TUESDAY)
-    arrived(kept, TOO_EARLY)
+    arrived(kept.platform, MONDAY)
+    arrived(kept.platform, TUESDAY)
+    arrived(kept.platform, TOO_EARLY)
     assert days_of(kept.schedule()[0]) == [(TUESDAY, f"{MONDAY} {TUESDAY}")]
-
-
-def test_what_was_built_is_due_no_more_and_its_analyses_are(kept: Ticks) -> None:
-    arrived(kept, MONDAY)
-    assert days_of(kept.schedule()[0]) == [(MONDAY, None)]
-    job = build_defs(kept.platform.settings).resolve_job_def(DAYS_JOB)
-    assert job.execute_in_process(instance=kept.instance, partition_key=MONDAY, run_config=QUIET).success
-    assert kept.schedule() == ((), "Every day that has come is built, or about to be.")
-    told = [kept.sensor("retail_arrivals") for _ in range(2)]
-    assert told == [((), f"{MONDAY} is still arriving"), ((), "Nothing new.")]
-    requests, _ = kept.sensor("retail_analyses")
-    assert [request.partition_key for request in requests] == [MONDAY]
 
 
 # The sensor on what was loaded
@@ -207,6 +145,7 @@ def publish(shop: Shop) -> None:
 
 
 @pytest.fixture
+@costs("local platform", "contract")
 def sold(tmp_path: Path, definitions: dg.Definitions) -> Iterator[tuple[Shop, Ticks]]:
     """A shop of two days, whose older day was loaded last, and ticks over it."""
     shop = Shop(tmp_path)

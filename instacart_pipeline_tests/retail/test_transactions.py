@@ -5,20 +5,22 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from instacart_pipeline.profiles import build_resources
 from instacart_pipeline.resources.glue import GlueJob
 from instacart_pipeline.retail import tables as t
 from instacart_pipeline.retail.assets import sql
 from instacart_pipeline.retail.lines import Line, counted, folded, read_line
+from instacart_pipeline_tests.on_spark import on_spark
 from instacart_pipeline_tests.platform import Platform, Row
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 DAY = "2010-12-01"
 REAL_DAYS = ("2010-12-01", "2010-12-09", "2011-08-30", "2011-12-09")
@@ -50,10 +52,9 @@ def given(
     platform.put_rows(t.STREAMED_LINES, rows, dt=dt)
 
 
-def transactions(platform: Platform, dt: str = DAY, engine: Literal["duckdb", "spark"] = "duckdb") -> list[Row]:
+def transactions(platform: Platform, dt: str = DAY) -> list[Row]:
     """The day's transactions, made anew by the Glue job."""
-    glue = build_resources(replace(platform.settings, glue_engine=engine)).glue
-    glue.run(GlueJob("retail_transactions", sql("transactions")), t.TRANSACTIONS, dt)
+    platform.resources.glue.run(GlueJob("retail_transactions", sql("transactions")), t.TRANSACTIONS, dt)
     return platform.rows(t.TRANSACTIONS, dt)
 
 
@@ -141,13 +142,11 @@ def test_lines_of_another_day_are_left_out(platform: Platform) -> None:
     assert [row["invoice_time"] for row in transactions(platform)] == [datetime(2010, 12, 1, 8, 26)]
 
 
-@pytest.mark.spark
-def test_spark_gives_the_same_transactions_as_duckdb(platform: Platform) -> None:
+def test_spark_gives_the_same_transactions_as_duckdb(platform: Platform, spark: SparkSession) -> None:
     given(platform, [*QUIRKS, *QUIRKS[:3]], counted(map(read_line, QUIRKS[5:])))
-    assert transactions(platform, engine="spark") == transactions(platform)
+    assert on_spark(spark, platform, sql("transactions"), t.TRANSACTIONS, DAY) == transactions(platform)
 
 
-@pytest.mark.real_data
 @pytest.mark.timeout(600)
 def test_real_days_give_the_lines_that_the_api_makes_of_them(platform: Platform, real_data: Path) -> None:
     for dt in REAL_DAYS:
@@ -166,18 +165,14 @@ def test_real_days_give_the_lines_that_the_api_makes_of_them(platform: Platform,
         )
 
 
-@pytest.mark.real_data
-@pytest.mark.spark
 @pytest.mark.timeout(900)
-def test_spark_and_duckdb_agree_on_real_days(platform: Platform, real_data: Path) -> None:
-    for dt in REAL_DAYS[:2]:
-        platform.storage.put(
-            t.SYSTEM, t.STAGED_UPLOADS.name, dt, [real_data / "online_retail" / "by-day" / f"{dt}.csv"]
-        )
-        platform.resources.crawler.crawl(t.STAGED, dt)
-        for staged, admitted in t.ADMITTED.items():
-            platform.resources.intake.admit(staged, admitted, dt, may_lack=True)
-        assert transactions(platform, dt, engine="spark") == transactions(platform, dt)
+def test_spark_and_duckdb_agree_on_a_real_day(platform: Platform, real_data: Path, spark: SparkSession) -> None:
+    dt = REAL_DAYS[1]
+    with (real_data / "online_retail" / "by-day" / f"{dt}.csv").open(encoding="utf-8", newline="") as opened:
+        reader = csv.reader(opened)
+        names = [folded(name) for name in next(reader)]
+        given(platform, [dict(zip(names, row, strict=True)) for row in reader], dt=dt)
+    assert on_spark(spark, platform, sql("transactions"), t.TRANSACTIONS, dt) == transactions(platform, dt)
 
 
 def sorted_rows(rows: Iterable[Row]) -> list[Row]:

@@ -11,8 +11,13 @@ from sklearn.metrics import adjusted_rand_score
 from instacart_pipeline.customers.model import fitting
 from instacart_pipeline.customers.model.rows import Customers, sample
 from instacart_pipeline_tests.customers.model.planted import noise, one_blob, planted, shop
+from instacart_pipeline_tests.tiers import costs
 
-pytestmark = pytest.mark.slow
+
+@pytest.fixture(autouse=True)
+@costs("model quality", "deep")
+def quality() -> None:
+    """Each of these fits takes seconds: a model, many draws without groups, and how stable it is."""
 
 
 @pytest.mark.parametrize("sizes", [(400, 200, 60), (160, 160, 160, 160, 160), (500, 300)])

@@ -130,7 +130,7 @@ def lag(shop: Shop, consumer: str) -> int:
     return sum(each.records or 0 for each in shop.stream.lag(consumer))
 
 
-def soon(true: Callable[[], bool], seconds: float = 30.0) -> None:
+def soon(true: Callable[[], bool], seconds: float = 120.0) -> None:
     """Wait until something is true."""
     deadline = time.monotonic() + seconds
     while not true():

@@ -1,4 +1,4 @@
-"""Workers as processes: killed at any moment, told to stop, side by side, and behind by far more than they may keep in memory."""
+"""Workers as processes: killed at any moment, told to stop, side by side, and asked for their numbers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,7 @@ from instacart_pipeline.retail.consumers.consumer import Taken
 from instacart_pipeline.retail.consumers.mapping import Mapping
 from instacart_pipeline.retail.consumers.roster import NAMES
 from instacart_pipeline_tests.retail.consumers.shop import Shop, lag, many_lines, soon
+from instacart_pipeline_tests.tiers import costs
 
 
 class Workers:
@@ -59,6 +62,16 @@ def shop(tmp_path: Path) -> Shop:
 
 
 @pytest.fixture
+@costs("process", "deep")
+def processes() -> ForkServerContext:
+    """Makes child processes that have everything imported."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context
+
+
+@pytest.fixture
+@costs("process", "deep")
 def workers(tmp_path: Path) -> Iterator[Workers]:
     started = Workers(tmp_path)
     yield started
@@ -83,15 +96,15 @@ def _store_and_die(store: Callable[[Sequence[Taken]], None], taken: Sequence[Tak
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_worker_killed_ten_times_at_any_moment_loses_no_line_and_counts_none_twice(shop: Shop, name: str) -> None:
-    processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload([__name__])
+def test_a_worker_killed_again_and_again_at_any_moment_loses_no_line_and_counts_none_twice(
+    shop: Shop, name: str, processes: ForkServerContext
+) -> None:
     chance = random.Random(name)  # noqa: S311  # which moments doesn't matter, but that they are the same again
-    lines = list(many_lines(30_000))
-    shop.put(lines[:10_000], at_once=1000)
+    lines = list(many_lines(12_000))
+    shop.put(lines[:6000], at_once=1000)
     kills = between = 0
-    for place in range(10):
-        shop.put(lines[10_000 + place * 2000 : 12_000 + place * 2000], at_once=100)
+    for place in range(6):
+        shop.put(lines[6000 + place * 1000 : 7000 + place * 1000], at_once=100)
         before, dies = lag(shop, name), place % 2 == 0
         options = {"until_empty": False, "dies": dies}
         process = processes.Process(target=work, args=(shop.home, name), kwargs=options)
@@ -100,10 +113,10 @@ def test_a_worker_killed_ten_times_at_any_moment_loses_no_line_and_counts_none_t
             soon(lambda: lag(shop, name) < before)  # noqa: B023  # it is called here and now
             time.sleep(chance.uniform(0.0, 0.1))
             process.kill()
-        process.join(60)
+        process.join(120)
         kills += process.exitcode == -signal.SIGKILL
         between += dies and lag(shop, name) == before
-    assert (kills, between) == (10, 5)
+    assert (kills, between) == (6, 3)
     last = processes.Process(target=work, args=(shop.home, name), kwargs={"until_empty": True, "dies": False})
     last.start()
     last.join(120)
@@ -113,11 +126,11 @@ def test_a_worker_killed_ten_times_at_any_moment_loses_no_line_and_counts_none_t
         found = shop.raw_lines()
         assert found.keys() == expected
         doubles = sum(found.values()) - len(found)
-        assert doubles <= 10 * 10_000  # at most a batch a kill, and each the same line to the letter
+        assert doubles <= 6 * 6000  # at most a batch a kill, and each the same line to the letter
     else:
         assert shop.invoices() == dict.fromkeys(expected, 1)
         assert {(each["lines"], each["is_cancellation"]) for each in shop.customers().values()} == {(20, False)}
-        assert len(shop.customers()) == 1500
+        assert len(shop.customers()) == 600
 
 
 def test_a_worker_ends_with_its_parent_and_at_sigterm_with_everything_committed_that_it_did(
@@ -125,39 +138,41 @@ def test_a_worker_ends_with_its_parent_and_at_sigterm_with_everything_committed_
 ) -> None:
     shop.put(many_lines(3000))
     by_signal, by_parent = workers.start("lookups"), workers.start("raw_zone")
-    soon(lambda: lag(shop, "lookups") < 3000, 60)
+    soon(lambda: lag(shop, "lookups") < 3000)
     by_signal.terminate()
     assert by_parent.stdin is not None
     by_parent.stdin.close()
-    assert ended([by_signal, by_parent], 30) == [0, 0]
+    assert ended([by_signal, by_parent]) == [0, 0]
     assert len(shop.invoices()) == 3000 - lag(shop, "lookups")
 
 
 def test_two_workers_side_by_side_store_each_line_once(shop: Shop, workers: Workers) -> None:
-    shop.put(many_lines(20_000), at_once=2000)
+    shop.put(many_lines(8000), at_once=2000)
     assert ended([workers.start("lookups", "--until-empty") for _ in range(2)]) == [0, 0]
     assert set(shop.invoices().values()) == {1}
-    assert (len(shop.invoices()), lag(shop, "lookups")) == (20_000, 0)
+    assert (len(shop.invoices()), lag(shop, "lookups")) == (8000, 0)
 
 
-def test_a_backlog_is_worked_off_in_bounded_memory_while_its_numbers_are_told(shop: Shop, workers: Workers) -> None:
-    shop.put(many_lines(120_000, days=2), at_once=10_000)
-    process = workers.start("raw_zone", "--metrics-port", "18765")
-    soon(lambda: not lag(shop, "raw_zone"), 120)
-    most = _most_memory(process.pid)
-    with urllib.request.urlopen("http://127.0.0.1:18765/metrics", timeout=5) as answer:
-        told = answer.read().decode()
+def test_a_worker_serves_its_numbers_while_it_works_a_backlog_off(shop: Shop, workers: Workers) -> None:
+    shop.put(many_lines(2000))
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    process = workers.start("raw_zone", "--metrics-port", str(port))
+    soon(lambda: not lag(shop, "raw_zone"))
+
+    def handled() -> float:
+        told = _told(port)
+        lines = [line for line in told.splitlines() if line.startswith('stream_records_total{consumer="raw_zone"')]
+        return sum(float(line.rpartition(" ")[2]) for line in lines)
+
+    soon(lambda: handled() == 2000)
+    assert 'stream_batch_seconds_count{consumer="raw_zone"}' in _told(port)
     process.terminate()
-    assert ended([process], 30) == [0]
-    handled = [line for line in told.splitlines() if line.startswith('stream_records_total{consumer="raw_zone"')]
-    assert sum(float(line.rpartition(" ")[2]) for line in handled) == 120_000
-    assert 'stream_batch_seconds_count{consumer="raw_zone"}' in told
-    assert most < 400e6
+    assert ended([process]) == [0]
 
 
-def _most_memory(pid: int) -> float:
-    """The most memory a process had so far, in bytes."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM"):
-            return float(line.split()[1]) * 1024
-    raise AssertionError("the kernel doesn't say")
+def _told(port: int) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
+        text: str = answer.read().decode()
+    return text

@@ -55,7 +55,7 @@ def working(*mappings: Mapping) -> Iterator[None]:
     finally:
         stopping.set()
         for thread in threads:
-            thread.join(20)
+            thread.join(120)
     assert not any(thread.is_alive() for thread in threads)
 
 
@@ -201,7 +201,7 @@ def test_two_workers_share_the_shards_and_take_over_from_one_that_stops(shop: Sh
         rest = list(feeding)
         for place in rest:
             shop.put(lines[place : place + 100])
-        soon(lambda: lag(shop, "lookups") == 0, 60)
+        soon(lambda: lag(shop, "lookups") == 0)
     given = shop.invoices()
     assert set(given.values()) == {1}
     assert len(given) == len(lines)
