@@ -6,12 +6,13 @@ What both promise is in test_twins_sagemaker.py.
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import signal
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
@@ -24,19 +25,23 @@ from pyarrow import parquet
 
 from instacart_pipeline.container.contract import MAX_BODY
 from instacart_pipeline.container.csv_body import as_csv
+from instacart_pipeline.container.training import Script
 from instacart_pipeline.lake.errors import ArtefactNotFound, JobFailed
 from instacart_pipeline.profiles import build_resources
 from instacart_pipeline.resources.endpoints import Canary
 from instacart_pipeline.resources.local import sagemaker_transform
+from instacart_pipeline.resources.local.endpoints import LocalEndpoints
 from instacart_pipeline.resources.local.sagemaker import LocalSageMaker
 from instacart_pipeline.resources.sagemaker import Range, TrainingJob, TransformJob, TuningJob
 from instacart_pipeline.settings import Settings
-from instacart_pipeline_tests.container.servers import eventually, is_alive
-from instacart_pipeline_tests.faulty_run import processes
+from instacart_pipeline_tests.container.servers import is_alive
 from instacart_pipeline_tests.platform import DT, Platform
 from instacart_pipeline_tests.resources import toy_model
+from instacart_pipeline_tests.resources.streams import eventually
 from instacart_pipeline_tests.resources.toy_model import CODE, METRICS, ROWS, SCORES
+from instacart_pipeline_tests.tiers import costs
 
+TOO_SLOW = 0.1
 TRAINING = TrainingJob("toy", "model", CODE, {"rate": 0.5, "rounds": 3}, {"train": ROWS}, METRICS)
 
 
@@ -47,6 +52,7 @@ def sagemaker_of(settings: Settings) -> LocalSageMaker:
 
 
 @pytest.fixture
+@costs("local platform", "contract")
 def shop(tmp_path: Path) -> Platform:
     """A platform that keeps no replaced version, with three rows."""
     made = Platform(tmp_path / "home", retention_days=0, threads=2)
@@ -57,6 +63,23 @@ def shop(tmp_path: Path) -> Platform:
 @pytest.fixture
 def sagemaker(shop: Platform) -> LocalSageMaker:
     return sagemaker_of(shop.settings)
+
+
+@pytest.fixture
+def no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainings are done in this process: what toy_model/train.py does, to the lines that it prints. A rate below 0.1 is refused."""
+
+    def run(script: Script, on_line: Callable[[str], None], _stop: threading.Event | None = None) -> None:
+        given = json.loads(script.environment["SM_HPS"])
+        if given["rate"] < TOO_SLOW:
+            raise JobFailed(f"{script.name}: too slow")
+        truth, guess = 4.0, 0.0
+        for number in range(given["rounds"]):
+            guess += given["rate"] * (truth - guess)
+            on_line(f"[{number}] loss={abs(truth - guess):.6f}")
+        Path(script.environment["SM_MODEL_DIR"], "model.json").write_text(json.dumps({"mean": guess}))
+
+    monkeypatch.setattr(Script, "run", run)
 
 
 @pytest.fixture(autouse=True)
@@ -82,21 +105,21 @@ def _train(settings: Settings) -> None:
 
 
 def test_a_killed_training_leaves_no_child_and_nothing_published_and_the_next_sweeps_its_folder(
-    shop: Platform, sagemaker: LocalSageMaker
+    shop: Platform, sagemaker: LocalSageMaker, child_processes: ForkServerContext
 ) -> None:
-    parent = processes.Process(target=_train, args=(shop.settings,))
+    parent = child_processes.Process(target=_train, args=(shop.settings,))
     parent.start()
     assert parent.pid
 
     def scripts() -> list[int]:
         return [child.pid for child in psutil.Process(parent.pid).children() if "train.py" in " ".join(child.cmdline())]
 
-    eventually(lambda: bool(scripts()), "the start of the script")
+    eventually(scripts)
     running = scripts()
     assert sagemaker.artefacts.leftovers("toy", "model", DT) == []  # its writer is alive
     os.kill(parent.pid, signal.SIGKILL)
     parent.join()
-    eventually(lambda: not any(map(is_alive, running)), "the end of the script")
+    eventually(lambda: not any(map(is_alive, running)))
     with pytest.raises(ArtefactNotFound):
         sagemaker.artefact("toy", "model", DT)
     assert len(sagemaker.artefacts.leftovers("toy", "model", DT)) == 1
@@ -105,18 +128,23 @@ def test_a_killed_training_leaves_no_child_and_nothing_published_and_the_next_sw
     assert list((Path(sagemaker.lake.home) / "scratch").iterdir()) == []
 
 
+@pytest.mark.usefixtures("no_process")
 def test_what_a_killed_writer_left_is_swept_by_name(shop: Platform, sagemaker: LocalSageMaker) -> None:
     made = sagemaker.train(TRAINING, DT)
-    litter = Path(made.location).parent / "v=20200101T000000000000-000000"
-    litter.mkdir()
-    assert list(sagemaker.sweep("toy")) == [str(litter)]
+    orphaned = Path(made.location).parent / "v=20200101T000000000000-000000"
+    orphaned.mkdir()
+    assert list(sagemaker.sweep("toy")) == [str(orphaned)]
     assert versions(sagemaker) == {f"v={made.version}"}
     assert shop.resources.sagemaker.artefact("toy", "model", DT) == made
 
 
+@pytest.mark.usefixtures("no_process")
 def test_replaced_versions_go_after_the_retention_but_not_those_in_the_registry_or_behind_an_endpoint(
-    shop: Platform, sagemaker: LocalSageMaker
+    shop: Platform, sagemaker: LocalSageMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(
+        LocalEndpoints, "_try", lambda *_: None
+    )  # whether a version passes its canary is not asked here
     registered = sagemaker.train(TRAINING, DT)
     version = shop.resources.model_registry.register("toy", registered, {}, {})
     deployed = sagemaker.train(training(rounds=4), DT)
@@ -130,6 +158,7 @@ def test_replaced_versions_go_after_the_retention_but_not_those_in_the_registry_
         pass
 
 
+@pytest.mark.usefixtures("no_process")
 def test_what_was_computed_from_newer_rows_stays(shop: Platform, sagemaker: LocalSageMaker) -> None:
     newer = sagemaker.train(TRAINING, DT)
     shop.catalog.drop_partition(ROWS.database, ROWS.name, DT)
@@ -138,9 +167,10 @@ def test_what_was_computed_from_newer_rows_stays(shop: Platform, sagemaker: Loca
     assert versions(sagemaker) == {f"v={newer.version}"}
 
 
-def test_a_training_without_a_model_is_refused(sagemaker: LocalSageMaker) -> None:
+def test_a_training_without_a_model_is_refused(sagemaker: LocalSageMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Script, "run", lambda *_: None)
     with pytest.raises(JobFailed, match="wrote no model to SM_MODEL_DIR"):
-        sagemaker.train(replace(TRAINING, script="inference.py"), DT)
+        sagemaker.train(TRAINING, DT)
     assert versions(sagemaker) == set()
 
 
@@ -151,45 +181,58 @@ def search(**changes: Any) -> TuningJob:
     return replace(TuningJob("tuned", training(rounds=12), {"rate": Range(0.01, 0.95)}, "loss", at_once=1), **changes)
 
 
+@pytest.mark.usefixtures("no_process")
 def test_one_trial_at_a_time_the_search_is_the_same_every_time(sagemaker: LocalSageMaker) -> None:
-    tried = [
-        [dict(trial.hyperparameters) for trial in sagemaker.tune(search(), DT).trials if trial.objective is not None]
-        for _ in range(2)
-    ]
+    tried = [[dict(trial.hyperparameters) for trial in sagemaker.tune(search(), DT).trials] for _ in range(2)]
     assert tried[0] == tried[1]
-    assert len({given["rate"] for given in tried[0]}) == 4
+    assert len({given["rate"] for given in tried[0]}) == search().trials
 
 
+@pytest.mark.usefixtures("no_process")
 def test_the_values_at_hand_are_tried_first(sagemaker: LocalSageMaker) -> None:
     assert sagemaker.tune(search(trials=2), DT).trials[0].hyperparameters["rate"] == 0.5
 
 
+@pytest.mark.usefixtures("no_process")
+def test_a_search_may_look_for_the_greatest_instead(sagemaker: LocalSageMaker) -> None:
+    tuned = sagemaker.tune(search(maximize=True), DT)
+    reached = [trial.objective for trial in tuned.trials if trial.objective is not None]
+    assert len(set(reached)) == search().trials
+    assert tuned.metrics["loss"] == max(reached)
+
+
+@pytest.mark.usefixtures("no_process")
+def test_a_search_none_of_whose_trials_reports_the_objective_fails(sagemaker: LocalSageMaker) -> None:
+    blind = replace(TRAINING, metrics={"loss": "never printed=([0-9.]+)"})
+    with pytest.raises(JobFailed, match="reported"):
+        sagemaker.tune(search(training=blind, trials=2), DT)
+    with pytest.raises(ArtefactNotFound):
+        sagemaker.artefact("toy", "tuned", DT)
+    assert versions(sagemaker, "tuned") == set()
+
+
+@pytest.mark.usefixtures("no_process")
 def test_a_trial_that_falls_behind_is_ended_early(sagemaker: LocalSageMaker) -> None:
-    good = replace(TRAINING, hyperparameters={"rate": 0.95, "rounds": 60, "pause": 0.05})
-    tuned = sagemaker.tune(search(training=good, trials=3), DT)
-    first, *others = tuned.trials
-    assert first.state == "Completed"
-    assert {trial.state for trial in others} == {"Stopped"}
-    assert all(trial.seconds < first.seconds for trial in others)
+    good = training(rate=0.95, rounds=60)
+    tuned = sagemaker.tune(search(training=good, ranges={"rate": Range(TOO_SLOW, 0.95)}, trials=3), DT)
+    assert [trial.state for trial in tuned.trials] == ["Completed", "Stopped", "Stopped"]
     assert tuned.hyperparameters["rate"] == 0.95
 
 
+@pytest.mark.usefixtures("no_process")
 def test_trials_that_fail_are_told_and_the_others_count(sagemaker: LocalSageMaker) -> None:
-    moody = CODE.files["train.py"].replace(b"rows = parquet", b"assert options.rate > 0.4, 'too slow'\nrows = parquet")
-    job = replace(training(rounds=3), code=replace(CODE, files={**CODE.files, "train.py": moody}))
-    tuned = sagemaker.tune(search(training=job, ranges={"rate": Range(0.1, 0.7)}, trials=6), DT)
+    job = search(training=training(rounds=3), ranges={"rate": Range(0.0, 2 * TOO_SLOW)}, trials=8)
+    tuned = sagemaker.tune(job, DT)
     assert {trial.state for trial in tuned.trials} == {"Completed", "Failed"}
-    assert float(tuned.hyperparameters["rate"]) > 0.4
+    assert float(tuned.hyperparameters["rate"]) > TOO_SLOW
     with pytest.raises(JobFailed, match="too slow"):
-        sagemaker.tune(search(training=job, ranges={"rate": Range(0.1, 0.3)}, trials=2), DT)
+        sagemaker.tune(replace(job, ranges={"rate": Range(0.0, 0.9 * TOO_SLOW)}, trials=2), DT)
 
 
+@pytest.mark.usefixtures("child_processes")
 def test_an_interrupted_search_leaves_no_child(sagemaker: LocalSageMaker) -> None:
     def interrupt() -> None:
-        eventually(
-            lambda: len([c for c in psutil.Process().children() if "train.py" in " ".join(c.cmdline())]) == 2, "trials"
-        )
-        time.sleep(0.2)
+        eventually(lambda: [child for child in psutil.Process().children() if "train.py" in " ".join(child.cmdline())])
         os.kill(os.getpid(), signal.SIGINT)
 
     slow = training(rounds=1000, pause=0.1)
@@ -204,6 +247,7 @@ def test_an_interrupted_search_leaves_no_child(sagemaker: LocalSageMaker) -> Non
 # Batch transform.
 
 
+@pytest.mark.usefixtures("no_process")
 def test_many_requests_at_once_keep_the_order_of_rows_and_none_is_too_large(
     shop: Platform, sagemaker: LocalSageMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -219,6 +263,7 @@ def test_many_requests_at_once_keep_the_order_of_rows_and_none_is_too_large(
     assert read.column("score").to_pylist() == [3.5 + number for number in range(5000)]
 
 
+@pytest.mark.usefixtures("no_process")
 @pytest.mark.parametrize("changes", [{"features": ("y", "nowhere")}, {"ids": ("y",)}, {"score": "other"}])
 def test_columns_that_don_t_fit_are_named_before_a_server_starts(
     sagemaker: LocalSageMaker, changes: dict[str, Any]

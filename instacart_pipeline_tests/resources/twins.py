@@ -26,6 +26,8 @@ Files = Mapping[str, str | bytes]
 
 LOCAL_ALONE = pytest.mark.parametrize("twin_double", ["local"], indirect=True)
 """On a test: both backends go through the same code here, so it runs on the cheaper one."""
+ONLY_DEEP_ON_AWS = pytest.mark.parametrize("twin_double", ["aws-deep"], indirect=True)
+"""On a test: this machine's side of it is proved beside its function."""
 DEEP_ON_AWS = pytest.mark.parametrize("twin_double", ["local", "aws-deep"], indirect=True)
 """On a test: on AWS it starts Spark, or repeats in depth what a cheaper test has proved."""
 

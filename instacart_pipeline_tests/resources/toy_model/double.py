@@ -9,7 +9,8 @@ import pyarrow as pa
 from pyarrow import parquet
 
 base = Path(os.environ["SM_PROCESSING_DIR"])
-rows = parquet.read_table(base / "input" / "rows").to_pylist()
+files = sorted((base / "input" / "rows").rglob("*.parquet"))
+rows = [row for file in files for row in parquet.ParquetFile(file).read().to_pylist()]
 model = base / "input" / "model" / "model" / "model.json"
 report = {
     "arguments": sys.argv[1:],

@@ -16,7 +16,9 @@ parser.add_argument("--pause", type=float, default=0.0)
 parser.add_argument("--fail", default="")
 options = parser.parse_args()
 
-rows = parquet.read_table(os.environ["SM_CHANNEL_TRAIN"]).to_pylist()
+# File by file: read as one data set, they would have pandas imported, which takes longer than all the rest.
+files = sorted(Path(os.environ["SM_CHANNEL_TRAIN"]).rglob("*.parquet"))
+rows = [row for file in files for row in parquet.ParquetFile(file).read().to_pylist()]
 truth = sum(row["y"] for row in rows) / len(rows)
 guess = 0.0
 for number in range(options.rounds):
