@@ -16,25 +16,13 @@ from typing import Any
 import psutil
 import pytest
 
-from instacart_pipeline.customers import mart_tables as mart
-from instacart_pipeline.customers import tables as customers
-from instacart_pipeline.customers.segment_jobs import SEGMENTATION
-from instacart_pipeline.reorder import model_assets as a
 from instacart_pipeline.reorder import tables as t
-from instacart_pipeline.reorder.model_tables import MODEL_TABLES
-from instacart_pipeline.retail import tables as retail
-from instacart_pipeline.retail.sandbox_tables import SANDBOX_TABLES
-from instacart_pipeline.retail.warehouse_tables import WAREHOUSE_TABLES
 from instacart_pipeline_tests.faulty_run import eventually
 from instacart_pipeline_tests.platform import Platform
+from instacart_pipeline_tests.tiers import costs
 
 PROGRAM = str(Path(sys.executable).with_name("instacart-pipeline"))
 RUNS = "{ runsOrError { ... on Runs { results { status jobName tags { key value } } } } }"
-TICKS = """
-query Ticks($of: SensorSelector!) {
-  sensorOrError(sensorSelector: $of) { ... on Sensor { sensorState { status ticks(limit: 1000) { status } } } }
-}
-"""
 ASSETS = "{ assetNodes { assetKey { path } groupName dependencyKeys { path } } }"
 
 
@@ -86,18 +74,6 @@ class Up:
             for run in self.ask(RUNS)["runsOrError"]["results"]
         ]
 
-    def ticks(self) -> int:
-        """How often the sensor on uploads has looked."""
-        location = "instacart_pipeline.definitions"
-        of = {"repositoryName": "__repository__", "repositoryLocationName": location, "sensorName": "reorder_uploads"}
-        return len(self.ask(TICKS, of=of)["sensorOrError"]["sensorState"]["ticks"])
-
-    def upload(self, folder: Path, dt: str) -> None:
-        """Upload as a user does."""
-        subprocess.run(
-            [PROGRAM, "upload", "reorder", folder, "--dt", dt], env=self.environment, check=True, capture_output=True
-        )
-
     def ended(self, runs: int) -> bool:
         """Whether there are so many runs and all have ended."""
         now = [run["status"] for run in self.runs()]
@@ -114,11 +90,12 @@ class Up:
 
 
 @pytest.fixture
+@costs("process", "e2e")
 def up(tmp_path: Path) -> Iterator[Up]:
     """The platform, up and answering; nothing of it is left when the test ends, however it ends."""
     running = Up(tmp_path / "home", tmp_path / "up.log")
     try:
-        eventually(running.answers, within=120, what="an answer of the UI's server")
+        eventually(running.answers, within=300, what="an answer of the UI's server")
         yield running
     finally:
         if running.process.poll() is None:
@@ -126,47 +103,21 @@ def up(tmp_path: Path) -> Iterator[Up]:
             running.process.wait()
 
 
-@pytest.mark.slow
-def test_an_upload_is_built_by_the_sensor_and_again_only_when_it_changes(up: Up, upload_folder: Path) -> None:
+@pytest.mark.timeout(1800)  # as long as its own waits together
+def test_an_upload_is_built_by_the_sensor_and_ctrl_c_ends_every_process(up: Up, upload_folder: Path) -> None:
     nodes = up.ask(ASSETS)["assetNodes"]
-    assert {node["assetKey"]["path"][-2] + "." + node["assetKey"]["path"][-1] for node in nodes} == {
-        "raw.upload",
-        *(f"{table.zone}.{table.name}" for table in (*t.TABLES, *MODEL_TABLES)),
-        *(f"{table.zone}.{table.name}" for table in (*retail.STAGED, *retail.ADMITTED.values(), retail.TRANSACTIONS)),
-        *(f"{table.zone}.{table.name}" for table in (*WAREHOUSE_TABLES, *SANDBOX_TABLES)),
-        *(
-            f"{table.zone}.{table.name}"
-            for table in (*customers.STAGED, *customers.ADMITTED.values(), *customers.DERIVED)
-        ),
-        *(f"{table.zone}.{table.name}" for table in (*mart.MART_TABLES, *mart.WAREHOUSE_TABLES)),
-        f"models.{SEGMENTATION}",
-        *(f"models.{key.path[-1]}" for key in (a.SAMPLE_MODEL, a.TUNED, a.FINAL_MODEL, a.EVALUATION, a.CHAMPION)),
-    }
+    paths = {".".join(node["assetKey"]["path"]) for node in nodes}
+    assert {".".join(table.asset_key) for table in t.TABLES} <= paths
 
     today = datetime.now(timezone.utc).strftime("%Y-%m-%d")
-    up.upload(upload_folder, today)
-    eventually(lambda: up.ended(1), within=120, what="a run of the upload")
+    up.platform.upload(upload_folder, today)
+    eventually(lambda: up.ended(1), within=300, what="a run of the upload")
     (run,) = up.runs()
     assert (run["status"], run["job"]) == ("SUCCESS", "reorder_daily")
     assert (run["dagster/sensor_name"], run["dagster/partition"]) == ("reorder_uploads", today)
-    first = up.platform.rows(t.RESULT_TABLE, today)
-    assert first
-
-    prior = upload_folder / "order_products__prior.csv"
-    prior.write_text("\n".join(prior.read_text().splitlines()[:-1]) + "\n")
-    up.upload(upload_folder, today)
-    eventually(lambda: up.ended(2), within=120, what="a run of the changed upload")
-    assert [run["status"] for run in up.runs()] == ["SUCCESS", "SUCCESS"]
-    second = up.platform.rows(t.RESULT_TABLE, today)
-    assert second != first
-
-    for uploaded in up.platform.raw.rglob("*.csv"):
-        uploaded.touch()  # the same bytes, uploaded once more
-    seen = up.ticks()
-    eventually(lambda: up.ticks() >= seen + 4, within=60, what="four looks of the sensor")
-    assert len(up.runs()) == 2
+    assert up.platform.rows(t.RESULT_TABLE, today)
     assert up.platform.leftovers(today) == []
 
     os.killpg(up.process.pid, signal.SIGINT)
-    up.process.wait(90)
-    eventually(lambda: up.processes() == [], within=60, what="the end of every process of the platform")
+    up.process.wait(120)
+    eventually(lambda: up.processes() == [], within=120, what="the end of every process of the platform")

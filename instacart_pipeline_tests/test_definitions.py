@@ -5,16 +5,20 @@ After a planned change, write graph.txt anew: `python -m instacart_pipeline_test
 
 import json
 import os
+import runpy
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
 from dagster import AssetCheckSpec, AssetKey, Definitions, PartitionsDefinition, WeeklyPartitionsDefinition
 
 from instacart_pipeline.definitions import build_defs
+from instacart_pipeline.lake.errors import SettingsInvalid
 from instacart_pipeline.retail.warehouse_assets import REBUILT
 from instacart_pipeline.settings import Settings
+from instacart_pipeline_tests.tiers import costs
 
 REBUILT_WHOLE = {table.name for table in REBUILT}
 """Tables of the warehouse that are made of all days at once."""
@@ -68,18 +72,29 @@ def _check(definitions: Definitions, key: AssetKey, name: str) -> AssetCheckSpec
     return next(spec for spec in specs if (spec.asset_key, spec.name) == (key, name))
 
 
+@cache
 def fresh() -> Definitions:
     return build_defs(Settings(home=Path("/nowhere")))
 
 
+@pytest.fixture
+@costs("process", "contract")
+def bare() -> dict[str, str]:
+    """The environment of a process of which nothing is known but where its programs are."""
+    return {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
+
+
 @pytest.mark.parametrize("profile", ["local", "aws"])
 def test_loading_opens_no_socket_and_no_engine_and_needs_no_variable(
-    profile: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    profile: str, tmp_path: Path, bare: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bare = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
-    bare |= {"INSTACART_PROFILE": profile}
     loaded = subprocess.run(
-        [sys.executable, "-c", LOADING], env=bare, cwd=tmp_path, check=False, capture_output=True, text=True
+        [sys.executable, "-c", LOADING],
+        env={**bare, "INSTACART_PROFILE": profile},
+        cwd=tmp_path,
+        check=False,
+        capture_output=True,
+        text=True,
     )
     assert loaded.returncode == 0, loaded.stderr
     told = json.loads(loaded.stdout)
@@ -124,17 +139,10 @@ def test_every_check_belongs_to_a_day_and_says_what_it_demands() -> None:
         assert spec.description, check
 
 
-def test_loading_with_a_wrong_variable_names_it(tmp_path: Path) -> None:
-    environment = {**os.environ, "INSTACART_HOME": str(tmp_path), "INSTACART_MEMORY": "much"}
-    loaded = subprocess.run(
-        [sys.executable, "-c", "import instacart_pipeline.definitions"],
-        env=environment,
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    assert loaded.returncode == 1
-    assert "INSTACART_MEMORY='much': write a size as 800MB or 2GB" in loaded.stderr
+def test_loading_with_a_wrong_variable_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INSTACART_MEMORY", "much")
+    with pytest.raises(SettingsInvalid, match="INSTACART_MEMORY='much': write a size as 800MB or 2GB"):
+        runpy.run_module("instacart_pipeline.definitions")
 
 
 if __name__ == "__main__":

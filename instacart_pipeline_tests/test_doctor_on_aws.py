@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
+from instacart_pipeline.resources.aws import session
 from instacart_pipeline.resources.aws.code import ADMIT_UPLOAD, SQL_TO_PARQUET
 from instacart_pipeline_tests.aws_double.server import REGION, AwsDouble
 from instacart_pipeline_tests.aws_platform import LAKE, ROLE, AwsPlatform
+from instacart_pipeline_tests.command_line import call
 from instacart_pipeline_tests.doctor import SECRET, TOKEN, Doctor, bad
 from instacart_pipeline_tests.resources.aws.toy_assets import IMAGE
-from instacart_pipeline_tests.command_line import call
+from instacart_pipeline_tests.tiers import costs
 
 WELL_ON_AWS = {
     *("credentials", "s3", "glue catalog", "glue crawler", "glue job", "athena", "databrew", "sagemaker"),
@@ -50,6 +52,7 @@ class Account:
 
 
 @pytest.fixture(scope="module")
+@costs("double", "contract")
 def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
     with pytest.MonkeyPatch.context() as environment, AwsDouble() as double:
         secrets = {"AWS_SECRET_ACCESS_KEY": SECRET, "AWS_SESSION_TOKEN": TOKEN}
@@ -115,29 +118,30 @@ def test_an_account_that_was_not_deployed_to_says_so_of_every_thing(there: Docto
 
 
 @pytest.mark.usefixtures("mended")
-def test_jobs_that_run_other_code_than_is_at_hand_are_named(there: Doctor, account: Account) -> None:
+def test_what_was_changed_by_hand_is_named(there: Doctor, account: Account) -> None:
     job = account.double.client("glue").get_job(JobName=ADMIT_UPLOAD)["Job"]
     update = {name: job[name] for name in ("Role", "GlueVersion", "DefaultArguments")}
     command = {**job["Command"], "ScriptLocation": f"{LAKE}/work/code/older/admit_upload.py"}
     account.double.client("glue").update_job(JobName=ADMIT_UPLOAD, JobUpdate={**update, "Command": command})
-    told = there.json()
-    assert (told.code, bad(told)) == (1, {"glue job"})
-    (found,) = told.of("glue job")
-    assert ADMIT_UPLOAD in found["found"]
-    assert "code/older/" in found["found"]
-    assert "instacart-pipeline deploy --apply" in found["found"]
-
-
-@pytest.mark.usefixtures("mended")
-def test_a_workgroup_that_enforces_its_output_is_bad(there: Doctor, account: Account) -> None:
     account.double.client("athena").update_work_group(
         WorkGroup="instacart", ConfigurationUpdates={"EnforceWorkGroupConfiguration": True}
     )
+    account.double.client("kinesis").decrease_stream_retention_period(
+        StreamName="instacart-transactions", RetentionPeriodHours=24
+    )
+    account.double.client("dynamodb").update_table(
+        TableName="instacart-invoices", GlobalSecondaryIndexUpdates=[{"Delete": {"IndexName": "by_product"}}]
+    )
     told = there.json()
-    assert (told.code, bad(told)) == (1, {"athena"})
+    assert (told.code, bad(told), told.health["kinesis"]) == (1, {"glue job", "athena", "dynamodb"}, "note")
+    (found,) = told.of("glue job")
+    for part in (ADMIT_UPLOAD, "code/older/", "instacart-pipeline deploy --apply"):
+        assert part in found["found"]
     (found,) = told.of("athena")
     assert found["found"] == "the workgroup instacart enforces its own output location"
     assert "'Override client-side settings'" in found["remedy"]
+    assert "keeps records for 24 hours; 168 are set" in told.of("kinesis")[0]["found"]
+    assert "instacart-invoices lacks the index by_product" in [found["found"] for found in told.of("dynamodb")]
 
 
 DENIED = {
@@ -160,20 +164,34 @@ DENIED = {
 }
 
 
-@pytest.mark.parametrize(("denied", "expected"), DENIED.items(), ids=[operation for _, operation in DENIED])
+LATER = {("athena", "StartQueryExecution"), ("athena", "GetQueryExecution"), ("redshift-data", "DescribeStatement")}
+TOGETHER: dict[str, list[tuple[str, str]]] = {
+    "a list of S3": [("s3", "ListObjectsV2")],
+    "a put to S3": [("s3", "PutObject")],
+    "a get from S3": [("s3", "GetObject")],
+    "the first call of the others": [key for key in DENIED if key[0] != "s3" and key not in LATER],
+    "a later call of those that make some": [("athena", "StartQueryExecution"), ("redshift-data", "DescribeStatement")],
+    "an outcome of Athena": [("athena", "GetQueryExecution")],
+}
+
+
+@pytest.mark.parametrize("case", TOGETHER)
 def test_what_is_denied_is_named_with_the_permission_and_who_lacks_it(
-    there: Doctor, account: Account, denied: tuple[str, str], expected: tuple[str, str]
+    there: Doctor, account: Account, case: str
 ) -> None:
-    account.double.faults.add("denied", *denied, times=None)
+    for service, operation in TOGETHER[case]:
+        account.double.faults.add("denied", service, operation, times=None)
     told = there.json()
-    service, permission = expected
     assert told.code == 1
+    expected = [DENIED[denied] for denied in TOGETHER[case]]
+    services = {service for service, _ in expected}
     # A query's record is kept in S3, so Athena can't be tried without it.
-    assert bad(told) <= ({service, "athena"} if service == "s3" else {service})
-    remedies = [found["remedy"] for found in told.of(service)]
-    assert remedies
-    assert all(remedy.startswith(f"Allow {permission} to arn:aws:") for remedy in remedies)
-    assert all("docs/aws.md" in remedy for remedy in remedies)
+    assert services <= bad(told) <= services | ({"athena"} if services == {"s3"} else set())
+    for service, permission in expected:
+        remedies = [found["remedy"] for found in told.of(service)]
+        assert remedies
+        assert all(remedy.startswith(f"Allow {permission} to arn:aws:") for remedy in remedies)
+        assert all("docs/aws.md" in remedy for remedy in remedies)
     assert "doctor` says" not in told.out
     account.double.faults.clear()
     assert not any(job.alive for job in account.double.jobs("athena"))
@@ -213,26 +231,6 @@ def test_a_bucket_that_is_not_there_is_named_for_every_zone(there: Doctor) -> No
         f"//nowhere/{zone}" for zone in ("raw", "curated", "features", "sandbox", "models", "work")
     ]
     assert all("NoSuchBucket" in each["found"] and "INSTACART_LAKE" in each["remedy"] for each in found)
-
-
-@pytest.mark.usefixtures("mended")
-def test_a_stream_that_keeps_records_for_less_than_is_set_is_a_note(there: Doctor, account: Account) -> None:
-    account.double.client("kinesis").decrease_stream_retention_period(
-        StreamName="instacart-transactions", RetentionPeriodHours=24
-    )
-    told = there.json()
-    assert (told.code, told.health["kinesis"]) == (0, "note")
-    assert "keeps records for 24 hours; 168 are set" in told.of("kinesis")[0]["found"]
-
-
-@pytest.mark.usefixtures("mended")
-def test_a_table_without_its_index_is_bad(there: Doctor, account: Account) -> None:
-    account.double.client("dynamodb").update_table(
-        TableName="instacart-invoices", GlobalSecondaryIndexUpdates=[{"Delete": {"IndexName": "by_product"}}]
-    )
-    told = there.json()
-    assert (told.code, bad(told)) == (1, {"dynamodb"})
-    assert "instacart-invoices lacks the index by_product" in [found["found"] for found in told.of("dynamodb")]
 
 
 def test_without_a_lake_nothing_else_is_looked_at(there: Doctor) -> None:
@@ -310,7 +308,9 @@ def test_without_credentials_there_is_one_finding_that_says_how_to_get_some(
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     settings = {f"INSTACART_{name.upper()}": value for name, value in WITHOUT[case](account.settings).items()}
     home = Path(settings.pop("INSTACART_HOME"))
+    session._clients_of.cache_clear()  # a process that begins has no clients with credentials yet
     told = call(home, "doctor", "--json", **settings)
+    session._clients_of.cache_clear()
     (found,) = told.json["findings"]
     assert (told.code, found["service"], found["health"]) == (1, "credentials", "bad")
     assert "aws sso login" in found["remedy"]

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from instacart_pipeline import lambda_functions
+from instacart_pipeline.cli.deploying import deployment
 from instacart_pipeline.cli.stream_working import show_status, status
 from instacart_pipeline.lambda_functions import to_lookups, to_raw_zone
 from instacart_pipeline.resources.stream import Entry
@@ -26,8 +27,9 @@ from instacart_pipeline_tests.aws_double.server import REGION, AwsDouble
 from instacart_pipeline_tests.aws_platform import LAKE, AwsPlatform
 from instacart_pipeline_tests.reorder.test_chain_on_aws import hold_permissions_documented
 from instacart_pipeline_tests.retail.consumers.shop import many_lines
+from instacart_pipeline_tests.tiers import costs
 
-LINES = list(many_lines(200))
+LINES = list(many_lines(60))
 Handler = Callable[[Event, object], Any]
 
 
@@ -35,7 +37,9 @@ Handler = Callable[[Event, object], Any]
 def deployed(aws: AwsDouble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AwsPlatform]:
     """A deployed platform, and the environment that docs/aws.md gives the functions."""
     platform = AwsPlatform(tmp_path / "home", aws.endpoint, aws_region=REGION)
-    platform.deploy()
+    for change in deployment(platform.settings).plan():
+        if change.service in ("kinesis", "dynamodb"):
+            change.apply()
     environment = {"PROFILE": "aws", "LAKE": LAKE, "AWS_REGION": REGION, "AWS_ENDPOINT": aws.endpoint}
     for name, value in environment.items():
         monkeypatch.setenv(f"INSTACART_{name}", value)
@@ -127,13 +131,20 @@ def test_what_is_no_event_of_a_stream_is_an_error_that_names_the_mapping(handler
         handler({"Records": [{"body": "of a queue"}]}, None)  # type: ignore[typeddict-item]
 
 
-def test_a_function_needs_no_engine_so_that_its_package_stays_small() -> None:
+@pytest.fixture
+@costs("process", "contract")
+def function_environment() -> dict[str, str]:
+    return {**os.environ, "INSTACART_PROFILE": "aws", "INSTACART_LAKE": LAKE}
+
+
+def test_a_function_needs_no_engine_so_that_its_package_stays_small(function_environment: dict[str, str]) -> None:
     program = (
         "import sys; from instacart_pipeline import lambda_functions as f; f._consumers();"
         "print(*{name.split('.')[0] for name in sys.modules})"
     )
-    environment = {**os.environ, "INSTACART_PROFILE": "aws", "INSTACART_LAKE": LAKE}
-    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True)
+    told = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=function_environment, check=True
+    )
     loaded = set(told.stdout.split())
     assert "dagster" in loaded
     assert loaded.isdisjoint({"duckdb", "pyarrow", "pandas", "numpy", "pyspark", "xgboost", "matplotlib", "fastapi"})

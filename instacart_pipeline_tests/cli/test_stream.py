@@ -20,6 +20,7 @@ from instacart_pipeline.cli.commands import app
 from instacart_pipeline.cli.stream_sending import NotTaken, Sender, files_of, pieces
 from instacart_pipeline.lake.errors import FileUnreadable, InputInvalid, PipelineError
 from instacart_pipeline.resources.stream import Entry
+from instacart_pipeline.retail.consumers.mapping import Mapping
 from instacart_pipeline.retail.lines import Line, counted, folded, read_line
 from instacart_pipeline.retail.lookups import DEAD_LETTERS
 from instacart_pipeline.serving.retail.bodies import read_body
@@ -287,6 +288,11 @@ def test_nothing_to_send_is_an_error(tmp_path: Path) -> None:
 # Working, looking, reading again.
 
 
+def worked_off(shop: Shop, name: str) -> None:
+    """What a worker does until nothing is left, in this process."""
+    Mapping(shop.stream, shop.consumer(name), 0.05, share=(0, 1)).run(threading.Event(), until_empty=True)
+
+
 def state(name: str) -> dict[str, Any]:
     told = json.loads(run("status", "--json", "--seconds", "0.1").stdout)
     return next(each for each in told["consumers"] if each["consumer"] == name)
@@ -310,7 +316,7 @@ def test_status_for_people_shows_shards_and_rates(home: Path) -> None:
 def test_dead_letters_are_listed_and_read_once_more_and_those_that_hold_a_line_by_now_go(home: Path) -> None:
     shop = Shop(home)
     shop.stream.put([Entry("1", b"no line"), Entry("2", a_line("2").record())])
-    assert run("work", "--until-empty", "--consumer", "lookups").exit_code == 0
+    worked_off(shop, "lookups")
     (letter,) = json.loads(run("dead-letters", "--json").stdout)
     assert (letter["consumer"], "JSONDecodeError" in letter["reason"]) == ("lookups", True)
     assert state("lookups")["dead_letters"] == 1
@@ -333,16 +339,16 @@ def _base64(data: bytes) -> str:
 def test_replay_reads_again_from_the_start_or_a_time(home: Path) -> None:
     shop = Shop(home)
     shop.put(many_lines(100))
-    run("work", "--until-empty", "--consumer", "lookups")
+    worked_off(shop, "lookups")
     assert state("lookups")["records"] == 0
     run("replay", "--consumer", "lookups", "--since", "2090-01-01")
     assert state("lookups")["records"] == 0
     run("replay", "--consumer", "lookups", "--since", "2020-01-01T08:00")
     assert state("lookups")["records"] == 100
-    run("work", "--until-empty", "--consumer", "lookups")
+    worked_off(shop, "lookups")
     run("replay", "--consumer", "lookups", "--from-start")
     assert state("lookups")["records"] == 100
-    run("work", "--until-empty", "--consumer", "lookups")
+    worked_off(shop, "lookups")
     assert set(shop.invoices().values()) == {1}
 
 
