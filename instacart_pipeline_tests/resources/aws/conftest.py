@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
 
 from instacart_pipeline_tests.aws_double import AwsDouble
-from instacart_pipeline_tests.aws_double.jobs import Pace
+from instacart_pipeline_tests.aws_double.jobs import JobRun, Pace
 from instacart_pipeline_tests.aws_double.server import REGION
 from instacart_pipeline_tests.aws_double.snapshot import Snapshot
 from instacart_pipeline_tests.resources.aws.deployments import settings  # noqa: F401  # a fixture
 from instacart_pipeline_tests.resources.aws.site import Site
 from instacart_pipeline_tests.tiers import costs
+
+GATED = 12_345.0
+"""Seconds that no job of a test lasts: outcomes.slow takes it for jobs at the gate."""
 
 
 @dataclass
@@ -29,6 +33,11 @@ class Opened:
         self.double.pace = Pace()
         self.double.restore(what)
         return self.double
+
+    def kept(self, prepare: Callable[[Site], object]) -> Snapshot:
+        """What there is once a lake was prepared further."""
+        prepare(Site(self.holding(self.prepared)))
+        return self.double.snapshot()
 
 
 @pytest.fixture(scope="module")
@@ -67,3 +76,19 @@ def site(opened_double: Opened) -> Site:
 @costs("process", "contract")
 def processes() -> None:
     """The right to start processes."""
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """Jobs of the double that run for GATED seconds run until the gate is opened; gives what opens it."""
+    opened, pause = threading.Event(), JobRun.pause
+
+    def pause_at_the_gate(run: JobRun, seconds: float | None) -> None:
+        if seconds == GATED:
+            assert opened.wait(GATED)
+        else:
+            pause(run, seconds)
+
+    monkeypatch.setattr(JobRun, "pause", pause_at_the_gate)
+    yield opened.set
+    opened.set()

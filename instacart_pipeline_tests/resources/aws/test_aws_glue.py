@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 
 import pytest
 
@@ -14,10 +13,10 @@ from instacart_pipeline.lake.sql import Query
 from instacart_pipeline.resources.aws.attempts import JobEntry, Work
 from instacart_pipeline.resources.aws.code import SQL_TO_PARQUET, NotDeployed, script_location
 from instacart_pipeline.resources.aws.glue import AwsGlue, GlueRuns
-from instacart_pipeline.resources.aws.job_service import DeadlinePassed, StateUnknown
 from instacart_pipeline.resources.glue import GlueJob
-from instacart_pipeline_tests.aws_double import AwsDouble
+from instacart_pipeline_tests.aws_double.snapshot import Snapshot
 from instacart_pipeline_tests.platform import DT
+from instacart_pipeline_tests.resources.aws.conftest import Opened
 from instacart_pipeline_tests.resources.aws.site import LAKE, ROLE, Site
 
 NEXT = "2026-11-21"
@@ -76,11 +75,19 @@ def deployed(site: Site, script: str, location: str = "") -> Site:
     return site
 
 
+@pytest.fixture(scope="module")
+def stocked(opened_double: Opened) -> Snapshot:
+    def prepare(site: Site) -> None:
+        site.fill(BASKETS, ROWS)
+        deployed(site, STAND_IN)
+
+    return opened_double.kept(prepare)
+
+
 @pytest.fixture
-def shop(site: Site) -> Site:
+def shop(opened_double: Opened, stocked: Snapshot) -> Site:
     """A shop with one table and the job deployed, Spark aside."""
-    site.fill(BASKETS, ROWS)
-    return deployed(site, STAND_IN)
+    return Site(opened_double.holding(stocked))
 
 
 def glue(site: Site) -> AwsGlue:
@@ -109,18 +116,18 @@ def test_a_job_publishes_its_rows_and_says_what_it_cost(shop: Site) -> None:
     assert is_clean(shop)
 
 
-def test_the_run_is_bounded_by_the_deadline_on_glues_side_too(double: AwsDouble) -> None:
-    site = deployed(Site(double, deadline=600).prepare(), STAND_IN)
-    site.fill(BASKETS, ROWS)
-    glue(site).run(JOB, SIZES, DT)
-    (started,) = double.requests.of("glue", "StartJobRun")
+def test_the_run_is_bounded_by_the_deadline_on_glues_side_too(shop: Site) -> None:
+    shop.aws.outcomes.failed("glue")
+    with pytest.raises(JobFailed):
+        glue(Site(shop.aws, deadline=600)).run(JOB, SIZES, DT)
+    (started,) = shop.aws.requests.of("glue", "StartJobRun")
     assert started.parameters["Timeout"] == 10
     assert (started.parameters["WorkerType"], started.parameters["NumberOfWorkers"]) == ("G.1X", 2)
 
 
-@pytest.mark.parametrize("lost", ["lost_reply", "lost_request", "server_error"])
-def test_a_start_whose_answer_is_lost_never_makes_two_runs(shop: Site, lost: str) -> None:
-    shop.aws.faults.add(lost, "glue", "StartJobRun")  # type: ignore[arg-type]
+def test_a_start_whose_answer_is_lost_never_makes_two_runs(shop: Site) -> None:
+    shop.aws.faults.add("lost_request", "glue", "StartJobRun")
+    shop.aws.faults.add("lost_reply", "glue", "StartJobRun")
     glue(shop).run(JOB, SIZES, DT)
     assert len(shop.aws.jobs("glue")) == 1
     assert is_clean(shop)
@@ -144,12 +151,6 @@ def test_a_run_is_found_among_many_and_only_so_many_are_looked_at(shop: Site) ->
     assert shop.aws.requests.count("glue", "GetJobRuns") <= 5
 
 
-def test_a_full_house_is_waited_for(shop: Site) -> None:
-    shop.aws.faults.add("limit", "glue", "StartJobRun", times=3)
-    glue(shop).run(JOB, SIZES, DT)
-    assert len(shop.aws.jobs("glue")) == 1
-
-
 def test_a_failed_run_tells_its_reason_and_the_end_of_its_log(shop: Site) -> None:
     shop.aws.outcomes.failed("glue", error="AnalysisException: no such column")
     with pytest.raises(JobFailed) as failed:
@@ -169,55 +170,15 @@ def test_a_failed_run_is_reported_even_if_its_log_cannot_be_read(shop: Site) -> 
         glue(shop).run(JOB, SIZES, DT)
 
 
-@pytest.mark.parametrize(
-    ("meet", "word"),
-    [
-        (lambda outcomes: outcomes.timed_out("glue", after_work=True), "timed out"),
-        (lambda outcomes: outcomes.stopped("glue", after_work=True), "stopped"),
-    ],
-    ids=["timed out", "stopped"],
-)
-def test_a_run_that_ends_badly_after_it_wrote_publishes_nothing(
-    shop: Site, meet: Callable[[object], None], word: str
-) -> None:
-    meet(shop.aws.outcomes)
-    with pytest.raises(JobFailed, match=word):
+def test_a_run_that_ends_badly_after_it_wrote_publishes_nothing_and_is_not_to_be_stopped(shop: Site) -> None:
+    shop.aws.outcomes.timed_out("glue", after_work=True)
+    with pytest.raises(JobFailed, match="timed out"):
         glue(shop).run(JOB, SIZES, DT)
     assert shop.catalog.find(SIZES, DT) is None
     assert is_clean(shop)
-
-
-def test_a_state_nobody_knows_stops_the_run(shop: Site) -> None:
-    shop.aws.outcomes.unknown("glue")
-    with pytest.raises(StateUnknown, match="HIBERNATING"):
-        glue(shop).run(JOB, SIZES, DT)
     (run,) = shop.aws.jobs("glue")
-    assert not run.alive
-    assert is_clean(shop)
-
-
-def test_a_run_past_its_deadline_is_stopped(double: AwsDouble) -> None:
-    site = deployed(Site(double, deadline=0.5).prepare(), STAND_IN)
-    site.fill(BASKETS, ROWS)
-    double.outcomes.stuck("glue")
-    with pytest.raises(DeadlinePassed):
-        glue(site).run(JOB, SIZES, DT)
-    (run,) = double.jobs("glue")
-    assert run.state == "STOPPED"
-    assert is_clean(site)
-
-
-def test_stopping_a_run_that_has_ended_is_no_error(shop: Site) -> None:
-    published = glue(shop).run(JOB, SIZES, DT)
-    GlueRuns(shop.session).stop(str(published.service["job_id"]))
-
-
-def test_days_run_side_by_side(shop: Site) -> None:
-    shop.fill(BASKETS, [{"user_id": 3, "items": 10}], NEXT)
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda dt: glue(shop).run(JOB, SIZES, dt), [DT, NEXT]))
-    assert [row["user_id"] for row in shop.rows(SIZES)] == [1, 2]
-    assert shop.rows(SIZES, NEXT) == [{"user_id": 3, "size": 5.0}]
+    GlueRuns(shop.session).stop(f"{run.name}/{run.id}")
+    assert run.state == "TIMEOUT"
 
 
 def test_what_a_killed_process_started_is_found_by_its_record(shop: Site) -> None:

@@ -96,7 +96,7 @@ def test_a_table_that_takes_nothing_is_busy_after_a_while_and_says_what_to_do(
         began = time.monotonic()
         with pytest.raises(LookupsBusy) as told:
             lookups.put(lines, items(60))
-        assert 0.3 <= time.monotonic() - began < 5
+        assert time.monotonic() - began >= 0.3
         for words in (lines.name, "has for 0.3 s", "Do the same again in a moment"):
             assert words in str(told.value)
     assert lookups.count(lines) == 0

@@ -16,8 +16,10 @@ from instacart_pipeline.resources.aws.sagemaker import AwsSageMaker
 from instacart_pipeline.resources.aws.sagemaker_jobs import TrainingJobs, job_name
 from instacart_pipeline.resources.sagemaker import ProcessingJob, Range, TrainingJob, TransformJob, TuningJob
 from instacart_pipeline_tests.aws_double.jobs import most_alive_at_once
+from instacart_pipeline_tests.aws_double.snapshot import Snapshot
 from instacart_pipeline_tests.aws_double.wire import AwsError
 from instacart_pipeline_tests.platform import DT
+from instacart_pipeline_tests.resources.aws.conftest import Opened
 from instacart_pipeline_tests.resources.aws.models import put_model
 from instacart_pipeline_tests.resources.aws.site import ROLE, WORKGROUP, Site
 from instacart_pipeline_tests.resources.toy_model import CODE, DOUBLED, METRICS, ROWS, SCORES
@@ -25,12 +27,26 @@ from instacart_pipeline_tests.resources.toy_model import CODE, DOUBLED, METRICS,
 IMAGE = "492215442770.dkr.ecr.eu-central-1.amazonaws.com/sagemaker-xgboost:3.2-0"
 
 
+@pytest.fixture(scope="module")
+def stocked(opened_double: Opened) -> Snapshot:
+    """The rows that the toy learns from."""
+
+    def prepare(site: Site) -> None:
+        unforced: Any = {"EnforceWorkGroupConfiguration": False}  # as deploy makes it
+        site.aws.client("athena").update_work_group(WorkGroup=WORKGROUP, ConfigurationUpdates=unforced)
+        site.fill(ROWS, [{"id": number, "y": float(number), "x": None if number == 2 else 0.5} for number in (1, 2, 3)])
+
+    return opened_double.kept(prepare)
+
+
+@pytest.fixture
+def site(opened_double: Opened, stocked: Snapshot) -> Site:
+    return Site(opened_double.holding(stocked))
+
+
 @pytest.fixture
 def sagemaker(site: Site) -> AwsSageMaker:
     """SageMaker, with the rows that the toy learns from."""
-    unforced: Any = {"EnforceWorkGroupConfiguration": False}  # as deploy makes it
-    site.aws.client("athena").update_work_group(WorkGroup=WORKGROUP, ConfigurationUpdates=unforced)
-    site.fill(ROWS, [{"id": number, "y": float(number), "x": None if number == 2 else 0.5} for number in (1, 2, 3)])
     return AwsSageMaker(
         lake=site.lake, image=IMAGE, role=ROLE, training_instance="ml.m5.xlarge", transform_instance="ml.m5.large"
     )

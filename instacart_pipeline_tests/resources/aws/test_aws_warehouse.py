@@ -12,7 +12,9 @@ from instacart_pipeline.lake.errors import JobFailed, SettingsInvalid, UploadCha
 from instacart_pipeline.profiles import build_resources
 from instacart_pipeline.resources.aws import warehouse_sql as sql
 from instacart_pipeline.resources.aws.warehouse_loading import Loading
+from instacart_pipeline_tests.aws_double.snapshot import Snapshot
 from instacart_pipeline_tests.aws_platform import AwsPlatform
+from instacart_pipeline_tests.resources.aws.conftest import Opened
 from instacart_pipeline_tests.resources.aws.fault_stages import warehoused
 from instacart_pipeline_tests.resources.aws.site import Site
 from instacart_pipeline_tests.resources.warehouses import FIRST, SECOND, Shop, line
@@ -20,13 +22,26 @@ from instacart_pipeline_tests.resources.warehouses import FIRST, SECOND, Shop, l
 NEW, LATE = "20260102T000000000000-000000", "29990101T000000000000-000000"
 
 
+def _shop(site: Site, home: Path) -> Shop:
+    platform = AwsPlatform(home, site.aws.endpoint)
+    return Shop(platform, platform.resources.warehouse, 0)
+
+
+@pytest.fixture(scope="module")
+def loaded(opened_double: Opened, tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
+    """One day of a shop, in the lake and in the warehouse."""
+
+    def prepare(site: Site) -> None:
+        shop = _shop(site, tmp_path_factory.mktemp("home"))
+        shop.put(FIRST, [line("a")])
+        shop.load(FIRST)
+
+    return opened_double.kept(prepare)
+
+
 @pytest.fixture
-def shop(site: Site, tmp_path: Path) -> Shop:
-    platform = AwsPlatform(tmp_path, site.aws.endpoint)
-    shop = Shop(platform, platform.resources.warehouse, 0)
-    shop.put(FIRST, [line("a")])
-    shop.load(FIRST)
-    return shop
+def shop(opened_double: Opened, loaded: Snapshot, tmp_path: Path) -> Shop:
+    return _shop(Site(opened_double.holding(loaded)), tmp_path)
 
 
 def test_a_warehouse_that_is_not_set_says_what_to_set(shop: Shop) -> None:

@@ -13,6 +13,7 @@ from instacart_pipeline_tests.aws_double import AwsDouble
 from instacart_pipeline_tests.aws_double.server import REGION
 from instacart_pipeline_tests.aws_platform import AwsPlatform
 from instacart_pipeline_tests.platform import DT, Platform
+from instacart_pipeline_tests.tiers import costs, missing
 
 
 @pytest.fixture
@@ -37,8 +38,14 @@ def test_staged_files_give_the_same_rows_by_sql_as_on_one_machine(
     assert 'Product 1, 1" wide' in [row["product_name"] for row in deployed.rows(t.STAGED_PRODUCTS)]
 
 
-@pytest.mark.spark
-@pytest.mark.slow
+@pytest.fixture
+@costs("Spark", "deep")
+def spark_in_jobs() -> None:
+    """The right to run Glue jobs, each of which starts a JVM."""
+    pytest.importorskip("pyspark", reason=missing("PySpark"))
+
+
+@pytest.mark.usefixtures("spark_in_jobs")
 def test_a_day_is_built_whole_and_leaves_nothing_but_its_tables(
     aws: AwsDouble, deployed: AwsPlatform, platform: Platform, upload_folder: Path
 ) -> None:

@@ -5,22 +5,20 @@ runs whose process is ended. All other faults are proven at the managed-job core
 from __future__ import annotations
 
 import signal
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from instacart_pipeline.reorder import tables as t
-from instacart_pipeline_tests.aws_double.jobs import JobRun
 from instacart_pipeline_tests.aws_platform import RunElsewhere
 from instacart_pipeline_tests.faulty_run import eventually
+from instacart_pipeline_tests.resources.aws.conftest import GATED
 from instacart_pipeline_tests.resources.aws.fault_stages import STAGES, Scene, staged
 from instacart_pipeline_tests.tiers import costs
 
 PATIENCE = 300.0
 """Seconds for what takes a few, on a machine that has a lot else to do."""
-GATED = 12_345.0
 
 
 @pytest.fixture(scope="module", params=list(STAGES))
@@ -84,22 +82,6 @@ def test_a_run_that_is_terminated_stops_its_job(scene: Scene, tmp_path: Path) ->
     assert scene.alive() == []
     assert [run.status.value for run in run.runs()] != ["SUCCESS"]
     assert (scene.read(), scene.written()) == before
-
-
-@pytest.fixture
-def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
-    """Jobs of the double that run for GATED seconds run until the gate is opened; gives what opens it."""
-    opened, pause = threading.Event(), JobRun.pause
-
-    def pause_at_the_gate(run: JobRun, seconds: float | None) -> None:
-        if seconds == GATED:
-            assert opened.wait(2 * PATIENCE)
-        else:
-            pause(run, seconds)
-
-    monkeypatch.setattr(JobRun, "pause", pause_at_the_gate)
-    yield opened.set
-    opened.set()
 
 
 @only_databrew
