@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from instacart_pipeline_tests.aws_double.server import REGION, AwsDouble
+from instacart_pipeline_tests.aws_double.snapshot import Snapshot
 from instacart_pipeline_tests.aws_platform import AwsPlatform
 from instacart_pipeline_tests.faulty_run import processes
 from instacart_pipeline_tests.platform import Platform
@@ -31,10 +32,21 @@ from instacart_pipeline_tests.tiers import costs
 _DAYS = count()
 
 
+AWS_SETTINGS: dict[str, Any] = {"aws_region": REGION, "max_rejected": 1.0, "threads": 1}
+
+
+@pytest.fixture(scope="session")
+def deployments() -> list[Snapshot]:
+    """What a double holds once the platform is deployed to it; nothing until that was done once."""
+    return []
+
+
 @pytest.fixture(scope="module", params=["local", "aws"])
 @costs("double", "contract", deep_params=("aws-deep",))
-def twin_double(request: pytest.FixtureRequest) -> Iterator[AwsDouble | None]:
-    """The AWS that the twin runs on, its credentials in the environment; none for the twin of this machine.
+def twin_double(
+    request: pytest.FixtureRequest, deployments: list[Snapshot], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[AwsDouble | None]:
+    """The AWS that the twin runs on, deployed to, its credentials in the environment; none for the twin of this machine.
 
     Tests that need one of the two alone, or are deep on AWS, say so with a mark of twins.py.
     """
@@ -44,8 +56,13 @@ def twin_double(request: pytest.FixtureRequest) -> Iterator[AwsDouble | None]:
     with pytest.MonkeyPatch.context() as environment, AwsDouble() as double:
         for name, value in double.environment().items():
             environment.setenv(name, value)
-        place: Any = {"LocationConstraint": REGION}
-        double.client("s3").create_bucket(Bucket="lake", CreateBucketConfiguration=place)
+        if not deployments:
+            place: Any = {"LocationConstraint": REGION}
+            double.client("s3").create_bucket(Bucket="lake", CreateBucketConfiguration=place)
+            AwsPlatform(tmp_path_factory.mktemp("deploying"), double.endpoint, **AWS_SETTINGS).deploy_for_one_table()
+            deployments.append(double.snapshot())
+        else:
+            double.restore(deployments[0])
         yield double
 
 
@@ -53,12 +70,9 @@ def twin_double(request: pytest.FixtureRequest) -> Iterator[AwsDouble | None]:
 def twin(twin_double: AwsDouble | None, tmp_path_factory: pytest.TempPathFactory) -> Platform:
     """A platform of either profile, shared by the tests of a module. Any share of rows may be rejected."""
     home = tmp_path_factory.mktemp("twin")
-    settings: dict[str, Any] = {"max_rejected": 1.0, "threads": 1}
     if twin_double is None:
-        return Platform(home, **settings)
-    deployed = AwsPlatform(home, twin_double.endpoint, aws_region=REGION, **settings)
-    deployed.deploy_for_one_table()
-    return deployed
+        return Platform(home, max_rejected=1.0, threads=1)
+    return AwsPlatform(home, twin_double.endpoint, **AWS_SETTINGS)
 
 
 @pytest.fixture

@@ -4,7 +4,9 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from unittest.mock import patch
 
@@ -22,15 +24,16 @@ from instacart_pipeline.resources.local import catalog as local_catalog
 from instacart_pipeline.resources.local.catalog import SqliteCatalog
 from instacart_pipeline_tests.aws_double.server import AwsDouble
 from instacart_pipeline_tests.aws_platform import LAKE
-from instacart_pipeline_tests.faulty_run import processes
 from instacart_pipeline_tests.platform import DT
+from instacart_pipeline_tests.tiers import costs
 
 OpenCatalog = Callable[[], Catalog]
 TABLE = CatalogTable("shop_curated", "orders", (("id", "bigint"), ("what", "string")), "/lake/curated/shop/orders")
-WRITERS, PUBLISHES = 4, {"SqliteCatalog": 50, "GlueCatalog": 5}
+WRITERS, PUBLISHES = 3, 8
 
 
 @pytest.fixture(params=["sqlite", "glue"])
+@costs("double", "contract")
 def open_catalog(request: pytest.FixtureRequest, tmp_path: Path) -> OpenCatalog:
     """Opens the same, at first empty, catalog in any process: one a twin."""
     if request.param == "sqlite":
@@ -174,33 +177,46 @@ def test_a_day_that_is_not_built_says_how_to_build_it(catalog: Catalog) -> None:
         catalog.current(t.ORDERS, DT)
 
 
-def _publish_many(open_catalog: OpenCatalog, writer: int, publishes: int) -> None:
-    for number in range(publishes):
+def _publish_many(open_catalog: OpenCatalog, writer: int) -> None:
+    for number in range(PUBLISHES):
         catalog = open_catalog()
         catalog.put_table(TABLE)
         publish(catalog, f"{writer}-{number}")
 
 
-def test_of_many_writers_at_once_none_loses_an_update(open_catalog: OpenCatalog) -> None:
-    publishes = PUBLISHES[type(open_catalog()).__name__]
-    writers = [
-        processes.Process(target=_publish_many, args=(open_catalog, number, publishes)) for number in range(WRITERS)
-    ]
-    for writer in writers:
-        writer.start()
+def _hold_that_none_is_lost(open_catalog: OpenCatalog, writing: Callable[[], bool]) -> None:
+    """While they are `writing`, a reader sees whole versions; in the end it sees every one."""
     reader, read = open_catalog(), 0
-    while any(writer.is_alive() for writer in writers):
+    while writing():
         for partition in reader.partitions("shop_curated", "orders"):
             assert partition.location == f"/lake/{partition.version.name}"
             assert len(partition.version.retired) >= read
             read = len(partition.version.retired)
-        time.sleep(0.01)
-    assert [writer.exitcode for writer in writers] == [0] * WRITERS
+        time.sleep(0.05)
     last = current(open_catalog())
     known = [last.location, *(location for location, _ in last.retired)]
     assert sorted(known) == sorted(
-        f"/lake/{writer}-{number}" for writer in range(WRITERS) for number in range(publishes)
+        f"/lake/{writer}-{number}" for writer in range(WRITERS) for number in range(PUBLISHES)
     )
+
+
+def test_of_several_processes_that_publish_at_once_none_loses_an_update(
+    tmp_path: Path, child_processes: ForkServerContext
+) -> None:
+    open_catalog = partial(SqliteCatalog, path=str(tmp_path / "new" / "catalog.sqlite"))
+    writers = [child_processes.Process(target=_publish_many, args=(open_catalog, number)) for number in range(WRITERS)]
+    for writer in writers:
+        writer.start()
+    _hold_that_none_is_lost(open_catalog, lambda: any(writer.is_alive() for writer in writers))
+    assert [writer.exitcode for writer in writers] == [0] * WRITERS
+
+
+def test_of_several_that_publish_at_once_on_aws_none_loses_an_update(aws: AwsDouble) -> None:
+    open_catalog = _glue_of(aws)
+    with ThreadPoolExecutor(WRITERS) as pool:
+        writers = [pool.submit(_publish_many, open_catalog, number) for number in range(WRITERS)]
+        _hold_that_none_is_lost(open_catalog, lambda: not all(writer.done() for writer in writers))
+    assert [writer.exception() for writer in writers] == [None] * WRITERS
 
 
 def _die_in_a_transaction(open_catalog: OpenCatalog) -> None:
@@ -214,12 +230,14 @@ def _die_in_a_transaction(open_catalog: OpenCatalog) -> None:
         publish(open_catalog(), "v2")
 
 
-def test_a_writer_killed_in_its_transaction_leaves_the_state_before_it(tmp_path: Path) -> None:
+def test_a_writer_killed_in_its_transaction_leaves_the_state_before_it(
+    tmp_path: Path, child_processes: ForkServerContext
+) -> None:
     open_catalog = partial(SqliteCatalog, path=str(tmp_path / "catalog.sqlite"))
     before = publish(open_catalog(), "v1")
-    writer = processes.Process(target=_die_in_a_transaction, args=(open_catalog,))
+    writer = child_processes.Process(target=_die_in_a_transaction, args=(open_catalog,))
     writer.start()
-    writer.join(60)
+    writer.join()
     assert writer.exitcode == -signal.SIGKILL
     assert current(open_catalog()) == before
     assert publish(open_catalog(), "v3").name == "v3"
@@ -231,13 +249,13 @@ def _die_holding_the_lock(open_catalog: OpenCatalog) -> None:
 
 
 def test_a_writer_killed_while_it_holds_the_lock_keeps_others_waiting_for_its_lease_only(
-    aws: AwsDouble, monkeypatch: pytest.MonkeyPatch
+    aws: AwsDouble, monkeypatch: pytest.MonkeyPatch, child_processes: ForkServerContext
 ) -> None:
     open_catalog = _glue_of(aws)
     before = publish(open_catalog(), "v1")
-    writer = processes.Process(target=_die_holding_the_lock, args=(open_catalog,))
+    writer = child_processes.Process(target=_die_holding_the_lock, args=(open_catalog,))
     writer.start()
-    writer.join(60)
+    writer.join()
     assert writer.exitcode == -signal.SIGKILL
     assert current(open_catalog()) == before
     monkeypatch.setattr(locks, "LEASE_SECONDS", 1)

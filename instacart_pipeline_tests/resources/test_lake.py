@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
+from multiprocessing.context import ForkServerContext
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,10 @@ from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.reorder import tables as t
 from instacart_pipeline.resources.local.lake import LocalLake
 from instacart_pipeline.settings import Settings
-from instacart_pipeline_tests.faulty_run import processes
 from instacart_pipeline_tests.platform import DT, Platform
 
 TABLE = t.USER_FEATURES_1
-PATIENCE = 60
+PATIENCE = 120
 
 
 @pytest.fixture
@@ -92,10 +92,10 @@ def _write(settings: Settings, ready: Event, go_on: Event) -> None:
 
 
 @pytest.fixture
-def writer(platform: Platform) -> Iterator[Any]:
+def writer(platform: Platform, child_processes: ForkServerContext) -> Iterator[Any]:
     """Another process, in the middle of writing a version and with a scratch folder."""
-    ready, go_on = processes.Event(), processes.Event()
-    process = processes.Process(target=_write, args=(platform.settings, ready, go_on))
+    ready, go_on = child_processes.Event(), child_processes.Event()
+    process = child_processes.Process(target=_write, args=(platform.settings, ready, go_on))
     process.start()
     assert ready.wait(PATIENCE)
     yield process
@@ -137,10 +137,12 @@ def _die_before_locking(settings: Settings) -> None:
         pass
 
 
-def test_a_folder_whose_maker_died_before_locking_it_is_swept_too(platform: Platform, lake: LocalLake) -> None:
-    maker = processes.Process(target=_die_before_locking, args=(platform.settings,))
+def test_a_folder_whose_maker_died_before_locking_it_is_swept_too(
+    platform: Platform, lake: LocalLake, child_processes: ForkServerContext
+) -> None:
+    maker = child_processes.Process(target=_die_before_locking, args=(platform.settings,))
     maker.start()
-    maker.join(PATIENCE)
+    maker.join()
     assert maker.exitcode == -signal.SIGKILL
     assert len(folders(lake)) == 1
     lake.sweep(TABLE, DT)

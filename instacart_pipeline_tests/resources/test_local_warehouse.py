@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from multiprocessing.context import ForkServerContext
 from multiprocessing.synchronize import Event
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
-from instacart_pipeline_tests.faulty_run import processes
 from instacart_pipeline_tests.platform import Platform
 from instacart_pipeline_tests.resources.warehouses import FIRST, SECOND, Shop, line
 from instacart_pipeline_tests.struck_engine import struck_before
+from instacart_pipeline_tests.tiers import costs
 
 NEW = "20260102T000000000000-000000"
 
 
 @pytest.fixture
+@costs("local platform", "contract")
 def shop(tmp_path: Path) -> Shop:
     """Two loaded days; the lake has a newer version of the first one."""
     platform = Platform(tmp_path, threads=1)
@@ -31,38 +34,49 @@ def shop(tmp_path: Path) -> Shop:
     return made
 
 
-@pytest.mark.parametrize("point", ["INSERT INTO staged", "DELETE FROM", "INSERT INTO warehouse", "COMMIT"])
-def test_a_load_whose_process_is_killed_leaves_the_old_rows_and_can_be_done_again(shop: Shop, point: str) -> None:
-    process = processes.Process(target=_killed_at, args=(str(shop.twin.home), point))
+def test_a_load_whose_process_is_killed_leaves_the_old_rows_and_can_be_done_again(
+    shop: Shop, child_processes: ForkServerContext
+) -> None:
+    process = child_processes.Process(target=_killed_at, args=(str(shop.twin.home), "COMMIT"))
     process.start()
-    process.join(60)
+    process.join()
     assert process.exitcode == -signal.SIGKILL
     assert shop.ids() == [f"{FIRST} a", f"{FIRST} b", f"{SECOND} c"]
     assert shop.load(FIRST).total == 2
     assert shop.ids() == [f"{FIRST} d", f"{SECOND} c"]
 
 
-def test_rows_that_were_committed_outlive_a_process_that_is_killed_before_it_closes_the_file(shop: Shop) -> None:
-    process = processes.Process(target=_killed_at, args=(str(shop.twin.home), "SELECT count(*) FROM warehouse"))
+@pytest.mark.parametrize("point", ["INSERT INTO staged", "DELETE FROM", "INSERT INTO warehouse"])
+def test_a_load_that_fails_at_a_statement_leaves_the_old_rows_and_can_be_done_again(shop: Shop, point: str) -> None:
+    with struck_before(point, _fail), pytest.raises(ZeroDivisionError):
+        shop.load(FIRST)
+    assert shop.ids() == [f"{FIRST} a", f"{FIRST} b", f"{SECOND} c"]
+    assert shop.load(FIRST).total == 2
+    assert shop.ids() == [f"{FIRST} d", f"{SECOND} c"]
+
+
+def test_rows_that_were_committed_outlive_a_process_that_is_killed_before_it_closes_the_file(
+    shop: Shop, child_processes: ForkServerContext
+) -> None:
+    process = child_processes.Process(target=_killed_at, args=(str(shop.twin.home), "SELECT count(*) FROM warehouse"))
     process.start()
-    process.join(60)
+    process.join()
     assert process.exitcode == -signal.SIGKILL
     assert shop.ids() == [f"{FIRST} d", f"{SECOND} c"]
 
 
-def test_a_reader_waits_for_a_load_and_sees_its_rows(shop: Shop) -> None:
-    held, go_on = processes.Event(), processes.Event()
-    process = processes.Process(target=_held_at, args=(str(shop.twin.home), "COMMIT", held, go_on))
+def test_a_reader_waits_for_a_load_and_sees_its_rows(shop: Shop, child_processes: ForkServerContext) -> None:
+    held, go_on = child_processes.Event(), child_processes.Event()
+    process = child_processes.Process(target=_held_at, args=(str(shop.twin.home), "COMMIT", held, go_on))
     process.start()
-    assert held.wait(60)
-    reader = processes.Process(target=_read, args=(str(shop.twin.home),))
-    reader.start()
-    time.sleep(0.3)
-    assert reader.is_alive()
-    go_on.set()
-    process.join(60)
-    reader.join(60)
-    assert (process.exitcode, reader.exitcode) == (0, 0)
+    assert held.wait(120)
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(shop.ids)
+        assert wait([reading], timeout=0.3).not_done
+        go_on.set()
+        assert reading.result() == [f"{FIRST} d", f"{SECOND} c"]
+    process.join()
+    assert process.exitcode == 0
 
 
 def _load(home: str, point: str, strike: Callable[[], None]) -> None:
@@ -78,11 +92,10 @@ def _killed_at(home: str, point: str) -> None:
 def _held_at(home: str, point: str, held: Event, go_on: Event) -> None:
     def hold() -> None:
         held.set()
-        go_on.wait(60)
+        go_on.wait(120)
 
     _load(home, point, hold)
 
 
-def _read(home: str) -> None:
-    platform = Platform(Path(home), threads=1)
-    assert Shop(platform, platform.resources.warehouse, 0).ids() == [f"{FIRST} d", f"{SECOND} c"]
+def _fail() -> NoReturn:
+    raise ZeroDivisionError

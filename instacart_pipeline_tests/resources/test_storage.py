@@ -11,11 +11,13 @@ from instacart_pipeline.resources import storage
 from instacart_pipeline.resources.storage import listing_digest
 from instacart_pipeline_tests.platform import DT
 from instacart_pipeline_tests.resources.raw_zones import DAY, LocalZone, S3Zone, Zone
+from instacart_pipeline_tests.tiers import costs
 
 FILES = {"a.csv": "id\n1\n", "b.csv.gz": "not looked into"}
 
 
 @pytest.fixture(params=["local", "s3"])
+@costs("double", "contract")
 def zone(request: pytest.FixtureRequest, tmp_path: Path) -> Zone:
     return LocalZone(tmp_path) if request.param == "local" else S3Zone(tmp_path, request.getfixturevalue("aws"))
 

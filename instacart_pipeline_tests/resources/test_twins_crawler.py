@@ -9,7 +9,7 @@ import pytest
 
 from instacart_pipeline.reorder import tables as t
 from instacart_pipeline.resources.crawler import Crawl, CrawledTable
-from instacart_pipeline_tests.resources.twins import Day, packed
+from instacart_pipeline_tests.resources.twins import LOCAL_ALONE, Day, packed
 
 AISLES = 'aisle_id,aisle\n1,"cheeses, specialty"\n2,"the ""good"" tea"\n'
 
@@ -69,25 +69,21 @@ def test_files_that_are_the_same_are_unchanged_and_keep_their_version(day: Day) 
     assert first.version == again.version == day.current(t.STAGED_AISLES)
 
 
-@pytest.mark.parametrize(
-    "files",
-    [
-        {"aisles.csv": AISLES + "3,fruits\n"},
-        {"aisles.csv": AISLES.replace("good", "best")},
+def test_files_that_are_others_are_changed_and_get_a_new_version(day: Day) -> None:
+    day.put(t.STAGED_AISLES, AISLES)
+    before = aisles(day).version
+    for files in (
+        {"aisles.csv": AISLES.replace("good", "best")},  # of the same size
         {"aisles.csv": AISLES, "more.csv": "aisle_id,aisle\n3,fruits\n"},
         {"renamed.csv": AISLES},
-    ],
-    ids=["grown", "replaced by one of the same size", "added to", "renamed"],
-)
-def test_files_that_are_others_are_changed_and_get_a_new_version(day: Day, files: dict[str, str]) -> None:
-    day.put(t.STAGED_AISLES, AISLES)
-    first = aisles(day)
-    day.put(t.STAGED_AISLES, files)
-    changed = aisles(day)
-    assert (changed.change, changed.files) == ("changed", tuple(path(day, name) for name in sorted(files)))
-    assert first.version
-    assert changed.version
-    assert first.version.name < changed.version.name == day.current(t.STAGED_AISLES).name
+    ):
+        day.put(t.STAGED_AISLES, files)
+        changed = aisles(day)
+        assert (changed.change, changed.files) == ("changed", tuple(path(day, name) for name in sorted(files)))
+        assert before
+        assert changed.version
+        assert before.name < changed.version.name == day.current(t.STAGED_AISLES).name
+        before = changed.version
 
 
 def test_a_day_whose_files_are_gone_is_gone_from_the_catalog_and_missing_from_then_on(day: Day) -> None:
@@ -145,6 +141,7 @@ def test_a_crawl_leaves_other_tables_and_days_alone(day: Day) -> None:
     later.clear()
 
 
+@LOCAL_ALONE
 def test_missing_columns_are_named_with_their_files_and_extra_ones_reported(day: Day) -> None:
     day.put(t.STAGED_AISLES, {"a.csv": "shelf,AISLE_ID, aisle\n9,1,tea\n", "b.csv": "aisle_id,ilse\n2,fruits\n"})
     found = aisles(day)
@@ -153,6 +150,7 @@ def test_missing_columns_are_named_with_their_files_and_extra_ones_reported(day:
     assert (found.change, found.problem) == ("new", "")
 
 
+@LOCAL_ALONE
 def test_a_columns_type_holds_for_every_file(day: Day) -> None:
     day.put(
         t.STAGED_AISLES,
@@ -161,6 +159,7 @@ def test_a_columns_type_holds_for_every_file(day: Day) -> None:
     assert aisles(day).columns == (("aisle_id", "double"), ("aisle", "string"), ("shelf", "string"))
 
 
+@LOCAL_ALONE
 def test_commas_and_line_ends_in_quotes_belong_to_the_value(day: Day) -> None:
     day.put(t.STAGED_AISLES, '\ufeffaisle_id,aisle\r\n1,"a, b"\r\n2,"two\r\nlines, 3"\r\n')
     found = aisles(day)
@@ -177,7 +176,11 @@ UNREADABLE: dict[str, tuple[str, bytes, str]] = {
 }
 
 
-@pytest.mark.parametrize("case", UNREADABLE)
+@pytest.mark.parametrize(
+    ("twin_double", "case"),
+    [*(("local", case) for case in UNREADABLE), ("aws", "no gzip"), ("aws", "not UTF-8")],
+    indirect=["twin_double"],
+)
 def test_a_file_that_can_not_be_read_is_named_with_the_place_and_nothing_is_entered(day: Day, case: str) -> None:
     name, content, problem = UNREADABLE[case]
     day.put(t.STAGED_AISLES, {"a.csv": AISLES, name: content})

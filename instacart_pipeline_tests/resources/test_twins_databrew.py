@@ -14,7 +14,7 @@ from instacart_pipeline.reorder import tables as t
 from instacart_pipeline.reorder.assets import recipe
 from instacart_pipeline.resources.published import Published, VersionRefused
 from instacart_pipeline_tests.platform import Row
-from instacart_pipeline_tests.resources.twins import Day
+from instacart_pipeline_tests.resources.twins import DEEP_ON_AWS, Day
 
 SOURCE = t.ORDER_PRODUCTS_PRIOR
 
@@ -55,7 +55,15 @@ def brew(day: Day, name: str = "prd_features", target: TableContract = t.PRD_FEA
     return day.twin.resources.databrew.run(recipe(name), SOURCE, target, day.dt)
 
 
-@pytest.mark.parametrize("name", EXPECTED)
+@pytest.mark.parametrize(
+    ("twin_double", "name"),
+    [
+        *(("local", name) for name in EXPECTED),
+        ("aws", "user_features_1"),
+        *(("aws-deep", name) for name in EXPECTED if name != "user_features_1"),
+    ],
+    indirect=["twin_double"],
+)
 def test_a_recipe_gives_its_table_on_either_twin(day: Day, name: str) -> None:
     target, rows = EXPECTED[name]
     day.put_rows(SOURCE, LINES)
@@ -80,6 +88,7 @@ def test_a_result_is_published_with_lineage_outcomes_and_size(day: Day) -> None:
     assert day.litter(t.PRD_FEATURES) == []
 
 
+@DEEP_ON_AWS
 def test_only_the_rows_of_the_day_are_read(day: Day) -> None:
     replace(day, dt="2027-01-01").put_rows(SOURCE, LINES)
     day.put_rows(SOURCE, LINES[-1:])
@@ -87,6 +96,7 @@ def test_only_the_rows_of_the_day_are_read(day: Day) -> None:
     assert day.tuples(t.PRD_FEATURES) == [(10, 1, 0, 1, 0)]
 
 
+@DEEP_ON_AWS
 def test_running_again_replaces_the_result_whole(day: Day) -> None:
     day.put_rows(SOURCE, LINES)
     first = brew(day).version
@@ -97,6 +107,7 @@ def test_running_again_replaces_the_result_whole(day: Day) -> None:
     assert [location for location, _ in again.retired] == [first.location]
 
 
+@DEEP_ON_AWS
 def test_a_source_without_rows_gives_a_table_without_rows(day: Day) -> None:
     day.put_rows(SOURCE, [])
     assert brew(day).version.rows == 0
@@ -104,9 +115,8 @@ def test_a_source_without_rows_gives_a_table_without_rows(day: Day) -> None:
 
 
 def test_a_result_that_breaks_its_contract_leaves_readers_with_the_version_before(day: Day) -> None:
-    day.put_rows(SOURCE, LINES[-1:])
-    before = brew(day).version
-    day.put_rows(SOURCE, [{**row, "reordered": -1} for row in LINES], name="20260102T000000000000-000000")
+    before = day.put_rows(t.PRD_FEATURES, [])
+    day.put_rows(SOURCE, [{**row, "reordered": -1} for row in LINES])
     with pytest.raises(VersionRefused) as refused:
         brew(day)
     assert "in_range: 3 rows." in str(refused.value)
@@ -132,7 +142,11 @@ OTHERS = {
 }
 
 
-@pytest.mark.parametrize("other", OTHERS)
+@pytest.mark.parametrize(
+    ("twin_double", "other"),
+    [*(("local", other) for other in OTHERS), ("aws", "another type")],
+    indirect=["twin_double"],
+)
 def test_a_recipe_that_gives_other_columns_than_the_contract_starts_nothing(
     day: Day, jobs_started: Callable[[], int], other: str
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Callable, Mapping
 
 import pytest
 
@@ -14,7 +15,7 @@ from instacart_pipeline.lake.versions import MixedUploads, Version
 from instacart_pipeline.reorder import tables as t
 from instacart_pipeline.resources.published import VersionRefused
 from instacart_pipeline.retail import tables as retail
-from instacart_pipeline_tests.resources.twins import Day, Files, packed
+from instacart_pipeline_tests.resources.twins import DEEP_ON_AWS, LOCAL_ALONE, Day, Files, packed
 
 ORDERS = "order_id,user_id,eval_set,order_number,order_dow,order_hour_of_day,days_since_prior_order\n"
 GOOD_ORDERS = "1,7,prior,1,2,08,\n2,7,prior,2,3,9,30.0\n3,7,train,3,6,23,0\n"
@@ -64,6 +65,7 @@ def stocked(day: Day) -> Day:
     return day
 
 
+@DEEP_ON_AWS
 def test_bad_rows_are_kept_with_place_reason_and_text_and_good_ones_published(day: Day) -> None:
     published = day.admit(t.STAGED_ORDERS, ORDERS + GOOD_ORDERS + GOOD_ORDERS + "\n".join(BAD_ORDERS) + "\n")
     assert day.tuples(t.ORDERS) == [
@@ -104,6 +106,7 @@ def test_an_admission_is_published_with_its_facts_outcomes_and_lineage(day: Day)
     assert dict(day.current(rejects_of(t.AISLES)).lineage) == dict(version.lineage)
 
 
+@DEEP_ON_AWS
 def test_foreign_keys_that_are_unknown_are_rejected_under_their_columns_names(day: Day) -> None:
     header = "product_id,product_name,aisle_id,department_id\n"
     lines = "1,ok,3,2\n2,no such aisle,4,2\n3,neither,5,6\n4,none,,1\n"
@@ -125,6 +128,7 @@ def test_foreign_keys_that_are_unknown_are_rejected_under_their_columns_names(da
     }
 
 
+@DEEP_ON_AWS
 def test_files_are_read_as_they_are_meant(day: Day) -> None:
     files: Files = {
         "bom and crlf.csv": "\ufeffaisle_id,aisle\r\n1,fruits\r\n\r\n 02 ,Crème 日本\r\n",
@@ -145,6 +149,7 @@ def test_files_are_read_as_they_are_meant(day: Day) -> None:
     assert day.rejects(t.AISLES) == []
 
 
+@LOCAL_ALONE
 def test_a_reject_says_in_which_file_and_line_it_stands_as_an_editor_counts(day: Day) -> None:
     day.admit(
         t.STAGED_AISLES,
@@ -160,8 +165,7 @@ def test_a_reject_says_in_which_file_and_line_it_stands_as_an_editor_counts(day:
 
 
 def test_too_many_rejects_are_published_and_the_good_rows_are_not(day: Day) -> None:
-    day.admit(t.STAGED_AISLES, "aisle_id,aisle\n1,before\n")
-    before = day.current(t.AISLES)
+    before = day.put_rows(t.AISLES, [{"aisle_id": 1, "aisle": "before"}])
     with pytest.raises(VersionRefused) as refused:
         day.admit(t.STAGED_AISLES, "aisle_id,aisle\n1,fruits\n2,tea\nx,none\n", day.strict_intake(0.3))
     text = str(refused.value)
@@ -175,11 +179,13 @@ def test_too_many_rejects_are_published_and_the_good_rows_are_not(day: Day) -> N
     assert day.litter(t.AISLES, rejects_of(t.AISLES)) == []
 
 
+@LOCAL_ALONE
 def test_as_many_rejects_as_allowed_are_no_reason_to_refuse(day: Day) -> None:
     published = day.admit(t.STAGED_AISLES, "aisle_id,aisle\n1,a\n2,b\n3,c\nx,d\n", day.strict_intake(0.25))
     assert (published.version.rows, facts_of(published.version)) == (3, (4, 1, 0))
 
 
+@DEEP_ON_AWS
 def test_admitting_again_replaces_the_day_whole(day: Day) -> None:
     first = day.admit(t.STAGED_AISLES, "aisle_id,aisle\n1,fruits\nx,none\n").version
     again = day.admit(t.STAGED_AISLES, "aisle_id,aisle\n2,tea\n").version
@@ -214,18 +220,21 @@ def long_file() -> bytes:
     return b"aisle_id,aisle\n" + b"".join(b"%d,%x\n" % (number, dice.getrandbits(4000)) for number in range(1500))
 
 
+UNREADABLE: Mapping[str, tuple[str, Callable[[bytes], bytes], str]] = {
+    "gzip cut short": (".gz", lambda whole: packed(whole)[:-40], r" is not a whole gzip file: it ends in line \d+"),
+    "not UTF-8": ("", lambda whole: whole + b"1,caf\xe9\n", r", line 1502: byte \d+ of the file is not UTF-8"),
+}
+
+
 @pytest.mark.parametrize(
-    ("name", "content", "problem"),
-    [
-        ("aisles.csv.gz", packed(long_file().decode())[:-40], r" is not a whole gzip file: it ends in line \d+"),
-        ("aisles.csv", long_file() + b"1,caf\xe9\n", r", line 1502: byte \d+ of the file is not UTF-8"),
-    ],
-    ids=["gzip cut short", "not UTF-8"],
+    ("twin_double", "case"),
+    [("local", "gzip cut short"), ("local", "not UTF-8"), ("aws", "not UTF-8")],
+    indirect=["twin_double"],
 )
-def test_what_can_not_be_read_beyond_the_crawls_sample_is_named_with_its_place(
-    day: Day, name: str, content: bytes, problem: str
-) -> None:
-    day.put(t.STAGED_AISLES, {name: content})
+def test_what_can_not_be_read_beyond_the_crawls_sample_is_named_with_its_place(day: Day, case: str) -> None:
+    suffix, spoilt, problem = UNREADABLE[case]
+    name = f"aisles.csv{suffix}"
+    day.put(t.STAGED_AISLES, {name: spoilt(long_file())})
     assert day.crawl(t.STAGED_AISLES).tables["aisles"].change == "new"
     with pytest.raises(FileUnreadable) as unreadable:
         day.admit(t.STAGED_AISLES)
@@ -244,7 +253,8 @@ def test_rows_that_go_back_to_different_uploads_are_not_put_together(day: Day) -
     day.put(t.STAGED_DEPARTMENTS, "department_id,department\n1,produce\n")
     day.crawl(t.STAGED_DEPARTMENTS)
     day.put_rows(t.DEPARTMENTS, [{"department_id": 1, "department": "produce"}])
-    day.admit(t.STAGED_AISLES, "aisle_id,aisle\n1,fruits\n")
+    lineage = {t.STAGED_AISLES.qualified_name: "20260101T000000000000-000000"}  # an upload before this one
+    day.twin.put_rows(t.AISLES, [{"aisle_id": 1, "aisle": "fruits"}], dt=day.dt, lineage=lineage)
     day.put(t.STAGED_AISLES, "aisle_id,aisle\n2,tea\n")
     day.put(t.STAGED_PRODUCTS, "product_id,product_name,aisle_id,department_id\n1,ok,1,1\n")
     day.crawl(t.STAGED_AISLES, t.STAGED_PRODUCTS)

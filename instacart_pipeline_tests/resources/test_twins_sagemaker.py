@@ -220,6 +220,7 @@ def test_a_row_that_the_model_refuses_fails_the_transform_with_its_reason(
     assert shop.litter(SCORES) == []
 
 
+@DEEP_ON_AWS
 def test_an_empty_table_is_transformed_to_an_empty_one(sagemaker: SageMaker, shop: Day, model: Artefact) -> None:
     shop.put_rows(ROWS, [], name=NEWER)
     sagemaker.transform(scoring(model), SCORES, shop.dt)

@@ -109,8 +109,8 @@ def test_a_run_is_alerted_once_however_many_send_it_at_once(
         except AlertUnderWay:
             return False
 
-    with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(send, range(8)))
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(send, range(4)))
     assert answers.count(True) == 1
     assert len(sent()) == 1
 

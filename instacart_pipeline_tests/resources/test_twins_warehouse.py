@@ -18,25 +18,45 @@ from instacart_pipeline.lake.contracts import Column
 from instacart_pipeline.lake.errors import InputInvalid, JobFailed, TableNotFound, UnsupportedSql
 from instacart_pipeline.profiles import build_resources
 from instacart_pipeline.resources.published import VersionRefused
+from instacart_pipeline.resources.warehouse import Warehouse
 from instacart_pipeline.resources.warehouse_loads import WarehouseOutdated, loads_of
 from instacart_pipeline_tests.platform import Platform
+from instacart_pipeline_tests.resources.twins import DEEP_ON_AWS
 from instacart_pipeline_tests.resources.warehouses import FIRST, SECOND, THIRD, Shop, day_of, line, shop_of
 
+MANY = 11
+"""Days of a load that takes a full transaction on Redshift, and a second one."""
 ONE, TWO = "20260101T000000000000-000001", "20260102T000000000000-000002"
 
 
+@pytest.fixture(scope="module")
+def warehouse(twin: Platform) -> Warehouse:
+    return build_resources(replace(twin.settings, redshift_workgroup="warehouse")).warehouse
+
+
 @pytest.fixture
-def shop(twin: Platform) -> Shop:
-    return shop_of(twin, build_resources(replace(twin.settings, redshift_workgroup="warehouse")).warehouse)
+def shop(twin: Platform, warehouse: Warehouse) -> Shop:
+    return shop_of(twin, warehouse)
+
+
+def stocked(shop: Shop) -> Shop:
+    """Load two days, of two lines and one."""
+    shop.put(FIRST, [line("a"), line("b")])
+    shop.put(SECOND, [line("c", SECOND)])
+    shop.load(FIRST, SECOND)
+    return shop
 
 
 @pytest.fixture
 def loaded(shop: Shop) -> Shop:
     """Two days, of two lines and one."""
-    shop.put(FIRST, [line("a"), line("b")])
-    shop.put(SECOND, [line("c", SECOND)])
-    shop.load(FIRST, SECOND)
-    return shop
+    return stocked(shop)
+
+
+@pytest.fixture(scope="module")
+def unchanged(twin: Platform, warehouse: Warehouse) -> Shop:
+    """The same for all tests that leave what is loaded as it is, whatever they publish or try."""
+    return stocked(shop_of(twin, warehouse))
 
 
 # Loading.
@@ -62,10 +82,9 @@ def test_values_of_every_type_come_back_as_they_were(shop: Shop) -> None:
     )
 
 
-def test_a_load_says_what_it_brought_in_and_from_what(shop: Shop) -> None:
+def test_a_load_replaces_its_days_leaves_the_others_and_says_what_it_brought_in_and_from_what(shop: Shop) -> None:
     shop.put(FIRST, [line("a"), line("b")], ONE)
     shop.put(SECOND, [line("c", SECOND)], TWO)
-    shop.load(SECOND)
     brought = shop.load(FIRST, SECOND)
     assert (brought.table, brought.rows, brought.total) == (shop.sales, 3, 3)
     assert brought.lineage == {shop.lines.qualified_name: TWO}
@@ -73,16 +92,12 @@ def test_a_load_says_what_it_brought_in_and_from_what(shop: Shop) -> None:
         **{"no_nulls": 0, "in_range": 0, "allowed_values": 0, "unique_line_id": 0}
     }
     assert shop.warehouse.days(shop.sales) == {FIRST: brought.version, SECOND: brought.version}
-
-
-def test_a_load_replaces_its_days_and_leaves_the_others(loaded: Shop) -> None:
-    before = loaded.warehouse.days(loaded.sales)
-    loaded.put(FIRST, [line("d")], ONE)
-    again = loaded.load(FIRST)
-    assert loaded.ids() == [f"{FIRST} d", f"{SECOND} c"]
+    shop.put(FIRST, [line("d")], TWO)
+    again = shop.load(FIRST)
+    assert shop.ids() == [f"{FIRST} d", f"{SECOND} c"]
     assert (again.rows, again.total) == (1, 2)
-    assert loaded.warehouse.days(loaded.sales) == {FIRST: again.version, SECOND: before[SECOND]}
-    assert again.version > before[FIRST]
+    assert shop.warehouse.days(shop.sales) == {FIRST: again.version, SECOND: brought.version}
+    assert again.version > brought.version
 
 
 def test_a_day_that_the_lake_lacks_ends_with_no_rows(loaded: Shop) -> None:
@@ -114,12 +129,13 @@ def test_a_query_whose_rows_depend_on_each_other_is_asked_day_by_day(shop: Shop)
     ]
 
 
+@DEEP_ON_AWS
 def test_many_days_come_in_one_load(shop: Shop) -> None:
-    days = [(day_of(FIRST) + timedelta(days=number)).isoformat() for number in range(23)]
+    days = [(day_of(FIRST) + timedelta(days=number)).isoformat() for number in range(MANY)]
     for dt in days:
         shop.put(dt, [line(dt, dt)])
     brought = shop.load(*days)
-    assert (brought.rows, shop.ids()) == (23, [f"{dt} {dt}" for dt in days])
+    assert (brought.rows, shop.ids()) == (len(days), [f"{dt} {dt}" for dt in days])
     assert set(shop.warehouse.days(shop.sales).values()) == {brought.version}
 
 
@@ -127,25 +143,26 @@ def test_many_days_come_in_one_load(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize(
-    ("bad", "rule"),
+    ("bad", "rules"),
     [
-        ([line(None)], "no_nulls"),
-        ([line("x", quantity=101)], "in_range"),
-        ([line("x", note="else")], "allowed_values"),
-        ([line("x"), line("x")], "unique_line_id"),
-        ([line("x"), line("c")], "unique_line_id"),
+        (
+            [line(None), line("x", quantity=101), line("y", note="else"), line("z"), line("z")],
+            ["no_nulls", "in_range", "allowed_values", "unique_line_id"],
+        ),
+        ([line("x"), line("c")], ["unique_line_id"]),
     ],
-    ids=["a null key", "out of range", "unknown value", "alike within the day", "alike in a day that stays"],
+    ids=["within the day", "alike in a day that stays"],
 )
 def test_rows_that_break_the_contract_are_refused_and_the_old_ones_stay(
-    loaded: Shop, bad: list[dict[str, Any]], rule: str
+    unchanged: Shop, bad: list[dict[str, Any]], rules: list[str]
 ) -> None:
-    before, days = loaded.ids(), loaded.warehouse.days(loaded.sales)
-    loaded.put(FIRST, bad, ONE)
-    with pytest.raises(VersionRefused, match=rf"{loaded.sales.name} dt={FIRST}[\s\S]*{rule}: 1 rows"):
-        loaded.load(FIRST)
-    assert (loaded.ids(), loaded.warehouse.days(loaded.sales)) == (before, days)
-    assert _tables(loaded) == {loaded.sales.name}
+    before, days, tables = unchanged.ids(), unchanged.warehouse.days(unchanged.sales), _tables(unchanged)
+    unchanged.put(FIRST, bad, ONE)
+    with pytest.raises(VersionRefused, match=f"{unchanged.sales.name} dt={FIRST}") as refused:
+        unchanged.load(FIRST)
+    broken = {outcome.rule: outcome.violations for outcome in refused.value.outcomes if not outcome.passed}
+    assert broken == dict.fromkeys(rules, 1)
+    assert (unchanged.ids(), unchanged.warehouse.days(unchanged.sales), _tables(unchanged)) == (before, days, tables)
 
 
 def test_a_row_may_move_to_another_day_if_both_are_loaded(loaded: Shop) -> None:
@@ -155,37 +172,36 @@ def test_a_row_may_move_to_another_day_if_both_are_loaded(loaded: Shop) -> None:
     assert loaded.ids() == [f"{FIRST} b", f"{SECOND} a"]
 
 
-def test_a_statement_that_fails_leaves_the_old_rows(loaded: Shop) -> None:
-    loaded.put(FIRST, [line("not a number")], ONE)
-    query = loaded.parse(
+def test_a_statement_that_fails_leaves_the_old_rows(unchanged: Shop) -> None:
+    unchanged.put(FIRST, [line("not a number")], ONE)
+    query = unchanged.parse(
         "SELECT line_id, sold_at AS sold_on, sold_at, note, CAST(line_id AS integer) AS quantity, price AS amount, paid, weight"
         " FROM {lines} WHERE dt = :dt"
     )
-    before = loaded.ids()
+    before = unchanged.ids(), _tables(unchanged)
     with pytest.raises(JobFailed, match=r"(?i)could not convert"):
-        loaded.load(FIRST, query=query)
-    assert loaded.ids() == before
-    assert _tables(loaded) == {loaded.sales.name}
+        unchanged.load(FIRST, query=query)
+    assert (unchanged.ids(), _tables(unchanged)) == before
 
 
-def test_what_can_not_be_loaded_is_refused_before_anything_runs(loaded: Shop) -> None:
+def test_what_can_not_be_loaded_is_refused_before_anything_runs(unchanged: Shop) -> None:
     def load(text: str) -> None:
-        loaded.load(FIRST, query=loaded.parse(text))
+        unchanged.load(FIRST, query=unchanged.parse(text))
 
     with pytest.raises(UnsupportedSql, match="reads one table of the lake"):
         load("SELECT a.line_id FROM {lines} AS a JOIN {sales} AS b ON a.line_id = b.line_id WHERE a.dt = :dt")
     with pytest.raises(UnsupportedSql, match="takes parameters"):
         load("SELECT line_id FROM {lines} WHERE dt = :day")
     with pytest.raises(InputInvalid, match="not a day"):
-        loaded.load("2010-12-1")
+        unchanged.load("2010-12-1")
     with pytest.raises(InputInvalid, match="at least one day"):
-        loaded.load()
+        unchanged.load()
     with pytest.raises(TableNotFound, match="no table shop_curated"):
-        loaded.load(FIRST, query=replace(loaded, number=999_999).fact)
+        unchanged.load(FIRST, query=replace(unchanged, number=999_999).fact)
     with pytest.raises(TableNotFound, match=r"the warehouse does not have[\s\S]*Load it with"):
-        loaded.ask("SELECT * FROM {notes}")
+        replace(unchanged, number=999_999).ask("SELECT * FROM {notes}")
     with pytest.raises(TableNotFound, match="the warehouse does not have"):
-        loaded.ask("SELECT * FROM {lines}")
+        unchanged.ask("SELECT * FROM {lines}")
 
 
 # A contract that changed.
@@ -206,69 +222,66 @@ def test_a_table_whose_contract_changed_is_made_anew_when_all_its_days_are_loade
 # Rebuilding and publishing.
 
 
-def test_a_rebuild_replaces_all_rows_and_names_what_it_was_made_from(loaded: Shop) -> None:
-    query = loaded.parse("SELECT note, sum(quantity) AS quantity FROM {sales} GROUP BY note")
-    first = loaded.warehouse.rebuild(query, loaded.notes, FIRST)
-    assert loaded.ask("SELECT note, quantity, dt FROM {notes}") == [("plain", 6, FIRST)]
-    assert first.lineage == {loaded.sales.qualified_name: loaded.warehouse.days(loaded.sales)[FIRST]}
-    loaded.put(SECOND, [line("c", SECOND, quantity=None, note=None)], ONE)
-    loaded.load(SECOND)
+NOTES = "SELECT note, sum(quantity) AS quantity FROM {sales} GROUP BY note"
+
+
+def test_a_rebuild_replaces_all_rows_and_names_what_it_was_made_from(unchanged: Shop) -> None:
+    warehouse, table = unchanged.warehouse, replace(unchanged.notes, name=f"{unchanged.notes.name}_rebuilt")
+    first = warehouse.rebuild(unchanged.parse(NOTES), table, FIRST)
+    assert unchanged.ask(f"SELECT note, quantity, dt FROM {table.qualified_name}") == [("plain", 6, FIRST)]
+    assert first.lineage == {unchanged.sales.qualified_name: warehouse.days(unchanged.sales)[FIRST]}
+    without_key = unchanged.parse("SELECT CAST(NULL AS varchar) AS note, sum(quantity) AS quantity FROM {sales}")
     with pytest.raises(VersionRefused, match="no_nulls"):
-        loaded.warehouse.rebuild(query, loaded.notes, SECOND)
-    assert loaded.warehouse.days(loaded.notes) == {FIRST: first.version}
-    loaded.put(SECOND, [line("c", SECOND, note="it's \\ odd")], TWO)
-    loaded.load(SECOND)
-    second = loaded.warehouse.rebuild(query, loaded.notes, SECOND)
-    assert (second.rows, second.total) == (2, 2)
-    assert loaded.warehouse.days(loaded.notes) == {SECOND: second.version}
-    assert loaded.ask("SELECT DISTINCT dt FROM {notes}") == [(SECOND,)]
+        warehouse.rebuild(without_key, table, SECOND)
+    assert warehouse.days(table) == {FIRST: first.version}
+    by_line = unchanged.parse("SELECT line_id AS note, CAST(quantity AS bigint) AS quantity FROM {sales}")
+    second = warehouse.rebuild(by_line, table, SECOND)
+    assert (second.rows, second.total) == (3, 3)
+    assert warehouse.days(table) == {SECOND: second.version}
+    assert unchanged.ask(f"SELECT DISTINCT dt FROM {table.qualified_name}") == [(SECOND,)]
 
 
 TOTALS = "SELECT sold_on, sum(amount) AS amount, count(*) AS n FROM {sales} WHERE dt <= :dt GROUP BY sold_on"
 
 
-def test_a_result_is_published_into_the_lake_as_of_its_day(loaded: Shop) -> None:
-    published = loaded.warehouse.publish(loaded.parse(TOTALS), loaded.totals, SECOND)
-    assert [tuple(row.values()) for row in loaded.twin.rows(loaded.totals, SECOND)] == [
+def test_a_result_is_published_into_the_lake_as_of_its_day_and_again_in_place_of_itself(unchanged: Shop) -> None:
+    published = unchanged.warehouse.publish(unchanged.parse(TOTALS), unchanged.totals, SECOND)
+    assert [tuple(row.values()) for row in unchanged.twin.rows(unchanged.totals, SECOND)] == [
         (day_of(FIRST), Decimal("5.0000"), 2),
         (day_of(SECOND), Decimal("2.5000"), 1),
     ]
-    earlier = loaded.warehouse.publish(loaded.parse(TOTALS), loaded.totals, FIRST)
-    assert len(loaded.twin.rows(loaded.totals, FIRST)) == earlier.version.rows == 1
-    assert published.version.lineage == {loaded.sales.qualified_name: loaded.warehouse.days(loaded.sales)[SECOND]}
+    earlier = unchanged.warehouse.publish(unchanged.parse(TOTALS), unchanged.totals, FIRST)
+    assert len(unchanged.twin.rows(unchanged.totals, FIRST)) == earlier.version.rows == 1
+    assert published.version.lineage == {
+        unchanged.sales.qualified_name: unchanged.warehouse.days(unchanged.sales)[SECOND]
+    }
     assert [outcome.rule for outcome in published.version.outcomes] == ["no_nulls", "unique_sold_on"]
-    assert loaded.twin.unpublished(loaded.totals, SECOND) == []
+    again = unchanged.warehouse.publish(unchanged.parse(TOTALS), unchanged.totals, SECOND)
+    assert not again.superseded
+    assert again.version.name > published.version.name
+    assert unchanged.twin.unpublished(unchanged.totals, SECOND) == []
 
 
-def test_the_lineage_of_a_result_goes_on_to_what_a_rebuilt_table_was_made_from(loaded: Shop) -> None:
-    brought = loaded.warehouse.days(loaded.sales)[FIRST]
-    notes = loaded.warehouse.rebuild(
-        loaded.parse("SELECT note, sum(quantity) AS quantity FROM {sales} GROUP BY note"), loaded.notes, SECOND
-    )
-    query = loaded.parse(
+def test_the_lineage_of_a_result_goes_on_to_what_a_rebuilt_table_was_made_from(unchanged: Shop) -> None:
+    brought = unchanged.warehouse.days(unchanged.sales)[FIRST]
+    notes = unchanged.warehouse.rebuild(unchanged.parse(NOTES), unchanged.notes, SECOND)
+    query = unchanged.parse(
         f"SELECT DATE '{FIRST}' AS sold_on, CAST(1 AS decimal(18,4)) AS amount, quantity AS n FROM {{notes}}"
     )
-    published = loaded.warehouse.publish(query, loaded.totals, SECOND)
+    published = unchanged.warehouse.publish(query, unchanged.totals, THIRD)
     assert published.version.lineage == {
-        loaded.notes.qualified_name: notes.version,
-        loaded.sales.qualified_name: brought,
+        unchanged.notes.qualified_name: notes.version,
+        unchanged.sales.qualified_name: brought,
     }
 
 
-def test_a_result_that_breaks_its_contract_is_not_published(loaded: Shop) -> None:
-    before = loaded.warehouse.publish(loaded.parse(TOTALS), loaded.totals, SECOND).version
-    doubled = loaded.parse("SELECT sold_on, amount, CAST(1 AS bigint) AS n FROM {sales}")
+def test_a_result_that_breaks_its_contract_is_not_published(unchanged: Shop) -> None:
+    before = unchanged.warehouse.publish(unchanged.parse(TOTALS), unchanged.totals, SECOND).version
+    doubled = unchanged.parse("SELECT sold_on, amount, CAST(1 AS bigint) AS n FROM {sales}")
     with pytest.raises(VersionRefused, match="unique_sold_on: 1 rows"):
-        loaded.warehouse.publish(doubled, loaded.totals, SECOND)
-    assert loaded.twin.catalog.current(loaded.totals, SECOND) == before
-    assert loaded.twin.unpublished(loaded.totals, SECOND) == []
-
-
-def test_an_older_result_does_not_take_the_place_of_a_newer_one(loaded: Shop) -> None:
-    newest = loaded.warehouse.publish(loaded.parse(TOTALS), loaded.totals, SECOND).version
-    again = loaded.warehouse.publish(loaded.parse(TOTALS), loaded.totals, SECOND)
-    assert not again.superseded
-    assert again.version.name > newest.name
+        unchanged.warehouse.publish(doubled, unchanged.totals, SECOND)
+    assert unchanged.twin.catalog.current(unchanged.totals, SECOND) == before
+    assert unchanged.twin.unpublished(unchanged.totals, SECOND) == []
 
 
 # Asking.
@@ -285,18 +298,18 @@ def test_amounts_are_exact_whatever_the_order_they_are_added_in(shop: Shop) -> N
     assert (total, lines) == (Decimal("-99999999999990.0999"), 98)
 
 
-def test_whole_numbers_are_added_up_as_whole_numbers_and_rows_are_cut_off_at_the_limit(loaded: Shop) -> None:
-    result = loaded.warehouse.query(
-        loaded.parse("SELECT sum(quantity) AS s, count(*) AS n FROM {sales} GROUP BY line_id"), 2
+def test_whole_numbers_are_added_up_as_whole_numbers_and_rows_are_cut_off_at_the_limit(unchanged: Shop) -> None:
+    result = unchanged.warehouse.query(
+        unchanged.parse("SELECT sum(quantity) AS s, count(*) AS n FROM {sales} GROUP BY line_id"), 2
     )
     assert (result.truncated, result.table.num_rows) == (True, 2)
     assert result.table.schema == pa.schema({"s": pa.int64(), "n": pa.int64()})
-    whole = loaded.warehouse.query(loaded.parse("SELECT line_id FROM {sales} ORDER BY line_id DESC"), 3)
+    whole = unchanged.warehouse.query(unchanged.parse("SELECT line_id FROM {sales} ORDER BY line_id DESC"), 3)
     assert (whole.truncated, whole.table.column(0).to_pylist()) == (False, ["c", "b", "a"])
 
 
-def test_functions_mean_what_they_mean_on_athena(loaded: Shop) -> None:
-    (row,) = loaded.ask(
+def test_functions_mean_what_they_mean_on_athena(unchanged: Shop) -> None:
+    (row,) = unchanged.ask(
         "SELECT quantity / 4 AS a, CAST(quantity AS double) / 4 AS b, greatest(quantity, CAST(NULL AS integer)) AS c,"
         " CAST(date_trunc('month', sold_on) AS date) AS d, substr(note, 2, 3) AS e, CAST(sold_on AS varchar) AS f, month(sold_on) AS g,"
         " upper(note) || '!' AS h, coalesce(nullif(note, 'plain'), 'none') AS i FROM {sales} WHERE line_id = 'a'"
@@ -328,21 +341,22 @@ def test_readers_see_the_rows_before_or_those_after_and_never_a_mixture(shop: Sh
     shop.load(FIRST)
     seen: list[tuple[int, int]] = []
     with _meanwhile(lambda: seen.extend(shop.ask("SELECT count(*), sum(quantity) FROM {sales}"))):
-        for quantity in (5, 2, 7):
+        for quantity in (5, 2):
             shop.put(FIRST, sold(quantity), f"2026010{quantity}T000000000000-000000")
             shop.load(FIRST)
-    assert len(seen) > 1
-    assert set(seen) <= {(3, 9), (5, 25), (2, 4), (7, 49)}
+    assert seen[-1] == (2, 4)
+    assert set(seen) <= {(3, 9), (5, 25), (2, 4)}
 
 
 @contextmanager
 def _meanwhile(look: Any) -> Iterator[None]:
-    """Look again and again, in a thread, until the block ends."""
+    """Look again and again, in a thread, until the block ends; and once more."""
     over = threading.Event()
 
     def on() -> None:
-        while not over.is_set():
+        while not over.wait(0.05):
             look()
+        look()
 
     with ThreadPoolExecutor(1) as pool:
         looking = pool.submit(on)
