@@ -20,7 +20,7 @@ from instacart_pipeline.lake.artefacts import MODEL, SOURCE, Artefact, ModelCode
 from instacart_pipeline.resources.model_registry import ModelVersion
 from instacart_pipeline_tests.resources.toy_model import CODE
 
-PATIENCE = 30.0
+PATIENCE = 120.0
 
 
 @dataclass

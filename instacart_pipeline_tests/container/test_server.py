@@ -8,35 +8,61 @@ import os
 import signal
 import socket
 import threading
-import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from instacart_pipeline.container.contract import MAX_BODY, features_digest
-from instacart_pipeline_tests.container.servers import Server, eventually, is_alive, server, toy_folder
+from instacart_pipeline.container.server import _DRAIN_SECONDS
+from instacart_pipeline_tests.container.servers import (
+    PATIENCE,
+    Answer,
+    Server,
+    eventually,
+    is_alive,
+    server,
+    toy_folder,
+)
 from instacart_pipeline_tests.resources.toy_model import CODE
+from instacart_pipeline_tests.tiers import costs
 
 ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
 _DESCRIBED = CODE.files["inference.py"].decode() + "\ndef describe(model):\n    return {'features': ['y', 'x']}\n"
-_SLOW = (
+_GATED = (
     CODE.files["inference.py"]
     .decode()
     .replace(
         "def predict_fn(data: Rows, model: float) -> list[float]:",
-        "def predict_fn(data: Rows, model: float) -> list[float]:\n    import time; time.sleep(3 if len(data) > 1000 else 0)",
+        """def predict_fn(data: Rows, model: float) -> list[float]:
+    import pathlib, time
+    if len(data) > 1000:
+        pathlib.Path("GATE.reached").touch()
+        until = time.monotonic() + 120
+        while not pathlib.Path("GATE").exists() and time.monotonic() < until:
+            time.sleep(0.01)
+""",
     )
 )
+"""A toy that predicts many rows only when a file GATE is there."""
 
 
 @pytest.fixture(scope="module")
+@costs("server", "contract")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server of a toy that says what its features are."""
     folder = tmp_path_factory.mktemp("toy")
     model = toy_folder(folder / "model", 10.0, {"inference.py": _DESCRIBED})
     with server(model, "--version", "toy/7", log=folder / "log") as made:
         yield made
+
+
+@pytest.fixture
+@costs("server", "contract")
+def own_server() -> None:
+    """For tests that start a server of their own."""
 
 
 def test_ping_answers_that_the_model_is_up(toy: Server) -> None:
@@ -98,7 +124,7 @@ def test_a_body_beyond_it_is_413(toy: Server) -> None:
 
 
 def test_a_length_beyond_it_is_refused_before_the_body_is_sent(toy: Server) -> None:
-    with socket.create_connection(("127.0.0.1", toy.port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", toy.port), timeout=PATIENCE) as connection:
         head = (
             f"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\nContent-Length: {MAX_BODY + 1}\r\n\r\n"
         )
@@ -107,7 +133,7 @@ def test_a_length_beyond_it_is_refused_before_the_body_is_sent(toy: Server) -> N
 
 
 def test_a_body_of_unknown_length_is_refused_where_it_becomes_too_large(toy: Server) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", toy.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", toy.port, timeout=PATIENCE)
     chunks = (b"1" * 1_000_000 for _ in range(7))
     connection.request("POST", "/invocations", chunks, {"Content-Type": "text/csv"}, encode_chunked=True)
     assert connection.getresponse().status == 413
@@ -115,7 +141,7 @@ def test_a_body_of_unknown_length_is_refused_where_it_becomes_too_large(toy: Ser
 
 
 def test_a_body_in_chunks_is_read_as_one(toy: Server) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", toy.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", toy.port, timeout=PATIENCE)
     chunks = iter([b"1,", b"2\n3", b",4\n"])
     connection.request("POST", "/invocations", chunks, {"Content-Type": "text/csv"}, encode_chunked=True)
     assert connection.getresponse().read() == b"11.0\n13.0\n"
@@ -158,7 +184,7 @@ def test_a_caller_with_other_features_is_refused_and_one_with_the_same_is_answer
 
 
 def test_a_connection_serves_one_request_after_the_other(toy: Server) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", toy.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", toy.port, timeout=PATIENCE)
     statuses = []
     for body in (b"1,2\n", b"", b"a\n", b"1" * (MAX_BODY + 1), b"3,4\n"):
         connection.request("POST", "/invocations", body, {"Content-Type": "text/csv"})
@@ -169,6 +195,7 @@ def test_a_connection_serves_one_request_after_the_other(toy: Server) -> None:
     assert statuses == [200, 204, 415, 413, 200]
 
 
+@pytest.mark.usefixtures("own_server")
 def test_a_model_that_can_t_be_loaded_answers_500_and_says_why(tmp_path: Path) -> None:
     with server(toy_folder(tmp_path / "model", None), log=tmp_path / "log") as broken:
         assert broken.ping() == 500
@@ -178,52 +205,66 @@ def test_a_model_that_can_t_be_loaded_answers_500_and_says_why(tmp_path: Path) -
         assert "JSONDecodeError" in (tmp_path / "log").read_text()
 
 
-def test_code_without_a_hook_is_named(tmp_path: Path) -> None:
-    model = toy_folder(tmp_path / "model", 1.0, {"inference.py": "def model_fn(folder): return 1\n"})
-    with server(model, log=tmp_path / "log") as lacking:
-        assert b"lacks input_fn, predict_fn, output_fn" in lacking.invoke(b"1\n").body
+@dataclass
+class Gated:
+    """A server whose answer to a large request waits for a gate; the answers so far, and the thread that waits for one."""
 
+    server: Server
+    gate: Path
+    answers: list[Answer] = field(default_factory=list)
 
-def test_another_module_may_hold_the_hooks(tmp_path: Path) -> None:
-    model = toy_folder(tmp_path / "model", 1.0, {"inference.py": "raise ImportError\n", "other.py": _DESCRIBED})
-    with server(model, "--module", "other.py", log=tmp_path / "log") as made:
-        assert made.invoke(b"1,2\n").body == b"2.0\n"
-
-
-def test_ping_is_answered_while_a_large_request_is_predicted(tmp_path: Path) -> None:
-    with server(toy_folder(tmp_path / "model", 10.0, {"inference.py": _SLOW}), log=tmp_path / "log") as slow:
-        large = threading.Thread(target=slow.invoke, args=(b"1.5,2.5,3.5\n" * 10_000,))
+    @contextmanager
+    def asked(self) -> Iterator[None]:
+        """A large request is under way; it is answered afterwards."""
+        large = threading.Thread(target=lambda: self.answers.append(self.server.invoke(b"1.5,2.5,3.5\n" * 10_000)))
         large.start()
-        time.sleep(0.3)
-        started = time.monotonic()
-        assert (slow.ping(), slow.invoke(b"1,2\n").body) == (200, b"11.0\n")
-        assert time.monotonic() - started < 2
-        assert large.is_alive()
+        eventually(self.gate.with_suffix(".reached").exists, "the large request")
+        yield
+        self.gate.touch()
         large.join()
 
 
-def test_sigterm_lets_requests_under_way_end_and_takes_no_new_ones(tmp_path: Path) -> None:
-    with server(toy_folder(tmp_path / "model", 10.0, {"inference.py": _SLOW}), log=tmp_path / "log") as slow:
-        answers = []
-        large = threading.Thread(target=lambda: answers.append(slow.invoke(b"1.5,2.5,3.5\n" * 10_000)))
-        large.start()
-        time.sleep(0.5)
-        slow.process.send_signal(signal.SIGTERM)
-        time.sleep(0.5)
-        with pytest.raises(OSError, match="refused"):
-            slow.ping()
-        large.join()
-        assert (answers[0].status, len(answers[0].body.splitlines())) == (200, 10_000)
-        assert slow.process.wait(5) == 0
+@pytest.fixture
+@costs("server", "contract")
+def gated(tmp_path: Path) -> Iterator[Gated]:
+    gate = tmp_path / "gate"
+    code = {"inference.py": _GATED.replace("GATE", str(gate))}
+    with server(toy_folder(tmp_path / "model", 10.0, code), log=tmp_path / "log") as made:
+        yield Gated(made, gate)
 
 
+def test_requests_are_answered_while_a_large_one_is_predicted(gated: Gated) -> None:
+    with gated.asked():
+        assert (gated.server.ping(), gated.server.invoke(b"1,2\n").body) == (200, b"11.0\n")
+        assert gated.answers == []
+    assert [answer.status for answer in gated.answers] == [200]
+
+
+def test_sigterm_lets_requests_under_way_end_and_takes_no_new_ones(gated: Gated) -> None:
+    with gated.asked():
+        gated.server.process.send_signal(signal.SIGTERM)
+        eventually(lambda: _refused(gated.server), "the port is closed")
+    (answer,) = gated.answers
+    assert (answer.status, len(answer.body.splitlines())) == (200, 10_000)
+    assert gated.server.process.wait(PATIENCE) == 0
+
+
+def _refused(asked: Server) -> bool:
+    try:
+        asked.ping()
+    except OSError as error:
+        return "refused" in str(error)
+    return False
+
+
+@pytest.mark.usefixtures("own_server")
 def test_an_idle_server_ends_at_once_when_told_to(tmp_path: Path) -> None:
     with server(toy_folder(tmp_path / "model"), log=tmp_path / "log") as idle:
         kept = http.client.HTTPConnection("127.0.0.1", idle.port)
         kept.request("GET", "/ping")
         kept.getresponse().read()
         idle.process.send_signal(signal.SIGTERM)
-        assert idle.process.wait(3) == 0
+        assert idle.process.wait(_DRAIN_SECONDS - 3) == 0
         kept.close()
 
 
@@ -241,6 +282,7 @@ def test_a_port_that_is_taken_is_said_so(tmp_path: Path, toy: Server) -> None:
 
 
 @pytest.fixture
+@costs("server", "deep")
 def crew(tmp_path: Path) -> Iterator[Server]:
     """A server of two workers."""
     with server(toy_folder(tmp_path / "model"), "--workers", "2", log=tmp_path / "log") as made:
@@ -248,22 +290,18 @@ def crew(tmp_path: Path) -> Iterator[Server]:
         yield made
 
 
-def test_a_worker_that_dies_is_replaced(crew: Server) -> None:
+def test_a_worker_that_dies_is_replaced_and_sigterm_ends_all_in_order(crew: Server) -> None:
     victim = crew.children[0]
-    time.sleep(1)  # one that dies at once is left dead for as long
     os.kill(victim, signal.SIGKILL)
     eventually(lambda: len(crew.children) == 2 and victim not in crew.children, "another worker")
     assert [crew.invoke(b"1,2\n").status for _ in range(50)] == [200] * 50
+    workers = crew.children
+    crew.process.send_signal(signal.SIGTERM)
+    assert crew.process.wait(PATIENCE) == 0
+    assert not any(is_alive(worker) for worker in workers)
 
 
 def test_workers_don_t_outlive_their_parent(crew: Server) -> None:
     workers = crew.children
     crew.process.kill()
     eventually(lambda: not any(is_alive(worker) for worker in workers), "the end of the workers")
-
-
-def test_sigterm_ends_all_workers_in_order(crew: Server) -> None:
-    workers = crew.children
-    crew.process.send_signal(signal.SIGTERM)
-    assert crew.process.wait(10) == 0
-    assert not any(is_alive(worker) for worker in workers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 import sys
 import threading
 from collections import Counter
@@ -13,8 +14,18 @@ import pytest
 
 from instacart_pipeline.container import hooks
 from instacart_pipeline.container.hooks import ModelUnloadable, load
-from instacart_pipeline_tests.container.servers import Server, eventually, point, server, toy_folder, toy_version
+from instacart_pipeline.container.watch import WatchedModel
+from instacart_pipeline_tests.container.servers import (
+    PATIENCE,
+    Server,
+    eventually,
+    point,
+    server,
+    toy_folder,
+    toy_version,
+)
 from instacart_pipeline_tests.resources.toy_model import CODE
+from instacart_pipeline_tests.tiers import costs
 
 INFERENCE = CODE.files["inference.py"].decode()
 NAMED = INFERENCE.replace(
@@ -34,22 +45,28 @@ def pointer(tmp_path: Path) -> Path:
     return tmp_path / "toy.json"
 
 
-@pytest.fixture(params=[1, 2])
-def watching(request: pytest.FixtureRequest, tmp_path: Path, pointer: Path) -> Iterator[Server]:
-    """A server that watches the pointer, of one worker or two, which starts with a model that learnt 10."""
+@pytest.fixture
+@costs("server", "contract")
+def one(tmp_path: Path, pointer: Path) -> Iterator[Server]:
+    """A server of one worker that watches the pointer, which isn't there at first."""
+    with server("--watch", pointer, "--scratch", tmp_path / "scratch", log=tmp_path / "log") as made:
+        yield made
+
+
+@pytest.fixture
+@costs("server", "deep")
+def two(tmp_path: Path, pointer: Path) -> Iterator[Server]:
+    """A server of two workers that watches the pointer, which starts with a model that learnt 10."""
     point(pointer, toy_version(tmp_path, 1, 10.0))
-    with server(
-        "--watch", pointer, "--scratch", tmp_path / "scratch", "--workers", str(request.param), log=tmp_path / "log"
-    ) as made:
+    with server("--watch", pointer, "--scratch", tmp_path / "scratch", "--workers", "2", log=tmp_path / "log") as made:
         eventually(lambda: made.ping() == 200, "the first model")
         yield made
 
 
 @pytest.fixture
-def one(tmp_path: Path, pointer: Path) -> Iterator[Server]:
-    """The same of one worker, at first without a pointer."""
-    with server("--watch", pointer, "--scratch", tmp_path / "scratch", log=tmp_path / "log") as made:
-        yield made
+@costs("server", "deep")
+def killed_servers() -> None:
+    """For a test that kills servers."""
 
 
 def model_of(answering: Server) -> str:
@@ -61,12 +78,25 @@ def all_answer_by(answering: Server, version: str) -> bool:
     return all(model_of(answering) == f"model=toy/{version}" for _ in range(20))
 
 
-def test_no_request_is_lost_while_models_are_swapped(tmp_path: Path, pointer: Path, watching: Server) -> None:
+def test_a_server_without_a_pointer_waits_for_one_and_goes_with_it(tmp_path: Path, pointer: Path, one: Server) -> None:
+    assert one.ping() == 500
+    assert b"no model was deployed yet" in one.invoke(b"1,2\n").body
+    point(pointer, toy_version(tmp_path, 1, 10.0))
+    eventually(lambda: one.ping() == 200, "the first model")
+    assert one.invoke(b"1,2\n").body == b"11.0\n"
+    point(pointer, toy_version(tmp_path, 2, None))
+    eventually(lambda: "toy/1 still answers" in one.log.read_text(), "the log of a model that can't be loaded")
+    assert one.invoke(b"1,2\n").body == b"11.0\n"
+    point(pointer, toy_version(tmp_path, 3, 30.0))
+    eventually(lambda: model_of(one) == "model=toy/3", "the next one")
+
+
+def test_no_request_is_lost_while_models_are_swapped(tmp_path: Path, pointer: Path, two: Server) -> None:
     over, seen = threading.Event(), Counter[tuple[int, bytes]]()
     failures: list[BaseException] = []
 
     def ask(kept: bool) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", watching.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", two.port, timeout=PATIENCE)
         while not over.is_set():
             try:
                 connection.request("POST", "/invocations", b"1,2\n", {"Content-Type": "text/csv"})
@@ -82,7 +112,7 @@ def test_no_request_is_lost_while_models_are_swapped(tmp_path: Path, pointer: Pa
         each.start()
     for number, mean in ((2, 20.0), (3, 30.0)):
         point(pointer, toy_version(tmp_path, number, mean))
-        eventually(lambda number=number: all_answer_by(watching, str(number)), f"version {number}")  # type: ignore[misc]
+        eventually(lambda number=number: all_answer_by(two, str(number)), f"version {number}")  # type: ignore[misc]
     over.set()
     for each in asking:
         each.join()
@@ -90,75 +120,7 @@ def test_no_request_is_lost_while_models_are_swapped(tmp_path: Path, pointer: Pa
     assert set(seen) == {(200, b"11.0\n"), (200, b"21.0\n"), (200, b"31.0\n")}
 
 
-def test_a_server_without_a_pointer_waits_for_one(tmp_path: Path, pointer: Path, one: Server) -> None:
-    assert one.ping() == 500
-    assert b"no model was deployed yet" in one.invoke(b"1,2\n").body
-    point(pointer, toy_version(tmp_path, 1, 10.0))
-    eventually(lambda: one.ping() == 200, "the first model")
-    assert one.invoke(b"1,2\n").body == b"11.0\n"
-
-
-@pytest.mark.parametrize(
-    "broken",
-    [
-        None,
-        {"inference.py": "raise RuntimeError('no such luck')"},
-        {"inference.py": "import nowhere"},
-        {"inference.py": "this is no Python"},
-        {"inference.py": "raise SystemExit(1)"},
-        {"inference.py": INFERENCE.replace("model_fn", "another")},
-    ],
-)
-def test_a_model_that_can_t_be_loaded_leaves_the_old_one_answering(
-    tmp_path: Path, pointer: Path, one: Server, broken: dict[str, str] | None
-) -> None:
-    point(pointer, toy_version(tmp_path, 1, 10.0, named(1, 1)))
-    eventually(lambda: one.ping() == 200, "the first model")
-    point(pointer, toy_version(tmp_path, 2, None if broken is None else 20.0, broken))
-    eventually(lambda: "toy/1 still answers" in one.log.read_text(), "the log of it")
-    assert one.invoke(b"1,2\n").body == b"11.0\n"
-    point(pointer, toy_version(tmp_path, 3, 30.0))
-    eventually(lambda: model_of(one) == "model=toy/3", "the next one")
-
-
-@pytest.mark.parametrize(
-    "content", ["", "{", '{"group": "toy"}', '{"group": "toy", "number": 2, "artefact": {"location": "/nowhere"}}']
-)
-def test_a_pointer_that_makes_no_sense_leaves_the_old_model_answering(
-    tmp_path: Path, pointer: Path, one: Server, content: str
-) -> None:
-    point(pointer, toy_version(tmp_path, 1, 10.0))
-    eventually(lambda: one.ping() == 200, "the first model")
-    pointer.write_text(content)
-    eventually(lambda: "toy/1 still answers" in one.log.read_text(), "the log of it")
-    assert one.invoke(b"1,2\n").body == b"11.0\n"
-
-
-def test_a_pointer_that_vanishes_leaves_the_model_answering(tmp_path: Path, pointer: Path, one: Server) -> None:
-    point(pointer, toy_version(tmp_path, 1, 10.0))
-    eventually(lambda: one.ping() == 200, "the first model")
-    pointer.unlink()
-    point(tmp_path / "other.json", toy_version(tmp_path, 2, 20.0))
-    assert [one.invoke(b"1,2\n").body for _ in range(3)] == [b"11.0\n"] * 3
-
-
-def test_each_version_answers_by_its_own_code(tmp_path: Path, pointer: Path, one: Server) -> None:
-    expected = []
-    for number, (times, plus) in enumerate([(1, 1), (2, 0), (3, 5)], 1):
-        point(pointer, toy_version(tmp_path, number, 10.0, named(times, plus)))
-        eventually(lambda number=number: model_of(one) == f"model=toy/{number}", f"version {number}")  # type: ignore[misc]
-        expected.append(one.invoke(b"1,2\n").body)
-    assert expected == [b"11.0\n", b"20.0\n", b"35.0\n"]
-
-
-def test_models_that_were_replaced_are_cleared_away(tmp_path: Path, pointer: Path, one: Server) -> None:
-    for number in range(1, 6):
-        point(pointer, toy_version(tmp_path, number, 10.0))
-        eventually(lambda number=number: model_of(one) == f"model=toy/{number}", f"version {number}")  # type: ignore[misc]
-    (scratch,) = (tmp_path / "scratch").glob("container-*")
-    eventually(lambda: len([path for path in scratch.iterdir() if path.is_dir()]) == 2, "two folders")
-
-
+@pytest.mark.usefixtures("killed_servers")
 def test_what_a_killed_server_unpacked_is_cleared_away_by_the_next(tmp_path: Path, pointer: Path) -> None:
     point(pointer, toy_version(tmp_path, 1, 10.0))
     arguments = ("--watch", pointer, "--scratch", tmp_path / "scratch")
@@ -168,11 +130,11 @@ def test_what_a_killed_server_unpacked_is_cleared_away_by_the_next(tmp_path: Pat
             assert len(list((tmp_path / "scratch").iterdir())) == 1
     with server(*arguments, log=tmp_path / "log") as ended:
         ended.process.terminate()
-        ended.process.wait(10)
+        ended.process.wait(PATIENCE)
     assert list((tmp_path / "scratch").iterdir()) == []
 
 
-# The hooks themselves: versions side by side in one process.
+# The pointer and the hooks themselves: versions side by side in one process.
 
 
 @pytest.fixture
@@ -184,6 +146,95 @@ def own_modules() -> Iterator[None]:
     sys.modules.clear()
     sys.modules.update(modules)
     sys.path[:] = path
+
+
+class Watching:
+    """A model that is watched, in this process; `answer` is what it predicts for a row of 1."""
+
+    def __init__(self, folder: Path, pointer: Path) -> None:
+        self._folder, self._pointer, self._made = folder, pointer, 0
+        self.scratch = folder / "scratch"
+        self.scratch.mkdir()
+        self.model = WatchedModel(pointer, self.scratch)
+
+    def point(self, mean: float | None, code: dict[str, str] | None = None) -> None:
+        """Move the pointer to another version, and look."""
+        self._made += 1
+        point(self._pointer, toy_version(self._folder, self._made, mean, code))
+        self.model.look()
+
+    @property
+    def name(self) -> str:
+        assert self.model.loaded
+        return self.model.loaded.name
+
+    @property
+    def answer(self) -> object:
+        assert self.model.loaded
+        return self.model.loaded.predict_fn([[1.0]], self.model.loaded.model)
+
+
+@pytest.fixture
+def watching(tmp_path: Path, pointer: Path, own_modules: None) -> Watching:  # noqa: ARG001  # modules are left as they were
+    return Watching(tmp_path, pointer)
+
+
+@pytest.mark.parametrize(
+    ("broken", "why"),
+    [
+        (None, "JSONDecodeError|Expecting value"),
+        ({"inference.py": "raise RuntimeError('no such luck')"}, "no such luck"),
+        ({"inference.py": "import nowhere"}, "nowhere"),
+        ({"inference.py": "this is no Python"}, "SyntaxError"),
+        ({"inference.py": "raise SystemExit(1)"}, "SystemExit"),
+        ({"inference.py": INFERENCE.replace("model_fn", "another")}, "lacks model_fn"),
+    ],
+)
+def test_a_model_that_can_t_be_loaded_leaves_the_old_one_answering(
+    watching: Watching, caplog: pytest.LogCaptureFixture, broken: dict[str, str] | None, why: str
+) -> None:
+    watching.point(10.0, named(1, 1))
+    watching.point(None if broken is None else 20.0, broken)
+    assert "toy/1 still answers" in caplog.text
+    assert re.search(why, watching.model.problem)
+    assert (watching.name, watching.answer) == ("toy/1", [11.0])
+    watching.point(30.0)
+    assert (watching.name, watching.answer) == ("toy/3", [31.0])
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", '{"group": "toy"}', '{"group": "toy", "number": 2, "artefact": {"location": "/nowhere"}}']
+)
+def test_a_pointer_that_makes_no_sense_leaves_the_old_model_answering(
+    watching: Watching, pointer: Path, caplog: pytest.LogCaptureFixture, content: str
+) -> None:
+    watching.point(10.0)
+    pointer.write_text(content)
+    watching.model.look()
+    assert "toy/1 still answers" in caplog.text
+    assert watching.name == "toy/1"
+
+
+def test_a_pointer_that_vanishes_leaves_the_model_answering(watching: Watching, pointer: Path) -> None:
+    watching.point(10.0)
+    pointer.unlink()
+    watching.model.look()
+    assert (watching.name, watching.answer) == ("toy/1", [11.0])
+
+
+def test_each_version_answers_by_its_own_code(watching: Watching) -> None:
+    answers = []
+    for times, plus in ((1, 1), (2, 0), (3, 5)):
+        watching.point(10.0, named(times, plus))
+        answers.append(watching.answer)
+    assert answers == [[11.0], [20.0], [35.0]]
+
+
+def test_models_that_were_replaced_are_cleared_away(watching: Watching) -> None:
+    for _ in range(5):
+        watching.point(10.0)
+    assert watching.name == "toy/5"
+    assert len([path for path in watching.scratch.iterdir() if path.is_dir()]) == 2
 
 
 @pytest.mark.usefixtures("own_modules")
@@ -213,3 +264,15 @@ def test_a_version_that_fails_leaves_the_modules_as_they_were(tmp_path: Path) ->
             )
         )
     assert (sys.modules["helper"], sys.path) == (before, path)
+
+
+@pytest.mark.usefixtures("own_modules")
+def test_code_without_a_hook_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelUnloadable, match="lacks input_fn, predict_fn, output_fn"):
+        load(toy_folder(tmp_path, 1.0, {"inference.py": "def model_fn(folder): return 1\n"}))
+
+
+@pytest.mark.usefixtures("own_modules")
+def test_another_module_may_hold_the_hooks(tmp_path: Path) -> None:
+    found = load(toy_folder(tmp_path, 1.0, {"inference.py": "raise ImportError\n", "other.py": INFERENCE}), "other.py")
+    assert found.predict_fn([[1.0]], found.model) == [2.0]
