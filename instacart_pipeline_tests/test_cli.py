@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from instacart_pipeline.cli import output
+from instacart_pipeline.cli.running import AssetReport, RunReport
 from instacart_pipeline.reorder import tables as t
 from instacart_pipeline_tests.command_line import CommandResult, call, call_process
 from instacart_pipeline_tests.platform import DT, write_upload
@@ -73,11 +75,19 @@ def test_a_run_tells_of_every_table_as_json(built: tuple[Path, CommandResult, Co
     assert all(asset["location"].startswith(f"{home}/lake/") for asset in report["assets"])
 
 
-def test_a_run_tells_of_every_table_as_a_table(home: Path) -> None:
-    ran = call(home, "run", "reorder", "--dt", DT)
-    assert ran.code == 0
-    assert "reorder/sandbox/result_table" in ran.out
-    assert "succeeded in" in ran.err
+def report_of(ran: CommandResult) -> RunReport:
+    """The report that a run printed as JSON."""
+    told = ran.json
+    return RunReport(**{**told, "assets": [AssetReport(**asset) for asset in told["assets"]]})
+
+
+def test_a_run_tells_of_every_table_as_a_table(
+    built: tuple[Path, CommandResult, CommandResult], capsys: pytest.CaptureFixture[str]
+) -> None:
+    output.run_report(report_of(built[2]), as_json=False)
+    shown = capsys.readouterr()
+    assert "reorder/sandbox/result_table" in shown.out
+    assert "succeeded in" in shown.err
 
 
 def test_the_same_upload_again_changes_nothing(home: Path, upload: Path) -> None:
@@ -177,14 +187,17 @@ def test_an_error_is_its_text_alone_and_ends_with_1(home: Path, what: str) -> No
     assert told.out == ""
 
 
-def test_a_run_without_an_upload_names_what_is_missing_as_text_and_as_json(home: Path) -> None:
-    told = call(home, "run", "reorder", "--dt", "2026-11-01")
-    assert told.code == 1
-    assert "reorder upload of 2026-11-01 lacks aisles, departments, products, orders, order_products" in told.err
-    as_json = call(home, "run", "reorder", "--dt", "2026-11-01", "--json")
-    assert as_json.code == 1
-    assert as_json.json["success"] is False
-    assert as_json.json["errors"][0][1].startswith("UploadIncomplete: reorder upload of 2026-11-01 lacks")
+def test_a_run_without_an_upload_ends_with_1_and_names_what_is_missing_as_json_and_as_text(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failed = call(home, "run", "reorder", "--dt", "2026-11-01", "--json")
+    assert failed.code == 1
+    assert failed.json["success"] is False
+    assert failed.json["errors"][0][1].startswith("UploadIncomplete: reorder upload of 2026-11-01 lacks")
+    output.run_report(report_of(failed), as_json=False)
+    text = capsys.readouterr().err
+    assert "reorder upload of 2026-11-01 lacks aisles, departments, products, orders, order_products" in text
+    assert "failed in" in text
 
 
 def test_a_folder_without_files_of_the_system_says_what_they_are_called(home: Path, tmp_path: Path) -> None:
