@@ -5,14 +5,16 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from functools import partial
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
-from unittest.mock import patch
 
 import pytest
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.s3.models import s3_backends
 
-from instacart_pipeline.lake.errors import TableNotFound
+from instacart_pipeline.lake.errors import JobFailed, TableNotFound
 from instacart_pipeline.lake.rules import Outcome
 from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.reorder import tables as t
@@ -20,16 +22,21 @@ from instacart_pipeline.resources.aws import locks
 from instacart_pipeline.resources.aws.catalog import GlueCatalog
 from instacart_pipeline.resources.aws.session import AwsSession
 from instacart_pipeline.resources.catalog import Catalog, CatalogTable
-from instacart_pipeline.resources.local import catalog as local_catalog
 from instacart_pipeline.resources.local.catalog import SqliteCatalog
 from instacart_pipeline_tests.aws_double.server import AwsDouble
 from instacart_pipeline_tests.aws_platform import LAKE
 from instacart_pipeline_tests.platform import DT
+from instacart_pipeline_tests.resources.catalog_children import (
+    PUBLISHES,
+    TABLE,
+    OpenCatalog,
+    die_in_a_transaction,
+    publish,
+    publish_many,
+)
 from instacart_pipeline_tests.tiers import costs
 
-OpenCatalog = Callable[[], Catalog]
-TABLE = CatalogTable("shop_curated", "orders", (("id", "bigint"), ("what", "string")), "/lake/curated/shop/orders")
-WRITERS, PUBLISHES = 3, 8
+WRITERS = 3
 
 
 @pytest.fixture(params=["sqlite", "glue"])
@@ -53,14 +60,6 @@ def _glue(endpoint: str, environment: Mapping[str, str]) -> Catalog:
 @pytest.fixture
 def catalog(open_catalog: OpenCatalog) -> Catalog:
     return open_catalog()
-
-
-def version(name: str, **lineage: str) -> Version:
-    return Version(name, f"/lake/{name}", 1, 10, {f"shop_staging.{table}": v for table, v in lineage.items()})
-
-
-def publish(catalog: Catalog, name: str, dt: str = DT, **lineage: str) -> Version:
-    return catalog.publish("shop_curated", "orders", dt, version(name, **lineage))
 
 
 def current(catalog: Catalog, dt: str = DT) -> Version:
@@ -177,13 +176,6 @@ def test_a_day_that_is_not_built_says_how_to_build_it(catalog: Catalog) -> None:
         catalog.current(t.ORDERS, DT)
 
 
-def _publish_many(open_catalog: OpenCatalog, writer: int) -> None:
-    for number in range(PUBLISHES):
-        catalog = open_catalog()
-        catalog.put_table(TABLE)
-        publish(catalog, f"{writer}-{number}")
-
-
 def _hold_that_none_is_lost(open_catalog: OpenCatalog, writing: Callable[[], bool]) -> None:
     """While they are `writing`, a reader sees whole versions; in the end it sees every one."""
     reader, read = open_catalog(), 0
@@ -204,7 +196,7 @@ def test_of_several_processes_that_publish_at_once_none_loses_an_update(
     tmp_path: Path, child_processes: ForkServerContext
 ) -> None:
     open_catalog = partial(SqliteCatalog, path=str(tmp_path / "new" / "catalog.sqlite"))
-    writers = [child_processes.Process(target=_publish_many, args=(open_catalog, number)) for number in range(WRITERS)]
+    writers = [child_processes.Process(target=publish_many, args=(open_catalog, number)) for number in range(WRITERS)]
     for writer in writers:
         writer.start()
     _hold_that_none_is_lost(open_catalog, lambda: any(writer.is_alive() for writer in writers))
@@ -214,20 +206,9 @@ def test_of_several_processes_that_publish_at_once_none_loses_an_update(
 def test_of_several_that_publish_at_once_on_aws_none_loses_an_update(aws: AwsDouble) -> None:
     open_catalog = _glue_of(aws)
     with ThreadPoolExecutor(WRITERS) as pool:
-        writers = [pool.submit(_publish_many, open_catalog, number) for number in range(WRITERS)]
+        writers = [pool.submit(publish_many, open_catalog, number) for number in range(WRITERS)]
         _hold_that_none_is_lost(open_catalog, lambda: not all(writer.done() for writer in writers))
     assert [writer.exception() for writer in writers] == [None] * WRITERS
-
-
-def _die_in_a_transaction(open_catalog: OpenCatalog) -> None:
-    store = local_catalog._store
-
-    def store_and_die(*arguments: object) -> None:
-        store(*arguments)  # type: ignore[arg-type]  # passed through
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    with patch.object(local_catalog, "_store", store_and_die):
-        publish(open_catalog(), "v2")
 
 
 def test_a_writer_killed_in_its_transaction_leaves_the_state_before_it(
@@ -235,7 +216,7 @@ def test_a_writer_killed_in_its_transaction_leaves_the_state_before_it(
 ) -> None:
     open_catalog = partial(SqliteCatalog, path=str(tmp_path / "catalog.sqlite"))
     before = publish(open_catalog(), "v1")
-    writer = child_processes.Process(target=_die_in_a_transaction, args=(open_catalog,))
+    writer = child_processes.Process(target=die_in_a_transaction, args=(open_catalog,))
     writer.start()
     writer.join()
     assert writer.exitcode == -signal.SIGKILL
@@ -243,24 +224,22 @@ def test_a_writer_killed_in_its_transaction_leaves_the_state_before_it(
     assert publish(open_catalog(), "v3").name == "v3"
 
 
-def _die_holding_the_lock(open_catalog: OpenCatalog) -> None:
-    with patch.object(GlueCatalog, "_store", lambda *_: os.kill(os.getpid(), signal.SIGKILL)):
-        publish(open_catalog(), "v2")
-
-
-def test_a_writer_killed_while_it_holds_the_lock_keeps_others_waiting_for_its_lease_only(
-    aws: AwsDouble, monkeypatch: pytest.MonkeyPatch, child_processes: ForkServerContext
+def test_a_lock_whose_holder_died_keeps_others_waiting_for_its_lease_only(
+    aws: AwsDouble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    open_catalog = _glue_of(aws)
-    before = publish(open_catalog(), "v1")
-    writer = child_processes.Process(target=_die_holding_the_lock, args=(open_catalog,))
-    writer.start()
-    writer.join()
-    assert writer.exitcode == -signal.SIGKILL
-    assert current(open_catalog()) == before
-    monkeypatch.setattr(locks, "LEASE_SECONDS", 1)
-    assert publish(open_catalog(), "v3").name == "v3"
-    assert [location for location, _ in current(open_catalog()).retired] == ["/lake/v1"]
+    catalog = _glue_of(aws)()
+    before = publish(catalog, "v1")
+    lock = f"work/locks/{TABLE.qualified_name}/dt={DT}"
+    aws.client("s3").put_object(Bucket="lake", Key=lock, Body=b'{"holder": "one that died"}')
+    with monkeypatch.context() as patch, pytest.raises(JobFailed, match="is locked by others"):
+        patch.setattr(locks, "_WAIT_SECONDS", 0)
+        publish(catalog, "v2")
+    assert current(catalog) == before
+    left = s3_backends[DEFAULT_ACCOUNT_ID]["aws"].get_object("lake", lock)
+    assert left
+    left.last_modified -= timedelta(seconds=locks.LEASE_SECONDS + 60)
+    assert publish(catalog, "v3").name == "v3"
+    assert [location for location, _ in current(catalog).retired] == ["/lake/v1"]
     assert aws.client("s3").list_objects_v2(Bucket="lake", Prefix="work/locks/")["KeyCount"] == 0
 
 
