@@ -157,7 +157,7 @@ def _audit(event: str, _arguments: tuple[object, ...]) -> None:
 # What is said at the end.
 
 
-@dataclass
+@dataclass(eq=False)  # a plugin is kept in sets
 class _Tally:
     """Tests and CPU seconds by tier."""
 
