@@ -216,7 +216,7 @@ def test_a_load_that_fails_leaves_what_was_there_and_one_done_again_takes_the_pl
     before = rows_of(warehouse, m.WAREHOUSE_MART)
     assert len(before) == 4
     put_mart(platform, [mart_row(1, **KEEN)])
-    for point in ("INSERT INTO staged", "DELETE FROM", "INSERT INTO warehouse", "COMMIT"):
+    for point in ("DELETE FROM", "COMMIT"):
         with struck_before(point, _fail), pytest.raises(JobFailed, match="the disk is full"):
             load(warehouse, DT)
         assert rows_of(warehouse, m.WAREHOUSE_MART) == before, point

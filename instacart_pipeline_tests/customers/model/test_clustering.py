@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import silhouette_score
 
+from instacart_pipeline.customers.model import groups
 from instacart_pipeline.customers.model.clustering import Clustering, knee, nearest, numbers_to_try, silhouettes
 from instacart_pipeline.customers.model.groups import judge, without_groups
 
@@ -52,6 +53,13 @@ def test_the_reference_has_the_columns_and_correlations_of_the_data_and_no_more(
     assert mean == pytest.approx(np.corrcoef(points.T), abs=0.06)
 
 
+@pytest.fixture
+def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That chance is ruled out by many is another file's matter (test_verdicts.py)."""
+    monkeypatch.setattr(groups, "DRAWS", 4)
+
+
+@pytest.mark.usefixtures("few_draws")
 def test_correlated_columns_and_values_that_many_share_are_no_groups_but_groups_are() -> None:
     draws = np.random.default_rng(5)
     common = draws.standard_normal(500)
@@ -64,6 +72,7 @@ def test_correlated_columns_and_values_that_many_share_are_no_groups_but_groups_
     assert judge((blobs - blobs.mean(axis=0)) / blobs.std(axis=0)).groups == "strong"
 
 
+@pytest.mark.usefixtures("few_draws")
 def test_a_column_of_one_value_disturbs_no_verdict() -> None:
     points = np.column_stack([np.random.default_rng(1).standard_normal((100, 2)), np.zeros(100)])
     assert judge(points).groups == "none"

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from instacart_pipeline.customers.model import fitting, groups
+from instacart_pipeline.customers.model import clustering, fitting, groups
 from instacart_pipeline.customers.model.drift import Drift, LastWeek, comparable, stability_index
 from instacart_pipeline.customers.model.features import READ
 from instacart_pipeline.customers.model.rows import Customers, Written, batches, sample, scrambled
@@ -23,7 +23,8 @@ from instacart_pipeline_tests.customers.model.planted import changed, planted, w
 def few_draws() -> Iterator[None]:
     """As in test_fitting.py."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(groups, "DRAWS", 3)
+        patch.setattr(groups, "DRAWS", 2)
+        patch.setattr(clustering, "MOST", 5)
         yield
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-from instacart_pipeline.customers.model import fitting, groups
+from instacart_pipeline.customers.model import clustering, fitting, groups
 from instacart_pipeline.customers.model.features import FEATURES, LEFT_OUT
 from instacart_pipeline.customers.model.naming import BOUGHT_NOTHING, BOUGHT_SOMETHING
 from instacart_pipeline.customers.model.rows import Customers, sample
@@ -21,9 +21,10 @@ from instacart_pipeline_tests.customers.model.planted import changed, one_blob, 
 
 @pytest.fixture(scope="module", autouse=True)
 def few_draws() -> Iterator[None]:
-    """Whether there are groups is another file's matter (test_verdicts.py): few draws without any are enough here."""
+    """Whether there are groups is another file's matter (test_verdicts.py): few draws without any, and few numbers of clusters, are enough here."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(groups, "DRAWS", 3)
+        patch.setattr(groups, "DRAWS", 2)
+        patch.setattr(clustering, "MOST", 5)
         yield
 
 
