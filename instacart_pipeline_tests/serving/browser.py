@@ -1,36 +1,29 @@
-"""A real Chromium for the tests of the pages. They are skipped, saying so, where there is none, or no Playwright (the package, which drives it)."""
+"""A real Chromium for the tests of the pages. All of them share one tab: a context of its own would cost a test a second."""
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
-
-import pytest
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page, Request
+    from playwright.sync_api import ConsoleMessage, Error, Page, Request, ViewportSize
 
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
 )
 ARGUMENTS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
-DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 375, "height": 812}
-MARKS = [
-    pytest.mark.skipif(
-        importlib.util.find_spec("playwright") is None,
-        reason="the package playwright, which drives a browser, is not here",
-    ),
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed on this machine (apt-get install chromium)"),
-    pytest.mark.xdist_group("browser"),
-]
+DESKTOP: ViewportSize = {"width": 1280, "height": 800}
+PHONE: ViewportSize = {"width": 375, "height": 812}
+_WAIT_MS = 60_000
 
 
 @contextmanager
-def opened(browser: Browser, url: str, viewport: dict[str, int], path: str = "/", **context: Any) -> Iterator[Page]:
-    """The page in a browser of its own; asks for nothing from elsewhere, and no script fails."""
+def opened(
+    tab: Page, url: str, viewport: ViewportSize, path: str = "/", *, scheme: Literal["light", "dark"] = "light"
+) -> Iterator[Page]:
+    """A page in the tab, as if nobody had opened one before; asks for nothing from elsewhere, and no script fails or is refused."""
     elsewhere: list[str] = []
     errors: list[str] = []
 
@@ -38,18 +31,30 @@ def opened(browser: Browser, url: str, viewport: dict[str, int], path: str = "/"
         if not request.url.startswith((url, "data:")):
             elsewhere.append(request.url)
 
-    profile: Any = {"viewport": viewport, **context}
-    own = browser.new_context(**profile)
-    page = own.new_page()
-    page.set_default_timeout(10_000)
-    page.on("request", asked)
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("console", lambda said: errors.append(said.text) if "Content Security Policy" in said.text else None)
-    page.goto(f"{url}{path}")
+    def failed(error: Error) -> None:
+        errors.append(str(error))
+
+    def said(message: ConsoleMessage) -> None:
+        if "Content Security Policy" in message.text:
+            errors.append(message.text)
+
+    tab.set_default_timeout(_WAIT_MS)
+    tab.set_viewport_size(viewport)
+    tab.emulate_media(color_scheme=scheme)
+    tab.on("request", asked)
+    tab.on("pageerror", failed)
+    tab.on("console", said)
     try:
-        yield page
+        tab.goto(f"{url}{path}")
+        yield tab
     finally:
-        own.close()
+        tab.context.set_offline(False)
+        tab.unroute_all(behavior="wait")
+        tab.evaluate("sessionStorage.clear(), localStorage.clear()")
+        tab.remove_listener("request", asked)
+        tab.remove_listener("pageerror", failed)
+        tab.remove_listener("console", said)
+        tab.goto("about:blank")
     assert elsewhere == []
     assert errors == []
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 _PATIENCE_SECONDS = 5.0
 """How long a change of versions may take before a request gives up: the endpoint changes over a moment before or after its name."""
 _PAUSE_SECONDS = 0.05
+PROBE_SECONDS = 1.0
+"""How long it is taken for granted that the model answers, or doesn't, once it was asked whether it does."""
 
 
 @dataclass(frozen=True)
@@ -109,10 +111,10 @@ class Model:
         raise _refused(reply)
 
     def reachable(self, fields: int) -> str:
-        """Why the model can't be asked, or nothing; asked at most once a second, however many want to know."""
+        """Why the model can't be asked, or nothing; asked at most once in PROBE_SECONDS, however many want to know."""
         with self._probing:
             when, trouble = self._probed
-            if time.monotonic() - when > 1.0:
+            if time.monotonic() - when > PROBE_SECONDS:
                 trouble = self._probe(fields)
                 self._probed = (time.monotonic(), trouble)
             return trouble

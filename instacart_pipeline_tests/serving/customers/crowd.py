@@ -7,8 +7,8 @@ shares no code with the API.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
@@ -20,11 +20,14 @@ from instacart_pipeline.customers.tables import DISTRIBUTION_CENTERS
 from instacart_pipeline.resources.local.table_files import LocalTableFiles
 from instacart_pipeline.serving.api import create_app
 from instacart_pipeline.serving.customers.mart import customers_part, mart_weeks
+from instacart_pipeline.serving.customers.mart_weeks import MartWeeks
 from instacart_pipeline_tests.platform import Platform, Row
 from instacart_pipeline_tests.serving import web
 
 WEEK = "2024-07-22"
 BEFORE = "2024-07-15"
+NEVER = 3600.0
+"""Seconds between two looks for a new week, where a test looks itself."""
 CENTERS: list[Row] = [
     {"id": number, "name": name, "latitude": latitude, "longitude": longitude}
     for number, name, latitude, longitude in (
@@ -162,17 +165,19 @@ def sums(rows: Sequence[Row]) -> Row:
     }
 
 
-def listening(platform: Platform, keys: Sequence[str] = ()) -> AbstractContextManager[str]:
-    """The address of the web application with the mart of the platform."""
-    weeks = mart_weeks(platform.catalog, LocalTableFiles())
-    return web.listening(create_app([customers_part(weeks, look_every=0.05)], keys))
+def listening(platform: Platform, keys: Sequence[str] = (), look_every: float = NEVER) -> AbstractContextManager[str]:
+    """The address of the web application with the mart of the platform, which is served over HTTP."""
+    return web.listening(create_app([customers_part(weeks_of(platform), look_every=look_every)], keys))
 
 
-@contextmanager
-def api(platform: Platform, keys: Sequence[str] = ()) -> Iterator[httpx.Client]:
-    """A client of it."""
-    with listening(platform, keys) as url, httpx.Client(base_url=url, timeout=30) as client:
-        yield client
+def api(weeks: MartWeeks, keys: Sequence[str] = ()) -> AbstractContextManager[httpx.Client]:
+    """A client of it, in this process. It looks for nothing new but by `weeks`."""
+    return web.called(create_app([customers_part(weeks, look_every=NEVER)], keys))
+
+
+def weeks_of(platform: Platform) -> MartWeeks:
+    """The mart of the platform, week by week."""
+    return mart_weeks(platform.catalog, LocalTableFiles())
 
 
 def _segment(number: int, rows: list[Row]) -> Row:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timezone
 from decimal import Decimal
@@ -19,9 +20,10 @@ from instacart_pipeline.customers.mart_tables import CUSTOMER_MART, SEGMENT_PROF
 from instacart_pipeline.customers.tables import DISTRIBUTION_CENTERS
 from instacart_pipeline.serving.customers.mart_answers import Customer, Segment
 from instacart_pipeline_tests.platform import Platform, Row
+from instacart_pipeline_tests.serving import web
 from instacart_pipeline_tests.serving.customers import crowd
 from instacart_pipeline_tests.serving.customers.crowd import BEFORE, WEEK
-from instacart_pipeline_tests.serving.web import until
+from instacart_pipeline_tests.tiers import costs
 
 ROWS = crowd.some_customers()
 OLDER = ROWS[:200]
@@ -29,11 +31,17 @@ KEY = "a-key-of-sixteen"
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+@costs("local platform", "contract")
+def two_weeks(tmp_path_factory: pytest.TempPathFactory) -> Platform:
     platform = Platform(tmp_path_factory.mktemp("mart"))
     crowd.put(platform, OLDER, BEFORE)
     crowd.put(platform, ROWS)
-    with crowd.api(platform) as client:
+    return platform
+
+
+@pytest.fixture(scope="module")
+def client(two_weeks: Platform) -> Iterator[httpx.Client]:
+    with crowd.api(crowd.weeks_of(two_weeks)) as client:
         yield client
 
 
@@ -139,7 +147,8 @@ def test_what_can_not_be_meant_is_refused_in_words(client: httpx.Client, address
 
 
 def test_before_the_first_week_the_commands_that_make_one_are_named(platform: Platform) -> None:
-    with crowd.api(platform) as client:
+    weeks = crowd.weeks_of(platform)
+    with crowd.api(weeks) as client:
         for address in ("/v1/mart", "/v1/mart/customers/1", "/v1/mart?week=2024-07-22"):
             answer = client.get(address)
             assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
@@ -147,13 +156,14 @@ def test_before_the_first_week_the_commands_that_make_one_are_named(platform: Pl
             assert "`instacart-pipeline run customers --dt MONDAY`" in answer.json()["error"]["message"]
         assert client.get("/health").json()["customers"]["status"] == "unused"
         crowd.put(platform, ROWS)
-        until(lambda: client.get("/v1/mart").status_code == 200)
+        weeks.try_to_look()
+        assert client.get("/v1/mart").status_code == 200
         assert client.get("/health").json()["customers"] == {"status": "ok", "trouble": [], "week": WEEK}
 
 
 def test_a_week_without_a_single_customer_is_served(platform: Platform) -> None:
     crowd.put(platform, [])
-    with crowd.api(platform) as client:
+    with crowd.api(crowd.weeks_of(platform)) as client:
         told = ask(client)
         assert told["totals"]["customers"] == 0
         assert told["totals"]["spend"] == "0.0000"
@@ -173,7 +183,7 @@ def test_amounts_stay_exact_where_floats_would_not(platform: Platform) -> None:
         for number, spend in enumerate((large, small, small), start=1)
     ]
     crowd.put(platform, rows)
-    with crowd.api(platform) as client:
+    with crowd.api(crowd.weeks_of(platform)) as client:
         totals = ask(client)["totals"]
         assert totals["spend"] == "61234567890123.4569"
         assert totals["revenue"] == "61234567890123.4566"
@@ -181,14 +191,20 @@ def test_amounts_stay_exact_where_floats_would_not(platform: Platform) -> None:
         assert client.get("/v1/mart/customers/1").json()["spend"] == "61234567890123.4567"
 
 
-def test_a_new_week_and_a_new_version_take_over_without_an_answer_lost(platform: Platform) -> None:
+@pytest.fixture
+@costs("load", "deep")
+def under_load(platform: Platform) -> Platform:
+    return platform
+
+
+def test_a_new_week_and_a_new_version_take_over_without_an_answer_lost(under_load: Platform) -> None:
     """Each answer is of one state of the mart, whole: its countries add up to its total, and so do its segments."""
-    crowd.put(platform, OLDER, BEFORE)
+    crowd.put(under_load, OLDER, BEFORE)
     states = {2: ROWS[:100], 3: ROWS[:350], 4: ROWS}
     stop, failures, seen = threading.Event(), list[str](), set[tuple[str, int]]()
 
     def hammer(url: str) -> None:
-        with httpx.Client(base_url=url, timeout=30) as asking:
+        with web.client_of(url) as asking:
             while not stop.is_set():
                 told = ask(asking)
                 total = Decimal(told["totals"]["spend"])
@@ -199,17 +215,17 @@ def test_a_new_week_and_a_new_version_take_over_without_an_answer_lost(platform:
                     failures.append(f"{total} {parts}")
                 seen.add((told["as_of"], told["totals"]["customers"]))
 
-    with crowd.listening(platform) as url:
-        threads = [threading.Thread(target=hammer, args=(url,)) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        until(lambda: (BEFORE, len(OLDER)) in seen)
-        for number, rows in states.items():
-            crowd.put(platform, rows, version=f"2026010{number}T000000000000-000000")
-            until(lambda rows=rows: (WEEK, len(rows)) in seen)
-        stop.set()
-        for thread in threads:
-            thread.join(30)
+    with crowd.listening(under_load, look_every=0.05) as url, ThreadPoolExecutor(2) as pool:
+        asking = [pool.submit(hammer, url) for _ in range(2)]
+        try:
+            web.until(lambda: (BEFORE, len(OLDER)) in seen)
+            for number, rows in states.items():
+                crowd.put(under_load, rows, version=f"2026010{number}T000000000000-000000")
+                web.until(lambda rows=rows: (WEEK, len(rows)) in seen)
+        finally:
+            stop.set()
+    for each in asking:
+        each.result()  # raises what was no answer
     assert failures == []
     assert seen == {(BEFORE, len(OLDER)), *((WEEK, len(rows)) for rows in states.values())}
 
@@ -217,34 +233,39 @@ def test_a_new_week_and_a_new_version_take_over_without_an_answer_lost(platform:
 def test_an_older_week_that_is_made_again_is_served_anew(platform: Platform) -> None:
     crowd.put(platform, OLDER, BEFORE)
     crowd.put(platform, ROWS)
-    with crowd.api(platform) as client:
+    weeks = crowd.weeks_of(platform)
+    with crowd.api(weeks) as client:
         assert ask(client, week=BEFORE)["totals"]["customers"] == len(OLDER)
         crowd.put(platform, OLDER[:50], BEFORE, "20260201T000000000000-000000")
-        until(lambda: ask(client, week=BEFORE)["totals"]["customers"] == 50)
+        weeks.try_to_look()
+        assert ask(client, week=BEFORE)["totals"]["customers"] == 50
 
 
 def test_centres_of_another_upload_are_no_places_of_this_mart(platform: Platform) -> None:
     crowd.put(platform, ROWS)
     mart = platform.catalog.current(CUSTOMER_MART, WEEK)
-    with crowd.api(platform) as client:
+    weeks = crowd.weeks_of(platform)
+    with crowd.api(weeks) as client:
         assert ask(client)["centers"][0]["latitude"] == crowd.CENTERS[0]["latitude"]
         lineage = {DISTRIBUTION_CENTERS.qualified_name: "another"}
         older = replace(mart, name="20260201T0", lineage=lineage, facts={"upload": "another"})
         platform.catalog.publish(CUSTOMER_MART.database, CUSTOMER_MART.name, WEEK, older)
-        until(lambda: ask(client)["centers"][0]["latitude"] is None)
+        weeks.try_to_look()
+        assert ask(client)["centers"][0]["latitude"] is None
         assert [center["id"] for center in ask(client)["centers"]] == [1, 2, 4, 7, None]
 
 
 def test_files_that_can_not_be_read_leave_the_week_before_in_place(platform: Platform) -> None:
     crowd.put(platform, OLDER, BEFORE)
-    with crowd.api(platform) as client:
+    weeks = crowd.weeks_of(platform)
+    with crowd.api(weeks) as client:
         spoilt = platform.zones.version(CUSTOMER_MART, WEEK, "20260101T000000000000-000000")
         platform.write(f"{spoilt}/part-00000.parquet", b"no Parquet")
         version = platform.catalog.current(CUSTOMER_MART, BEFORE)
         platform.catalog.publish(
             CUSTOMER_MART.database, CUSTOMER_MART.name, WEEK, replace(version, location=str(Path(spoilt)))
         )
-        until(lambda: client.get("/health").json()["customers"]["trouble"])
+        weeks.try_to_look()
         health = client.get("/health").json()["customers"]
         assert (health["status"], health["week"]) == ("ok", BEFORE)
         assert "A newer week can't be served" in health["trouble"][0]
@@ -256,7 +277,7 @@ def test_files_that_can_not_be_read_leave_the_week_before_in_place(platform: Pla
 
 def test_customers_are_behind_the_key_and_the_page_is_not(platform: Platform) -> None:
     crowd.put(platform, ROWS)
-    with crowd.api(platform, [KEY]) as client:
+    with crowd.api(crowd.weeks_of(platform), [KEY]) as client:
         for address in ("/v1/mart", "/v1/mart/customers/1"):
             assert client.get(address).status_code == 401
             assert client.get(address, headers={"X-API-Key": KEY}).status_code == 200
@@ -266,11 +287,18 @@ def test_customers_are_behind_the_key_and_the_page_is_not(platform: Platform) ->
         assert "script-src 'self'" in page.headers["content-security-policy"]
 
 
+@pytest.fixture(scope="module")
+@costs("server", "contract")
+def url(two_weeks: Platform) -> Iterator[str]:
+    with crowd.listening(two_weeks) as url:
+        yield url
+
+
 @pytest.mark.parametrize("path", ["/v1/mart", "/v1/mart/customers/{user_id}"])
-def test_every_answer_is_as_described(client: httpx.Client, path: str) -> None:
+def test_every_answer_is_as_described(client: httpx.Client, url: str, path: str, examples: int) -> None:
     schema = schemathesis.openapi.from_dict(client.get("/openapi.json").json())
     bounded = settings(
-        max_examples=60,
+        max_examples=examples,
         deadline=None,
         derandomize=True,
         phases=(Phase.explicit, Phase.generate),
@@ -279,7 +307,7 @@ def test_every_answer_is_as_described(client: httpx.Client, path: str) -> None:
     statuses: set[int] = set()
 
     def unsound(case: Any) -> None:
-        answer = case.call(base_url=str(client.base_url))
+        answer = case.call(base_url=url)
         statuses.add(answer.status_code)
         case.validate_response(answer)
 
@@ -299,7 +327,7 @@ def test_every_answer_is_as_described(client: httpx.Client, path: str) -> None:
 
 def test_rows_in_any_order_are_the_same_mart(platform: Platform) -> None:
     crowd.put(platform, ROWS[::-1])
-    with crowd.api(platform) as client:
+    with crowd.api(crowd.weeks_of(platform)) as client:
         assert crowd.told(ask(client))["totals"] == crowd.expected(ROWS)["totals"]
         assert client.get("/v1/mart/customers/4").json()["age"] == ROWS[1]["age"]
 

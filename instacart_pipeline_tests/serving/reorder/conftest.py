@@ -1,4 +1,4 @@
-"""Fixtures: the shop behind the real API and the real model server, both over HTTP."""
+"""Fixtures: the shop behind the real API and the real model server."""
 
 from __future__ import annotations
 
@@ -11,19 +11,23 @@ import pytest
 from instacart_pipeline.container.child_server import serving
 from instacart_pipeline.resources.local.endpoints import LocalEndpoints
 from instacart_pipeline_tests.platform import Platform
+from instacart_pipeline_tests.serving import web
 from instacart_pipeline_tests.serving.reorder import shop
+from instacart_pipeline_tests.tiers import costs
 
 
 @pytest.fixture(scope="package")
+@costs("local platform", "contract")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with a day and a deployed version, which tests only read."""
     home = tmp_path_factory.mktemp("shop")
     shop.put_day(Platform(home))
-    shop.deploy(LocalEndpoints(home=str(home), url="http://127.0.0.1:1"), shop.version_of(home, 1))
+    shop.put_behind(shop.local_endpoints(home, ("127.0.0.1", 1)), shop.version_of(home, 1))
     return home
 
 
 @pytest.fixture(scope="package")
+@costs("process", "contract")
 def endpoints(home: Path) -> Iterator[LocalEndpoints]:
     """The endpoints of that home, with the model's server answering."""
     with serving(["--watch", str(home / "endpoints" / "reorder.json")], home / "server.log") as address:
@@ -31,6 +35,7 @@ def endpoints(home: Path) -> Iterator[LocalEndpoints]:
 
 
 @pytest.fixture(scope="package")
+@costs("server", "contract")
 def url(home: Path, endpoints: LocalEndpoints) -> Iterator[str]:
     """The address of the API."""
     with shop.listening(shop.service(Platform(home), endpoints)) as url:
@@ -39,6 +44,6 @@ def url(home: Path, endpoints: LocalEndpoints) -> Iterator[str]:
 
 @pytest.fixture(scope="package")
 def client(url: str) -> Iterator[httpx.Client]:
-    """A client of the API."""
-    with httpx.Client(base_url=url, timeout=30) as client:
+    """A client of the API, over HTTP."""
+    with web.client_of(url) as client:
         yield client

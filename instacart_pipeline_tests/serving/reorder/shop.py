@@ -1,4 +1,4 @@
-"""A shop to serve: a hand-made day of the lake, versions of a model that says what the day's rows say, and the API over HTTP."""
+"""A shop to serve: a hand-made day of the lake, versions of a model that says what the day's rows say, and the API."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ from instacart_pipeline_tests.platform import DT, Platform, Row
 from instacart_pipeline_tests.serving import web
 
 until = web.until
+NEVER = 3600.0
+"""Seconds between two looks for a new day or version, where a test looks itself."""
 FEATURES = ("chance", "user_orders", "up_orders")
 OPEN_PAIRS = TableContract(
     database=t.SANDBOX,
@@ -139,21 +141,28 @@ def deploy(endpoints: Endpoints, version: ModelVersion) -> None:
     endpoints.deploy(ENDPOINT, version, Canary(f"{ORIGINAL_ROW}\n".encode(), 1))
 
 
+def put_behind(endpoints: LocalEndpoints, version: ModelVersion) -> None:
+    """Have a version stand behind the endpoint, untried: trying it takes a server of its own."""
+    pointer = endpoints.pointer(ENDPOINT)
+    pointer.parent.mkdir(parents=True, exist_ok=True)
+    pointer.write_text(json.dumps(version.as_json()))
+
+
 def service(platform: Platform, endpoints: Endpoints) -> Service:
     """What answers requests about the platform."""
     return service_of(platform.catalog, LocalTableFiles(), endpoints, platform.home)
 
 
 @contextmanager
-def api(answering: Service, keys: Sequence[str] = ()) -> Iterator[httpx.Client]:
-    """A client of the API, which is served over HTTP on this machine for the length of the block."""
-    with listening(answering, keys) as url, httpx.Client(base_url=url, timeout=30) as client:
+def api(answering: Service, look_every: float = NEVER) -> Iterator[httpx.Client]:
+    """A client of the API, in this process. What is new is found by `answering.days` and `answering.model`."""
+    with web.called(create_app([reorder_part(answering, look_every=look_every)])) as client:
         yield client
 
 
-def listening(answering: Service, keys: Sequence[str] = ()) -> AbstractContextManager[str]:
-    """The address of the API, in a thread of this process."""
-    return web.listening(create_app([reorder_part(answering, look_every=0.1)], keys))
+def listening(answering: Service, keys: Sequence[str] = (), look_every: float = NEVER) -> AbstractContextManager[str]:
+    """The address of the API, which is served over HTTP by a thread of this process."""
+    return web.listening(create_app([reorder_part(answering, look_every=look_every)], keys))
 
 
 def local_endpoints(home: Path, address: tuple[str, int]) -> LocalEndpoints:

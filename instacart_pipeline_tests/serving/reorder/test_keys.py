@@ -11,7 +11,9 @@ import pytest
 
 from instacart_pipeline.resources.local.endpoints import LocalEndpoints
 from instacart_pipeline_tests.platform import Platform
+from instacart_pipeline_tests.serving import web
 from instacart_pipeline_tests.serving.reorder import shop
+from instacart_pipeline_tests.tiers import costs
 
 KEYS = ("first-key-of-sixteen", "second-key-of-sixteen")
 CLOSED = (
@@ -25,17 +27,28 @@ CLOSED = (
 
 
 @pytest.fixture(scope="module")
+@costs("server", "contract")
 def locked(home: Path, endpoints: LocalEndpoints) -> Iterator[httpx.Client]:
     """A client of an API with keys."""
-    with shop.api(shop.service(Platform(home), endpoints), KEYS) as client:
+    with shop.listening(shop.service(Platform(home), endpoints), KEYS) as url, web.client_of(url) as client:
         yield client
 
 
+def refused(answer: httpx.Response) -> None:
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert answer.json()["error"]["code"] == "unauthorized"
+    assert "X-API-Key" in answer.json()["error"]["message"]
+
+
 @pytest.mark.parametrize(("method", "path"), CLOSED)
+def test_without_a_key_nothing_is_answered(locked: httpx.Client, method: str, path: str) -> None:
+    refused(locked.request(method, path, content=shop.ORIGINAL_ROW if method == "POST" else None))
+
+
 @pytest.mark.parametrize(
     "headers",
     [
-        {},
         {"X-API-Key": ""},
         {"X-API-Key": KEYS[0][:-1]},
         {"X-API-Key": f"{KEYS[0]},{KEYS[1]}"},
@@ -43,14 +56,8 @@ def locked(home: Path, endpoints: LocalEndpoints) -> Iterator[httpx.Client]:
         {"Authorization": f"Basic {KEYS[0]}"},
     ],
 )
-def test_without_a_key_nothing_is_answered(
-    locked: httpx.Client, method: str, path: str, headers: dict[str, str]
-) -> None:
-    answer = locked.request(method, path, content=shop.ORIGINAL_ROW if method == "POST" else None, headers=headers)
-    assert answer.status_code == 401
-    assert answer.headers["www-authenticate"] == "Bearer"
-    assert answer.json()["error"]["code"] == "unauthorized"
-    assert "X-API-Key" in answer.json()["error"]["message"]
+def test_with_another_key_or_none_nothing_is_answered(locked: httpx.Client, headers: dict[str, str]) -> None:
+    refused(locked.get("/v1/users", headers=headers))
 
 
 def test_a_key_that_is_no_text_is_only_unknown(locked: httpx.Client) -> None:

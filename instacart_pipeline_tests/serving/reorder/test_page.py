@@ -4,49 +4,55 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
 from instacart_pipeline.resources.local.endpoints import LocalEndpoints
 from instacart_pipeline_tests.platform import Platform
-from instacart_pipeline_tests.serving.browser import DESKTOP, LOOK, MARKS, PHONE, focused, opened
+from instacart_pipeline_tests.serving.browser import DESKTOP, LOOK, PHONE, focused, opened
 from instacart_pipeline_tests.serving.reorder import shop
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page, Route
+    from playwright.sync_api import Page, Route, ViewportSize
 
 KEY = "a-key-of-sixteen"
-pytestmark = MARKS
 
 
 def basket_of(page: Page) -> list[str]:
     return [re.sub(r"\s+", " ", text) for text in page.locator("#basket-body > .items > li").all_inner_texts()]
 
 
-@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("viewport", "scheme"), [(PHONE, "light"), (DESKTOP, "dark")], ids=["phone", "dark"])
 def test_a_customers_basket_is_two_clicks_away(
-    browser: Browser, url: str, viewport: dict[str, int], scheme: str
+    browser_in_depth: Page, url: str, viewport: ViewportSize, scheme: Literal["light", "dark"]
 ) -> None:
-    with opened(browser, url, viewport, color_scheme=scheme) as page:
+    with opened(browser_in_depth, url, viewport, scheme=scheme) as page:
         page.click("#customer")
         page.click("#customer-list >> text=7")
         page.wait_for_selector("#basket .items")
-        assert basket_of(page) == [
-            "Organic Bananas fresh things 92%",
-            "Whole Milk fresh things 81%",
-            "Sourdough Loaf fresh things 64%",
-        ]
-        widths = [bar.get_attribute("style") for bar in page.locator("#basket-body > .items .bar i").all()]
-        assert widths == ["width: 92%;", "width: 81%;", "width: 64%;"]
-        assert "Order no. 6, placed at 10:00, 7 days after the one before." in page.inner_text("#basket-body")
-        assert page.locator("#last li.again").first.inner_text().startswith("Sourdough Loaf")
+        shown(page)
         assert page.evaluate("document.documentElement.scrollWidth") == viewport["width"]
-        assert page.inner_text("#status-text") == "Data of 20 November 2026 · model version 1"
 
 
-def test_all_of_it_works_by_keyboard_alone(browser: Browser, url: str) -> None:
+def shown(page: Page) -> None:
+    """The page shows customer 7's basket."""
+    assert basket_of(page) == [
+        "Organic Bananas fresh things 92%",
+        "Whole Milk fresh things 81%",
+        "Sourdough Loaf fresh things 64%",
+    ]
+    widths = [bar.get_attribute("style") for bar in page.locator("#basket-body > .items .bar i").all()]
+    assert widths == ["width: 92%;", "width: 81%;", "width: 64%;"]
+    assert "Order no. 6, placed at 10:00, 7 days after the one before." in page.inner_text("#basket-body")
+    assert page.locator("#last li.again").first.inner_text().startswith("Sourdough Loaf")
+    assert page.inner_text("#status-text") == "Data of 20 November 2026 · model version 1"
+
+
+def test_a_customers_basket_is_shown_and_all_of_it_works_by_keyboard_alone(browser: Page, url: str) -> None:
+    with opened(browser, url, DESKTOP, "/#customer=7") as page:
+        page.wait_for_selector("#basket .items")
+        shown(page)
     with opened(browser, url, DESKTOP) as page:
         page.wait_for_selector("#chips button")
         keys = page.keyboard
@@ -92,8 +98,8 @@ def test_all_of_it_works_by_keyboard_alone(browser: Browser, url: str) -> None:
         assert page.inner_text("#vector-verdict") == "Likely to buy\nProbability 0.3000"
 
 
-def test_a_number_that_is_typed_whole_needs_no_list(browser: Browser, url: str) -> None:
-    with opened(browser, url, PHONE) as page:
+def test_a_number_that_is_typed_whole_needs_no_list(browser_in_depth: Page, url: str) -> None:
+    with opened(browser_in_depth, url, PHONE) as page:
         page.fill("#customer", "120")
         page.press("#customer", "Enter")
         page.wait_for_function("() => location.hash === '#customer=120'")
@@ -106,8 +112,8 @@ def test_a_number_that_is_typed_whole_needs_no_list(browser: Browser, url: str) 
         assert page.evaluate("location.hash") == "#customer=120"
 
 
-def test_an_address_names_its_customer(browser: Browser, url: str) -> None:
-    with opened(browser, url, DESKTOP, "/#customer=7") as page:
+def test_an_address_names_its_customer(browser_in_depth: Page, url: str) -> None:
+    with opened(browser_in_depth, url, DESKTOP, "/#customer=7") as page:
         page.wait_for_selector("#basket .items")
         assert page.input_value("#customer") == "7"
         page.evaluate("location.hash = '#customer=3'")
@@ -117,16 +123,16 @@ def test_an_address_names_its_customer(browser: Browser, url: str) -> None:
         assert page.is_disabled("#product")
 
 
-def test_names_are_text_never_markup(browser: Browser, url: str) -> None:
-    with opened(browser, url, DESKTOP, "/#customer=7") as page:
+def test_names_are_text_never_markup(browser_in_depth: Page, url: str) -> None:
+    with opened(browser_in_depth, url, DESKTOP, "/#customer=7") as page:
         page.wait_for_selector("#basket .items")
         page.click("#basket summary")
         assert "<b>Bold</b> & Spicy Salsa" in page.inner_text("#basket-body")
         assert page.locator("main b").count() == 0
 
 
-def test_a_product_never_bought_is_said_plainly(browser: Browser, url: str) -> None:
-    with opened(browser, url, PHONE, "/#customer=7") as page:
+def test_a_product_never_bought_is_said_plainly(browser_in_depth: Page, url: str) -> None:
+    with opened(browser_in_depth, url, PHONE, "/#customer=7") as page:
         page.wait_for_selector("#basket .items")
         page.fill("#product", "noodles")
         page.click("#product-list >> text=Never Bought Noodles")
@@ -141,8 +147,8 @@ def test_a_product_never_bought_is_said_plainly(browser: Browser, url: str) -> N
         assert page.inner_text("#product-verdict") == "Likely to buy\nWhole Milk · Probability 0.8100"
 
 
-def test_a_vector_that_cannot_be_read_is_told_beside_its_field(browser: Browser, url: str) -> None:
-    with opened(browser, url, PHONE) as page:
+def test_a_vector_that_cannot_be_read_is_told_beside_its_field(browser_in_depth: Page, url: str) -> None:
+    with opened(browser_in_depth, url, PHONE) as page:
         page.fill("#vector", shop.ORIGINAL_ROW.replace("75", "many"))
         page.click("#vector-form button[type=submit]")
         page.wait_for_selector("#vector-error:not(:empty)")
@@ -163,8 +169,8 @@ def test_a_vector_that_cannot_be_read_is_told_beside_its_field(browser: Browser,
         assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
 
 
-def test_a_server_that_is_away_is_told_and_tried_again(browser: Browser, url: str) -> None:
-    with opened(browser, url, DESKTOP) as page:
+def test_a_server_that_is_away_is_told_and_tried_again(browser_in_depth: Page, url: str) -> None:
+    with opened(browser_in_depth, url, DESKTOP) as page:
         page.wait_for_selector("#chips button")
         page.context.set_offline(True)
         page.click("#chips button >> nth=0")
@@ -175,8 +181,8 @@ def test_a_server_that_is_away_is_told_and_tried_again(browser: Browser, url: st
         page.wait_for_selector("#basket .items")
 
 
-def test_a_slow_answer_is_waited_for_in_plain_sight(browser: Browser, url: str) -> None:
-    with opened(browser, url, DESKTOP) as page:
+def test_a_slow_answer_is_waited_for_in_plain_sight(browser_in_depth: Page, url: str) -> None:
+    with opened(browser_in_depth, url, DESKTOP) as page:
         page.wait_for_selector("#chips button")
 
         def later(route: Route) -> None:
@@ -190,11 +196,11 @@ def test_a_slow_answer_is_waited_for_in_plain_sight(browser: Browser, url: str) 
 
 
 def test_a_locked_server_asks_for_its_key_and_keeps_it_in_the_tab(
-    browser: Browser, home: Path, endpoints: LocalEndpoints
+    browser_in_depth: Page, home: Path, endpoints: LocalEndpoints
 ) -> None:
     with (
         shop.listening(shop.service(Platform(home), endpoints), [KEY]) as url,
-        opened(browser, url, PHONE, "/#customer=7") as page,
+        opened(browser_in_depth, url, PHONE, "/#customer=7") as page,
     ):
         page.wait_for_selector("#key-form:visible")
         assert focused(page) == "key"
@@ -213,17 +219,18 @@ def test_a_locked_server_asks_for_its_key_and_keeps_it_in_the_tab(
         page.wait_for_selector("#key-form:visible")
 
 
-def test_every_field_has_a_name_and_every_colour_can_be_read(browser: Browser, url: str) -> None:
+def test_every_field_has_a_name_and_every_colour_can_be_read(browser_in_depth: Page, url: str) -> None:
     """The basics of what accessibility checkers look at: names, one h1, unique ids, contrast of at least 4.5."""
-    for scheme in ("light", "dark"):
-        with opened(browser, url, DESKTOP, "/#customer=12", color_scheme=scheme) as page:
-            page.wait_for_selector("#basket .items")
-            page.click("#vector-example")
-            page.wait_for_selector("#vector-verdict .answer")
-            told = page.evaluate(LOOK)
-            assert told["nameless"] == []
-            assert told["h1"] == 1
-            assert told["language"] == "en"
-            assert told["twice"] == []
-            assert told["pale"] == [], scheme
-            assert told["small"] == []
+    with opened(browser_in_depth, url, DESKTOP, "/#customer=12") as page:
+        page.wait_for_selector("#basket .items")
+        page.click("#vector-example")
+        page.wait_for_selector("#vector-verdict .answer")
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            found = page.evaluate(LOOK)
+            assert found["nameless"] == []
+            assert found["h1"] == 1
+            assert found["language"] == "en"
+            assert found["twice"] == []
+            assert found["pale"] == [], scheme
+            assert found["small"] == []

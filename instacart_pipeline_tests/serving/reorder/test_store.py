@@ -5,7 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.context import ForkContext
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +22,11 @@ from instacart_pipeline.serving.days import NoDay
 from instacart_pipeline.serving.reorder import building
 from instacart_pipeline.serving.reorder.days import Days
 from instacart_pipeline_tests.platform import DT, Platform
+from instacart_pipeline_tests.serving import web
 from instacart_pipeline_tests.serving.reorder import shop
+from instacart_pipeline_tests.tiers import costs
 
 NEXT = "2026-11-21"
-processes = multiprocessing.get_context("fork")
 
 
 def days(platform: Platform) -> Days:
@@ -128,39 +132,47 @@ def test_a_day_nobody_reads_any_more_is_removed(platform: Platform, served: Days
     assert folders(platform) == [served.current.folder.name]
 
 
-def test_processes_that_notice_a_day_at_once_make_it_once(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_who_notice_a_day_at_once_make_it_once(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of whichever process they are: the lock is one between open files, which threads have as well."""
     shop.put_day(platform)
-    made = platform.home / "made"
-    build = building.build
+    at_once, made, build = threading.Barrier(4), list[object](), building.build
 
     def counted(*arguments: object) -> None:
-        with made.open("a") as file:
-            file.write("x")
-        time.sleep(0.2)
+        made.append(arguments)
+        time.sleep(0.1)  # the others come to the lock meanwhile
         build(*arguments)  # type: ignore[arg-type]
 
+    def served() -> str:
+        at_once.wait()
+        found = days(platform)
+        assert found.look()
+        return found.current.dt
+
     monkeypatch.setattr(building, "build", counted)
-    running = [processes.Process(target=lambda: days(platform).look()) for _ in range(4)]
-    for process in running:
-        process.start()
-    for process in running:
-        process.join(30)
-        assert process.exitcode == 0
-    assert made.read_text() == "x"
+    with ThreadPoolExecutor(4) as pool:
+        assert [each.result() for each in [pool.submit(served) for _ in range(4)]] == [DT] * 4
+    assert len(made) == 1
+
+
+@pytest.fixture
+@costs("process", "contract")
+def forked() -> ForkContext:
+    """Processes that are this one's copies."""
+    return multiprocessing.get_context("fork")
 
 
 def test_a_process_killed_while_it_makes_a_day_leaves_nothing_to_be_taken_for_one(
-    platform: Platform, monkeypatch: pytest.MonkeyPatch
+    platform: Platform, forked: ForkContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop.put_day(platform)
     with monkeypatch.context() as slow:
-        slow.setattr(building, "_write_products", lambda *_: time.sleep(60))
-        process = processes.Process(target=lambda: days(platform).look())
+        slow.setattr(building, "_write_products", lambda *_: time.sleep(600))
+        process = forked.Process(target=lambda: days(platform).look())
         process.start()
-        shop.until(lambda: any(platform.home.glob("serving/.making-*/store/features.npy")))
+        web.until(lambda: any(platform.home.glob("serving/.making-*/store/features.npy")))
         assert process.pid
         os.kill(process.pid, signal.SIGKILL)
-        process.join(10)
+        process.join(web.PATIENCE)
     found = days(platform)
     assert found.look()
     assert folders(platform) == [found.current.folder.name]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -20,11 +20,14 @@ from instacart_pipeline.resources.local.table_files import LocalTableFiles
 from instacart_pipeline.retail import sandbox_tables as t
 from instacart_pipeline.serving.api import create_app
 from instacart_pipeline.serving.retail.sales import sales_days, sales_part
+from instacart_pipeline.serving.retail.sales_store import SalesDays
 from instacart_pipeline_tests.platform import Platform, Row
 from instacart_pipeline_tests.serving import web
 
 DT = "2011-12-09"
 UNKNOWN = "unknown"
+NEVER = 3600.0
+"""Seconds between two looks for a new day, where a test looks itself."""
 SEASONS = {12: "winter", 1: "winter", 2: "winter", 3: "spring", 4: "spring", 5: "spring", 6: "summer", 7: "summer"}
 NAMES = {
     "10002": "INFLATABLE POLITICAL GLOBE",
@@ -174,17 +177,19 @@ def told(answer: Any) -> dict[str, list[Row]]:
     return {name: exact(answer[name]) for name in parts}
 
 
-def listening(platform: Platform, keys: Sequence[str] = ()) -> AbstractContextManager[str]:
-    """The address of the web application with the sales of the platform."""
-    days = sales_days(platform.catalog, LocalTableFiles())
-    return web.listening(create_app([sales_part(days, look_every=0.05)], keys))
+def listening(platform: Platform, keys: Sequence[str] = (), look_every: float = NEVER) -> AbstractContextManager[str]:
+    """The address of the web application with the sales of the platform, which is served over HTTP."""
+    return web.listening(create_app([sales_part(days_of(platform), look_every=look_every)], keys))
 
 
-@contextmanager
-def api(platform: Platform, keys: Sequence[str] = ()) -> Iterator[httpx.Client]:
-    """A client of it."""
-    with listening(platform, keys) as url, httpx.Client(base_url=url, timeout=30) as client:
-        yield client
+def api(days: SalesDays, keys: Sequence[str] = ()) -> AbstractContextManager[httpx.Client]:
+    """A client of it, in this process. It looks for nothing new but by `days`."""
+    return web.called(create_app([sales_part(days, look_every=NEVER)], keys))
+
+
+def days_of(platform: Platform) -> SalesDays:
+    """The sales of the platform, day by day."""
+    return sales_days(platform.catalog, LocalTableFiles())
 
 
 def _late(month: int) -> str:

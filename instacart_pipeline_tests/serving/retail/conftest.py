@@ -8,23 +8,32 @@ from pathlib import Path
 import pytest
 
 from instacart_pipeline_tests.serving.retail.desk import Desk, desk
+from instacart_pipeline_tests.tiers import costs
 
 
 @pytest.fixture
-def own(tmp_path: Path) -> Iterator[Desk]:
+@costs("local platform", "contract")
+def folder(tmp_path: Path) -> Path:
+    """Where a desk of a test's own keeps its stream and its lookup tables."""
+    return tmp_path
+
+
+@pytest.fixture
+def own(folder: Path) -> Iterator[Desk]:
     """A desk with an empty stream."""
-    with desk(tmp_path) as opened:
+    with desk(folder) as opened:
         yield opened
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
+@costs("local platform", "contract")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    """A desk of all tests of this folder, whose stream holds whatever they put."""
+    """A desk of all tests of a file, whose stream holds whatever they put."""
     with desk(tmp_path_factory.mktemp("desk")) as opened:
         yield opened
 
 
 @pytest.fixture
-def fault(tmp_path: Path) -> Path:
-    """The file that tells a Faulty stream in this test's folder how to fail."""
-    return tmp_path / "fault"
+def fault(folder: Path) -> Path:
+    """The file that says how a Faulty stream in this test's folder fails."""
+    return folder / "fault"

@@ -1,11 +1,11 @@
-"""Where lines of invoices are handed in: the retail part over HTTP, on a stream and lookup tables in a folder of the test's own."""
+"""Where lines of invoices are handed in: the retail part of the API, on a stream and lookup tables in a folder of the test's own."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -25,9 +25,10 @@ from instacart_pipeline.retail.lines import Line
 from instacart_pipeline.serving.api import create_app
 from instacart_pipeline.serving.metrics import Metrics
 from instacart_pipeline.serving.retail.part import retail_part
-from instacart_pipeline.serving.retail.service import service_of
+from instacart_pipeline.serving.retail.service import Service, service_of
 from instacart_pipeline_tests.serving import web
 
+_NEVER = 3600.0
 CSV = {"Content-Type": "text/csv"}
 HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country"
 ROW = "536365,85123A,WHITE HANGING HEART T-LIGHT HOLDER,6,2010-12-01 08:26:00,2.55,17850.0,United Kingdom"
@@ -58,10 +59,10 @@ def message(answer: httpx.Response, status: int, code: str) -> str:
 
 
 class Desk:
-    """The parts behind the API, and a client of it."""
+    """The parts behind the API, and a client of it. How far consumers are behind, `service.look` says."""
 
-    def __init__(self, home: Path, stream: Stream, client: httpx.Client) -> None:
-        self.home, self.stream, self.client = home, stream, client
+    def __init__(self, home: Path, stream: Stream, service: Service, client: httpx.Client) -> None:
+        self.home, self.stream, self.service, self.client = home, stream, service, client
         self.lookups = SqliteLookupTables(home=str(home))
 
     def post(self, json: Any, **headers: str) -> httpx.Response:
@@ -104,8 +105,10 @@ def desk(
     keys: tuple[str, ...] = (),
     most_behind: int = 1_000_000,
     most_waiting: int = 100_000,
+    look_every: float = _NEVER,
+    over_http: bool = False,
 ) -> Iterator[Desk]:
-    """A desk, served over HTTP for the length of the block."""
+    """A desk, open for the length of the block: in this process, or over HTTP."""
     found = stream or LocalStream(home=str(home), shards=2)
     numbers = Metrics()
     service = service_of(
@@ -117,6 +120,7 @@ def desk(
         most_behind=most_behind,
         most_waiting=most_waiting,
     )
-    app = create_app([retail_part(service, look_every=0.05)], keys, numbers)
-    with web.listening(app) as url, httpx.Client(base_url=url, timeout=30) as client:
-        yield Desk(home, found, client)
+    app = create_app([retail_part(service, look_every=look_every)], keys, numbers)
+    with ExitStack() as stack:
+        client = web.client_of(stack.enter_context(web.listening(app))) if over_http else web.called(app)
+        yield Desk(home, found, service, stack.enter_context(client))

@@ -35,9 +35,9 @@ def test_a_key_belongs_to_one_body(own: Desk) -> None:
     assert len(own.lines()) == 1
 
 
-def test_callers_with_api_keys_of_their_own_see_nothing_of_each_others_idempotency_keys(tmp_path: Path) -> None:
+def test_callers_with_api_keys_of_their_own_see_nothing_of_each_others_idempotency_keys(folder: Path) -> None:
     ours, theirs = {"X-API-Key": "ours"}, {"Authorization": "Bearer theirs"}
-    with desk(tmp_path, keys=("ours", "theirs")) as own:
+    with desk(folder, keys=("ours", "theirs")) as own:
 
         def post(quantity: int, caller: dict[str, str]) -> httpx.Response:
             headers = {**caller, "Idempotency-Key": "1"}
@@ -108,8 +108,8 @@ def test_of_two_bodies_with_one_key_at_once_one_is_accepted_and_again_and_nothin
         assert [line.quantity for line in own.lines() if line.invoice_no == key] == [won]
 
 
-def test_a_key_belongs_to_a_body_from_before_it_is_stored(tmp_path: Path, fault: Path) -> None:
-    with desk(tmp_path, Faulty(home=str(tmp_path))) as own, ThreadPoolExecutor(1) as pool:
+def test_a_key_belongs_to_a_body_from_before_it_is_stored(folder: Path, fault: Path) -> None:
+    with desk(folder, Faulty(home=str(folder))) as own, ThreadPoolExecutor(1) as pool:
         fault.write_text("wait")
         first = pool.submit(own.post, a_line(), Idempotency_Key="k")
         web.until(lambda: own.lookups.get(REQUESTS, "#k") is not None)

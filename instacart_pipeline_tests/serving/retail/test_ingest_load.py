@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,9 @@ BROKEN = {"InvoiceNo": "1", "Quantity": "many"}
     ],
 )
 def test_a_stream_that_fails_is_told_and_nothing_counts_as_accepted(
-    tmp_path: Path, fault: Path, kind: str, status: int, code: str
+    folder: Path, fault: Path, kind: str, status: int, code: str
 ) -> None:
-    with desk(tmp_path, Faulty(home=str(tmp_path))) as own:
+    with desk(folder, Faulty(home=str(folder))) as own:
         fault.write_text(kind)
         answer = own.post(a_line(), Idempotency_Key="k", Connection="close")  # as a server that failed may
         message(answer, status, code)
@@ -44,8 +45,8 @@ def test_a_stream_that_fails_is_told_and_nothing_counts_as_accepted(
         assert len(own.lines()) == 1
 
 
-def test_when_the_queue_is_full_more_is_refused_until_it_is_not(tmp_path: Path, fault: Path) -> None:
-    with desk(tmp_path, Faulty(home=str(tmp_path)), most_waiting=10) as own, ThreadPoolExecutor(3) as pool:
+def test_when_the_queue_is_full_more_is_refused_until_it_is_not(folder: Path, fault: Path) -> None:
+    with desk(folder, Faulty(home=str(folder)), most_waiting=10) as own, ThreadPoolExecutor(3) as pool:
         fault.write_text("wait")
         waiting = [pool.submit(own.post, [a_line(Quantity=q) for q in range(first, first + 5)]) for first in (1, 6)]
         web.until(lambda: "instacart_lines_waiting 10.0" in own.client.get("/metrics").text)
@@ -58,7 +59,7 @@ def test_when_the_queue_is_full_more_is_refused_until_it_is_not(tmp_path: Path, 
         assert len(own.lines()) == 11
 
 
-def test_what_waits_together_is_stored_together(tmp_path: Path, fault: Path) -> None:
+def test_what_waits_together_is_stored_together(folder: Path, fault: Path) -> None:
     puts: list[int] = []
 
     class Watched(Faulty):
@@ -66,7 +67,7 @@ def test_what_waits_together_is_stored_together(tmp_path: Path, fault: Path) -> 
             super().put(entries)
             puts.append(len(entries))
 
-    with desk(tmp_path, Watched(home=str(tmp_path))) as own, ThreadPoolExecutor(40) as pool:
+    with desk(folder, Watched(home=str(folder))) as own, ThreadPoolExecutor(40) as pool:
         fault.write_text("wait")
         first = pool.submit(own.post, a_line(Quantity=1000))
         web.until(lambda: "instacart_lines_waiting 1.0" in own.client.get("/metrics").text)
@@ -77,21 +78,21 @@ def test_what_waits_together_is_stored_together(tmp_path: Path, fault: Path) -> 
         assert puts == [1, 30]
 
 
-def test_a_caller_who_hangs_up_leaves_the_others_served(tmp_path: Path, fault: Path) -> None:
-    with desk(tmp_path, Faulty(home=str(tmp_path))) as own, ThreadPoolExecutor(1) as pool:
+def test_a_caller_who_hangs_up_leaves_the_others_served(folder: Path, fault: Path) -> None:
+    with desk(folder, Faulty(home=str(folder)), over_http=True) as own, ThreadPoolExecutor(1) as pool:
         fault.write_text("wait")
-        with pytest.raises(httpx.ReadTimeout):
-            own.client.post("/v1/transactions", json=a_line(), timeout=0.2)
+        with web.client_of(str(own.client.base_url)) as caller, pytest.raises(httpx.ReadTimeout):
+            caller.post("/v1/transactions", json=a_line(), timeout=httpx.Timeout(web.PATIENCE, read=0.5))
         other = pool.submit(own.post, a_line(Quantity=7))
         fault.unlink()
         assert other.result().status_code == 200
         assert {line.quantity for line in own.lines()} == {6, 7}
 
 
-def test_when_the_consumers_are_too_far_behind_more_is_refused_until_they_are_not(tmp_path: Path) -> None:
-    with desk(tmp_path, most_behind=5) as own:
+def test_when_the_consumers_are_too_far_behind_more_is_refused_until_they_are_not(folder: Path) -> None:
+    with desk(folder, most_behind=5) as own:
         own.post([a_line(Quantity=q) for q in range(1, 7)]).raise_for_status()
-        web.until(lambda: own.post([]).status_code == 429)
+        own.service.look()
         answer = own.post(a_line())
         told = message(answer, 429, "backlog")
         assert "is 6 records behind; above 5 (INSTACART_STREAM_BACKLOG)" in told
@@ -106,17 +107,18 @@ def test_when_the_consumers_are_too_far_behind_more_is_refused_until_they_are_no
                     records = own.stream.read(shard.id, "", 10).records
                     if claim and records:
                         claim.commit(records[-1].sequence)
-        web.until(lambda: own.post(a_line()).status_code == 200)
+        own.service.look()
+        assert own.post(a_line()).status_code == 200
         assert own.client.get("/health/retail").status_code == 200
 
 
 def test_a_table_of_requests_that_is_held_keeps_only_those_with_a_key(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def busy(*_: Any, **__: Any) -> None:
         raise PipelineError("The table is busy.")
 
-    with desk(tmp_path) as own:
+    with desk(folder) as own:
         monkeypatch.setattr(SqliteLookupTables, "put_if_new", busy)
         assert own.post(a_line(), Idempotency_Key="k").status_code == 503
         assert own.lines() == []
@@ -126,9 +128,9 @@ def test_a_table_of_requests_that_is_held_keeps_only_those_with_a_key(
 # API keys, health, numbers
 
 
-def test_all_but_health_asks_for_a_key(tmp_path: Path) -> None:
+def test_all_but_health_asks_for_a_key(folder: Path) -> None:
     key = "a-key-of-sixteen"
-    with desk(tmp_path, keys=(key,)) as own:
+    with desk(folder, keys=(key,)) as own:
         assert own.post(a_line()).status_code == 401
         for path in ("/v1/invoices/536365", "/v1/invoices/536365/lines", "/v1/customers/17850/invoices", "/metrics"):
             assert own.client.get(path).status_code == 401
@@ -140,12 +142,26 @@ def test_all_but_health_asks_for_a_key(tmp_path: Path) -> None:
 
 def test_health_tells_how_far_the_consumers_are_behind(own: Desk) -> None:
     own.post([a_line(), a_line()])
-    web.until(lambda: own.client.get("/health").json()["retail"]["consumers"]["lookups"]["records"] == 2)
+    own.service.look()
+    assert own.client.get("/health").json()["retail"]["consumers"]["lookups"]["records"] == 2
     own.fill_lookups()
-    web.until(lambda: own.client.get("/health").json()["retail"]["consumers"]["lookups"]["records"] == 0)
+    own.service.look()
     told = own.client.get("/health").json()
+    assert told["retail"]["consumers"]["lookups"]["records"] == 0
     assert (told["status"], told["retail"]["trouble"], told["retail"]["dead_letters"]) == ("ok", [], 0)
     assert told["retail"]["consumers"]["raw_zone"]["records"] == 2
+
+
+def test_how_far_they_are_is_found_out_again_and_again(folder: Path) -> None:
+    with desk(folder, look_every=0.05) as own:
+        own.post([a_line(), a_line()])
+        for records in (2, 0):
+            web.until(partial(_lookups_are_behind, own, records))
+            own.fill_lookups()
+
+
+def _lookups_are_behind(own: Desk, records: int) -> bool:
+    return bool(own.client.get("/health").json()["retail"]["consumers"]["lookups"]["records"] == records)
 
 
 def test_the_numbers_tell_requests_lines_and_lag(own: Desk) -> None:
@@ -156,11 +172,11 @@ def test_the_numbers_tell_requests_lines_and_lag(own: Desk) -> None:
     own.client.get(f"/nowhere/{'x' * 50}")
     own.stream.put([Entry("1", b"no line")])
     own.fill_lookups()
-    settled = ("instacart_dead_letters 1.0", 'instacart_stream_lag_records{consumer="lookups"} 0.0')
-    web.until(lambda: all(number in own.client.get("/metrics").text for number in settled))
+    own.service.look()
     answer = own.client.get("/metrics")
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     told = dict(line.rsplit(" ", 1) for line in answer.text.splitlines() if not line.startswith("#"))
+    assert told["instacart_dead_letters"] == "1.0"
     assert told['instacart_lines_total{result="accepted"}'] == "1.0"
     assert told['instacart_lines_total{result="rejected"}'] == "1.0"
     assert told['instacart_http_requests_total{method="POST",route="/v1/transactions",status="200"}'] == "1.0"

@@ -9,11 +9,13 @@ import httpx
 import pytest
 
 from instacart_pipeline_tests.serving.retail.desk import Desk, a_line, desk, message
+from instacart_pipeline_tests.tiers import costs
 
 SOLD = {"InvoiceNo": "536365", "StockCode": "85123A", "CustomerID": "17850"}
 
 
 @pytest.fixture(scope="module")
+@costs("local platform", "contract")
 def books(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Invoices of two customers and of one unknown: sales, a cancellation of one of them, an invoice of 2,500 lines."""
     home: Path = tmp_path_factory.mktemp("books")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -18,19 +19,26 @@ from hypothesis import HealthCheck, Phase, given, settings
 from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.retail import sandbox_tables as t
 from instacart_pipeline_tests.platform import Platform
+from instacart_pipeline_tests.serving import web
 from instacart_pipeline_tests.serving.retail import books
 from instacart_pipeline_tests.serving.retail.books import DT, Line
-from instacart_pipeline_tests.serving.web import until
+from instacart_pipeline_tests.tiers import costs
 
 LINES = books.some_lines()
 KEY = "a-key-of-sixteen"
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+@costs("local platform", "contract")
+def year(tmp_path_factory: pytest.TempPathFactory) -> Platform:
     platform = Platform(tmp_path_factory.mktemp("sales"))
     books.put(platform, LINES)
-    with books.api(platform) as client:
+    return platform
+
+
+@pytest.fixture(scope="module")
+def client(year: Platform) -> Iterator[httpx.Client]:
+    with books.api(books.days_of(year)) as client:
         yield client
 
 
@@ -131,20 +139,22 @@ def test_what_can_not_be_meant_is_refused_in_words(
 
 
 def test_before_the_first_day_the_commands_that_make_one_are_named(platform: Platform) -> None:
-    with books.api(platform) as client:
+    days = books.days_of(platform)
+    with books.api(days) as client:
         answer = client.get("/v1/sales")
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
         assert "`instacart-pipeline upload retail DIR`" in answer.json()["error"]["message"]
         assert "`instacart-pipeline run retail --dt DAY`" in answer.json()["error"]["message"]
         assert client.get("/health").json()["sales"]["status"] == "unused"
         books.put(platform, LINES)
-        until(lambda: client.get("/v1/sales").status_code == 200)
+        days.try_to_look()
+        assert client.get("/v1/sales").status_code == 200
         assert client.get("/health").json()["sales"] == {"status": "ok", "trouble": [], "day": DT}
 
 
 def test_a_day_without_a_single_sale_is_served(platform: Platform) -> None:
     books.put(platform, [])
-    with books.api(platform) as client:
+    with books.api(books.days_of(platform)) as client:
         told = ask(client)
         assert set(map(len, books.told(told).values())) == {0}
         assert told["choices"] == {"countries": [], "first_day": None, "last_day": DT}
@@ -159,21 +169,27 @@ def test_amounts_stay_exact_where_floats_would_not(platform: Platform) -> None:
         Line(date(2011, 1, 4), "Germany", "C3", "2", "22423", -1, large + small),
     ]
     books.put(platform, lines)
-    with books.api(platform) as client:
+    with books.api(books.days_of(platform)) as client:
         told = ask(client)
         assert books.told(told) == books.expected(lines)
         assert told["totals"]["revenue"] == "0.0000"
         assert [one["revenue"] for one in told["customers"]] == ["61234567890123.4568", "-61234567890123.4568"]
 
 
-def test_a_new_day_and_a_new_version_take_over_without_an_answer_lost(platform: Platform) -> None:
+@pytest.fixture
+@costs("load", "deep")
+def under_load(platform: Platform) -> Platform:
+    return platform
+
+
+def test_a_new_day_and_a_new_version_take_over_without_an_answer_lost(under_load: Platform) -> None:
     """Each answer is of one state of the tables, whole: its months add up to its total, and so do its countries."""
-    books.put(platform, LINES)
+    books.put(under_load, LINES)
     states = {2: LINES[:700], 3: LINES[:1100], 4: LINES}
     stop, failures, seen = threading.Event(), list[str](), set[tuple[str, str]]()
 
     def hammer(url: str) -> None:
-        with httpx.Client(base_url=url, timeout=30) as asking:
+        with web.client_of(url) as asking:
             while not stop.is_set():
                 told = ask(asking)
                 total = Decimal(told["totals"]["revenue"])
@@ -186,30 +202,31 @@ def test_a_new_day_and_a_new_version_take_over_without_an_answer_lost(platform: 
     def state(dt: str, lines: list[Line]) -> tuple[str, str]:
         return dt, f"{sum((line.amount for line in lines), Decimal(0)):.4f}"
 
-    with books.listening(platform) as url:
-        threads = [threading.Thread(target=hammer, args=(url,)) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        until(lambda: state(DT, LINES) in seen)
-        for number, lines in states.items():
-            books.put(platform, lines, dt="2011-12-10", version=f"2026010{number}T000000000000-000000")
-            until(lambda lines=lines: state("2011-12-10", lines) in seen)
-        stop.set()
-        for thread in threads:
-            thread.join(30)
+    with books.listening(under_load, look_every=0.05) as url, ThreadPoolExecutor(2) as pool:
+        asking = [pool.submit(hammer, url) for _ in range(2)]
+        try:
+            web.until(lambda: state(DT, LINES) in seen)
+            for number, lines in states.items():
+                books.put(under_load, lines, dt="2011-12-10", version=f"2026010{number}T000000000000-000000")
+                web.until(lambda lines=lines: state("2011-12-10", lines) in seen)
+        finally:
+            stop.set()
+    for each in asking:
+        each.result()  # raises what was no answer
     assert failures == []
     assert seen == {state(DT, LINES), *(state("2011-12-10", lines) for lines in states.values())}
 
 
 def test_tables_of_two_loads_wait_for_each_other(platform: Platform) -> None:
     books.put(platform, LINES)
-    with books.api(platform) as client:
+    days = books.days_of(platform)
+    with books.api(days) as client:
         for table in (t.DAILY_PRODUCT_SALES, t.DAILY_SALES, t.PRODUCTS_SOLD, t.DAILY_CUSTOMER_SALES):
             before = platform.catalog.current(table, DT)
             load = "1" if table == t.DAILY_SALES else "2"
             newer = Version("20260301T0", before.location, 1, 1, {"retail_warehouse.sales_lines": load})
             platform.catalog.publish(table.database, table.name, DT, replace(newer, facts={"load": load}))
-        until(lambda: client.get("/health").json()["sales"]["trouble"])
+        days.try_to_look()
         (trouble,) = client.get("/health").json()["sales"]["trouble"]
         assert "computed from different loads of retail_warehouse.sales_lines" in trouble
         assert books.told(ask(client)) == books.expected(LINES)
@@ -219,12 +236,13 @@ def test_files_that_can_not_be_read_leave_the_day_before_in_place(platform: Plat
     books.put(platform, LINES)
     rest = books.tables_of(LINES[:10])
     sales = rest.pop(t.DAILY_SALES)
-    with books.api(platform) as client:
+    days = books.days_of(platform)
+    with books.api(days) as client:
         for table, rows in rest.items():
             put = platform.put_rows(table, rows, dt="2011-12-10")
             (Path(put.location) / "part-00000.parquet").write_bytes(b"no Parquet")
         platform.put_rows(t.DAILY_SALES, sales, dt="2011-12-10")  # now the day is whole
-        until(lambda: client.get("/health").json()["sales"]["trouble"])
+        days.try_to_look()
         health = client.get("/health").json()["sales"]
         assert (health["status"], health["day"]) == ("ok", DT)
         assert "A newer day can't be served" in health["trouble"][0]
@@ -233,7 +251,7 @@ def test_files_that_can_not_be_read_leave_the_day_before_in_place(platform: Plat
 
 def test_sales_are_behind_the_key_and_the_page_is_not(platform: Platform) -> None:
     books.put(platform, LINES)
-    with books.api(platform, [KEY]) as client:
+    with books.api(books.days_of(platform), [KEY]) as client:
         assert client.get("/v1/sales").status_code == 401
         assert client.get("/v1/sales", headers={"X-API-Key": KEY}).status_code == 200
         page = client.get("/sales")
@@ -242,10 +260,17 @@ def test_sales_are_behind_the_key_and_the_page_is_not(platform: Platform) -> Non
         assert "script-src 'self'" in page.headers["content-security-policy"]
 
 
-def test_every_answer_is_as_described(client: httpx.Client) -> None:
+@pytest.fixture(scope="module")
+@costs("server", "contract")
+def url(year: Platform) -> Iterator[str]:
+    with books.listening(year) as url:
+        yield url
+
+
+def test_every_answer_is_as_described(client: httpx.Client, url: str, examples: int) -> None:
     schema = schemathesis.openapi.from_dict(client.get("/openapi.json").json())
     bounded = settings(
-        max_examples=60,
+        max_examples=examples,
         deadline=None,
         derandomize=True,
         phases=(Phase.explicit, Phase.generate),
@@ -254,7 +279,7 @@ def test_every_answer_is_as_described(client: httpx.Client) -> None:
     statuses = set()
 
     def hold(case: Any) -> None:
-        answer = case.call(base_url=str(client.base_url))
+        answer = case.call(base_url=url)
         statuses.add(answer.status_code)
         if b"Turn them round" not in answer.content:  # no schema can say that one parameter lies before another
             case.validate_response(answer)

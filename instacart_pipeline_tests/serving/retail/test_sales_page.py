@@ -6,16 +6,17 @@ import json
 from collections.abc import Iterator
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
 from instacart_pipeline_tests.platform import Platform
-from instacart_pipeline_tests.serving.browser import DESKTOP, LOOK, MARKS, PHONE, focused, opened
+from instacart_pipeline_tests.serving.browser import DESKTOP, LOOK, PHONE, focused, opened
 from instacart_pipeline_tests.serving.retail import books
+from instacart_pipeline_tests.tiers import costs
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page, Route
+    from playwright.sync_api import Page, Route, ViewportSize
 
 LINES = books.some_lines()
 GERMANS = [line for line in LINES if line.country == "Germany"]
@@ -34,10 +35,10 @@ MONTHS = [
     "November",
     "December",
 ]
-pytestmark = MARKS
 
 
 @pytest.fixture(scope="module")
+@costs("server", "contract")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     platform = Platform(tmp_path_factory.mktemp("sales"))
     books.put(platform, LINES)
@@ -100,12 +101,11 @@ def shown(page: Page, lines: list[books.Line]) -> None:
     ]
 
 
-@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("viewport", "scheme"), [(PHONE, "light"), (DESKTOP, "dark")], ids=["phone", "dark"])
 def test_the_page_shows_the_numbers_of_the_tables(
-    browser: Browser, url: str, viewport: dict[str, int], scheme: str
+    browser_in_depth: Page, url: str, viewport: ViewportSize, scheme: Literal["light", "dark"]
 ) -> None:
-    with opened(browser, url, viewport, "/sales", color_scheme=scheme) as page:
+    with opened(browser_in_depth, url, viewport, "/sales", scheme=scheme) as page:
         ready(page, revenue_of(LINES))
         shown(page, LINES)
         assert [row[:2] for row in table(page, "countries")] == [
@@ -121,8 +121,8 @@ def test_the_page_shows_the_numbers_of_the_tables(
         assert page.locator("main b").count() == 0, "names are text, never markup"
 
 
-def test_columns_are_as_high_as_their_numbers(browser: Browser, url: str) -> None:
-    with opened(browser, url, DESKTOP, "/sales") as page:
+def test_columns_are_as_high_as_their_numbers(browser_in_depth: Page, url: str) -> None:
+    with opened(browser_in_depth, url, DESKTOP, "/sales") as page:
         ready(page, revenue_of(LINES))
         heights = [float(one.get_attribute("height") or 0) for one in page.locator("#months .column").all()]
         revenue = [float(row["revenue"]) for row in books.expected(LINES)["months"]]
@@ -130,8 +130,8 @@ def test_columns_are_as_high_as_their_numbers(browser: Browser, url: str) -> Non
         assert heights == pytest.approx([value * scale for value in revenue], abs=0.01)
 
 
-def test_a_country_and_days_are_chosen_and_kept_in_the_address(browser: Browser, url: str) -> None:
-    with opened(browser, url, DESKTOP, "/sales") as page:
+def test_a_country_and_days_are_chosen_and_kept_in_the_address(browser_in_depth: Page, url: str) -> None:
+    with opened(browser_in_depth, url, DESKTOP, "/sales") as page:
         ready(page, revenue_of(LINES))
         page.click("#country")
         page.click("#country-list >> text=Germany")
@@ -156,8 +156,8 @@ def test_a_country_and_days_are_chosen_and_kept_in_the_address(browser: Browser,
         assert page.evaluate("location.search") == ""
 
 
-def test_quick_ranges_count_back_from_the_newest_day(browser: Browser, url: str) -> None:
-    with opened(browser, url, PHONE, "/sales") as page:
+def test_quick_ranges_count_back_from_the_newest_day(browser_in_depth: Page, url: str) -> None:
+    with opened(browser_in_depth, url, PHONE, "/sales") as page:
         ready(page, revenue_of(LINES))
         for name, first in (
             ("Last 30 days", date(2011, 11, 10)),
@@ -172,8 +172,8 @@ def test_quick_ranges_count_back_from_the_newest_day(browser: Browser, url: str)
         ready(page, revenue_of(LINES))
 
 
-def test_an_address_opens_the_view_it_names(browser: Browser, url: str) -> None:
-    with opened(browser, url, PHONE, "/sales?country=EIRE&to=2011-06-30") as page:
+def test_an_address_opens_the_view_it_names(browser_in_depth: Page, url: str) -> None:
+    with opened(browser_in_depth, url, PHONE, "/sales?country=EIRE&to=2011-06-30") as page:
         chosen = [line for line in LINES if line.country == "EIRE" and line.day <= date(2011, 6, 30)]
         ready(page, revenue_of(chosen))
         shown(page, chosen)
@@ -181,9 +181,11 @@ def test_an_address_opens_the_view_it_names(browser: Browser, url: str) -> None:
         assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
 
 
-def test_all_of_it_works_by_keyboard_alone(browser: Browser, url: str) -> None:
+def test_its_numbers_are_shown_and_all_of_it_works_by_keyboard_alone(browser: Page, url: str) -> None:
     with opened(browser, url, DESKTOP, "/sales") as page:
         ready(page, revenue_of(LINES))
+        shown(page, LINES)
+        assert page.inner_text("#status-text") == "Sales up to 9 December 2011"
         keys = page.keyboard
         keys.press("Tab")
         assert page.evaluate("document.activeElement.className") == "skip"
@@ -195,6 +197,7 @@ def test_all_of_it_works_by_keyboard_alone(browser: Browser, url: str) -> None:
         keys.press("Enter")
         french = [line for line in LINES if line.country == "France"]
         ready(page, revenue_of(french))
+        shown(page, french)
         assert page.inner_text("#live").startswith("Sales to France, ")
         assert f"to 9 December 2011: net revenue {revenue_of(french)}, " in page.inner_text("#live")
         for _ in range(30):
@@ -217,8 +220,8 @@ def test_all_of_it_works_by_keyboard_alone(browser: Browser, url: str) -> None:
         assert page.is_visible("#months table")
 
 
-def test_a_chart_speaks_where_the_mouse_is(browser: Browser, url: str) -> None:
-    with opened(browser, url, DESKTOP, "/sales") as page:
+def test_a_chart_speaks_where_the_mouse_is(browser_in_depth: Page, url: str) -> None:
+    with opened(browser_in_depth, url, DESKTOP, "/sales") as page:
         ready(page, revenue_of(LINES))
         page.hover("#weeks .hit >> nth=20")
         week = table(page, "weeks")[20]
@@ -231,8 +234,8 @@ def test_a_chart_speaks_where_the_mouse_is(browser: Browser, url: str) -> None:
         assert page.locator(".tip.shown").count() == 0
 
 
-def test_what_can_not_be_shown_is_said_in_words(browser: Browser, url: str) -> None:
-    with opened(browser, url, DESKTOP, "/sales?country=Atlantis") as page:
+def test_what_can_not_be_shown_is_said_in_words(browser_in_depth: Page, url: str) -> None:
+    with opened(browser_in_depth, url, DESKTOP, "/sales?country=Atlantis") as page:
         page.wait_for_selector("#trouble .notice")
         assert "Nothing was sold to 'Atlantis'" in page.inner_text("#trouble")
         page.click("#country")
@@ -251,8 +254,8 @@ def test_what_can_not_be_shown_is_said_in_words(browser: Browser, url: str) -> N
         assert not page.is_visible("#charts")
 
 
-def test_a_server_that_is_away_is_told_and_tried_again(browser: Browser, url: str) -> None:
-    with opened(browser, url, DESKTOP, "/sales") as page:
+def test_a_server_that_is_away_is_told_and_tried_again(browser_in_depth: Page, url: str) -> None:
+    with opened(browser_in_depth, url, DESKTOP, "/sales") as page:
         ready(page, revenue_of(LINES))
         page.context.set_offline(True)
         page.click("#ranges >> text=2011")
@@ -263,8 +266,8 @@ def test_a_server_that_is_away_is_told_and_tried_again(browser: Browser, url: st
         ready(page, revenue_of([line for line in LINES if line.day.year == 2011]))
 
 
-def test_a_slow_answer_is_waited_for_in_plain_sight(browser: Browser, url: str) -> None:
-    with opened(browser, url, DESKTOP, "/static/icon.svg") as page:
+def test_a_slow_answer_is_waited_for_in_plain_sight(browser_in_depth: Page, url: str) -> None:
+    with opened(browser_in_depth, url, DESKTOP, "/static/icon.svg") as page:
 
         def later(route: Route) -> None:
             page.wait_for_timeout(500)
@@ -277,13 +280,13 @@ def test_a_slow_answer_is_waited_for_in_plain_sight(browser: Browser, url: str) 
         assert page.locator(".skeleton, .waiting").count() == 0
 
 
-def test_a_week_below_zero_and_a_gap_are_drawn(browser: Browser, platform: Platform) -> None:
+def test_a_week_below_zero_and_a_gap_are_drawn(browser_in_depth: Page, platform: Platform) -> None:
     def line(day: date, invoice: str, quantity: int) -> books.Line:
         return books.Line(day, "Germany", invoice, "1", "10002", quantity, Decimal("12.50"))
 
     lines = [line(date(2011, 1, 4), "1", 40), line(date(2011, 2, 1), "C2", -30), line(date(2011, 5, 3), "3", 20)]
     books.put(platform, lines)
-    with books.listening(platform) as url, opened(browser, url, PHONE, "/sales") as page:
+    with books.listening(platform) as url, opened(browser_in_depth, url, PHONE, "/sales") as page:
         ready(page, "£375.00")
         assert [row[:2] for row in table(page, "months")] == [
             ["January 2011 (in part)", "£500.00"],
@@ -299,9 +302,12 @@ def test_a_week_below_zero_and_a_gap_are_drawn(browser: Browser, platform: Platf
         assert page.locator("#months .unit").text_content() == "£"
 
 
-def test_a_locked_server_asks_for_its_key(browser: Browser, platform: Platform) -> None:
+def test_a_locked_server_asks_for_its_key(browser_in_depth: Page, platform: Platform) -> None:
     books.put(platform, LINES)
-    with books.listening(platform, [KEY]) as url, opened(browser, url, PHONE, "/sales?country=Germany") as page:
+    with (
+        books.listening(platform, [KEY]) as url,
+        opened(browser_in_depth, url, PHONE, "/sales?country=Germany") as page,
+    ):
         page.wait_for_selector("#key-form:visible")
         assert focused(page) == "key"
         page.keyboard.type("a-wrong-key-of-sixteen")
@@ -316,20 +322,15 @@ def test_a_locked_server_asks_for_its_key(browser: Browser, platform: Platform) 
         assert KEY not in page.content()
 
 
-def test_every_field_has_a_name_and_every_colour_can_be_read(browser: Browser, url: str) -> None:
-    for scheme in ("light", "dark"):
-        with opened(browser, url, DESKTOP, "/sales?country=Germany", color_scheme=scheme) as page:
-            ready(page, revenue_of(GERMANS))
-            for summary in page.locator("summary").all():
-                summary.click()
+def test_every_field_has_a_name_and_every_colour_can_be_read(browser_in_depth: Page, url: str) -> None:
+    with opened(browser_in_depth, url, DESKTOP, "/sales?country=Germany") as page:
+        ready(page, revenue_of(GERMANS))
+        for summary in page.locator("summary").all():
+            summary.click()
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
             found = page.evaluate(LOOK)
             assert (found["nameless"], found["h1"], found["twice"]) == ([], 1, [])
             assert found["language"] == "en-GB"
             assert found["pale"] == [], scheme
             assert found["small"] == [], json.dumps(found["small"])
-
-
-def test_the_pages_lead_to_each_other(browser: Browser, url: str) -> None:
-    with opened(browser, url, DESKTOP, "/sales") as page:
-        assert page.get_attribute("nav >> text=Baskets", "href") == "/"
-        assert page.get_attribute("nav [aria-current=page]", "href") == "/sales"

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,10 @@ import pytest
 
 from instacart_pipeline.resources.local.stream import LocalStream
 from instacart_pipeline_tests.serving import web
-from instacart_pipeline_tests.serving.reorder.test_serve import Serving, serving
+from instacart_pipeline_tests.serving.processes import Serve, Serving
 from instacart_pipeline_tests.serving.retail.desk import a_line, lines_in
 
-KILLS = 10
+KILLS = 4
 
 
 @pytest.fixture
@@ -30,10 +31,10 @@ def home(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def two(home: Path, tmp_path: Path) -> Iterator[Serving]:
+def two(home: Path, serve_in_depth: Serve) -> Iterator[Serving]:
     """A server of two processes."""
-    with serving(home, tmp_path, "--workers", "2") as served:
-        web.until(lambda: len(answering(served)) == 2, seconds=60)
+    with serve_in_depth(home, "--workers", "2") as served:
+        web.until(lambda: len(answering(served)) == 2)
         yield served
 
 
@@ -71,34 +72,35 @@ class Posting:
     def __exit__(self, *_: object) -> None:
         self.stopping.set()
         for thread in self.threads:
-            thread.join(30)
+            thread.join(web.PATIENCE)
 
     def _post(self, caller: int) -> None:
-        number, client = 0, httpx.Client(base_url=self.url, timeout=30)
-        while not self.stopping.is_set():
-            number += 1
-            count = 50 if number % 5 == 0 else 1
-            body = [a_line(InvoiceNo=f"{caller}-{number}", Quantity=1 + at // 2) for at in range(count)]
-            with self._lock:
-                self.sent.append(body)
-            try:
-                answer = client.post("/v1/transactions", json=body)
-            except httpx.TransportError:
-                continue  # killed before it answered: the line may be stored or not
-            with self._lock:
-                if answer.status_code == 200:
-                    self.accepted.update(answer.json()["line_ids"])
-                else:
-                    self.failures.append(answer.text)
+        with web.client_of(self.url) as client:
+            for number in takewhile(lambda _: not self.stopping.is_set(), count(1)):
+                self._post_one(client, caller, number)
+
+    def _post_one(self, client: httpx.Client, caller: int, number: int) -> None:
+        lines = 50 if number % 5 == 0 else 1
+        body = [a_line(InvoiceNo=f"{caller}-{number}", Quantity=1 + at // 2) for at in range(lines)]
+        with self._lock:
+            self.sent.append(body)
+        try:
+            answer = client.post("/v1/transactions", json=body)
+        except httpx.TransportError:
+            return  # killed before it answered: the line may be stored or not
+        with self._lock:
+            if answer.status_code == 200:
+                self.accepted.update(answer.json()["line_ids"])
+            else:
+                self.failures.append(answer.text)
 
 
 def test_what_was_accepted_outlives_kills_and_a_resend_of_all_makes_it_whole(home: Path, two: Serving) -> None:
     chance = random.Random(7)  # noqa: S311  # the moments of the kills, guarding nothing
-    url = f"http://127.0.0.1:{two.port}"
-    with Posting(url, callers=4) as posting:
+    with Posting(two.url, callers=2) as posting:
         for _ in range(KILLS):
             before = len(posting.accepted)
-            web.until(lambda before=before: len(posting.accepted) > before + 20, seconds=60)
+            web.until(lambda before=before: len(posting.accepted) > before + 20)
             time.sleep(chance.random() * 0.2)
             while not (alive := answering(two)):  # the other one died just before, and a new one begins
                 time.sleep(0.02)
@@ -110,11 +112,10 @@ def test_what_was_accepted_outlives_kills_and_a_resend_of_all_makes_it_whole(hom
     assert len(posting.accepted) > 20 * KILLS
     assert posting.accepted <= stored
 
-    web.until(lambda: len(answering(two)) == 2, seconds=60)
-    client = httpx.Client(base_url=url, timeout=30)
+    web.until(lambda: len(answering(two)) == 2)
 
     def again(body: list[dict[str, Any]]) -> list[str]:
-        ids: list[str] = client.post("/v1/transactions", json=body).raise_for_status().json()["line_ids"]
+        ids: list[str] = two.client.post("/v1/transactions", json=body).raise_for_status().json()["line_ids"]
         return ids
 
     with ThreadPoolExecutor(4) as pool:
@@ -124,7 +125,7 @@ def test_what_was_accepted_outlives_kills_and_a_resend_of_all_makes_it_whole(hom
 
 
 def test_two_processes_take_requests_from_one_socket_and_tell_their_numbers_as_one(home: Path, two: Serving) -> None:
-    client = httpx.Client(base_url=f"http://127.0.0.1:{two.port}", timeout=30)
+    client = two.client
 
     def post(quantity: int) -> int:
         answer = client.post("/v1/transactions", json=a_line(Quantity=quantity), headers={"Connection": "close"})
@@ -143,15 +144,15 @@ def test_two_processes_take_requests_from_one_socket_and_tell_their_numbers_as_o
     assert counted == {one.pid for one in workers(two)}
     next(iter(workers(two))).kill()
     web.until(lambda: "is started again" in two.text())
-    web.until(lambda: len(answering(two)) == 2, seconds=60)
+    web.until(lambda: len(answering(two)) == 2)
     told = client.get("/metrics", headers={"Connection": "close"}).text
     assert 'instacart_lines_total{result="accepted"} 100.0' in told, "what the dead one counted stays"
     assert "instacart_lines_waiting 0.0" in told
 
 
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="this system can't take a process's room on its disk")
-def test_a_disk_without_room_is_told_until_there_is_some(home: Path, tmp_path: Path) -> None:
-    with serving(home, tmp_path) as served:
+def test_a_disk_without_room_is_told_until_there_is_some(home: Path, serve_in_depth: Serve) -> None:
+    with serve_in_depth(home) as served:
         accepted = served.client.post("/v1/transactions", json=a_line()).raise_for_status().json()["line_ids"]
         (worker,) = workers(served)
         resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))  # no file may grow
