@@ -26,7 +26,7 @@ def in_order(rows: pa.Table, table: TableContract) -> pa.Table:
     return pa.Table.from_arrays(ordered.columns, table.column_names)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_real_baskets_give_the_same_tables_on_aws_for_few_requests(
     aws: AwsDouble, tmp_path: Path, platform: Platform, real_data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from instacart_pipeline.embedded import admission
+from instacart_pipeline.embedded import admission, parquet
 from instacart_pipeline.lake.contracts import TableContract, rejects_of
 from instacart_pipeline.lake.errors import PipelineError, UploadChanged
 from instacart_pipeline.reorder import tables as t
@@ -178,10 +178,8 @@ def test_a_table_replaced_after_it_was_looked_up_is_not_joined_with_the_old_ones
 def test_a_file_replaced_while_it_is_read_is_refused(
     platform: Platform, upload_folder: Path, replacement: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write: Callable[..., None] = admission.write
-
     def in_between(connection: Any, select: str, target: TableContract, *more: Any, **named: Any) -> None:
-        write(connection, select, target, *more, **named)
+        parquet.write(connection, select, target, *more, **named)
         if target == t.ORDERS:
             platform.upload(replacement)
 

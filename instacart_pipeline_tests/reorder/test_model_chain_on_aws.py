@@ -38,7 +38,7 @@ def pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Platform:
     return platform
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_the_model_s_jobs_run_on_aws_as_they_do_here(aws: AwsDouble, tmp_path: Path, pairs: Platform) -> None:
     deployed = AwsPlatform(tmp_path / "aws", aws.endpoint)
     deployed.deploy()
