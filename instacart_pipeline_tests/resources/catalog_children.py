@@ -17,7 +17,7 @@ from instacart_pipeline_tests.platform import DT
 
 OpenCatalog = Callable[[], Catalog]
 TABLE = CatalogTable("shop_curated", "orders", (("id", "bigint"), ("what", "string")), "/lake/curated/shop/orders")
-PUBLISHES = 8
+PUBLISHES = 5
 
 
 def version(name: str, **lineage: str) -> Version:

@@ -113,6 +113,7 @@ def test_a_query_that_finds_nothing_makes_a_table_without_rows(shop: Day) -> Non
     assert shop.rows(TRAIN) == []
 
 
+@DEEP_ON_AWS
 def test_a_result_that_breaks_its_contract_leaves_readers_with_the_version_before(shop: Day) -> None:
     before = shop.put_rows(TRAIN, [])
     shop.put_rows(t.ORDER_PRODUCTS, [*LINES, LINES[2]], name=AGAIN)

@@ -9,7 +9,7 @@ import pytest
 
 from instacart_pipeline.reorder import tables as t
 from instacart_pipeline.resources.crawler import Crawl, CrawledTable
-from instacart_pipeline_tests.resources.twins import LOCAL_ALONE, Day, packed
+from instacart_pipeline_tests.resources.twins import DEEP_ON_AWS, LOCAL_ALONE, Day, packed
 
 AISLES = 'aisle_id,aisle\n1,"cheeses, specialty"\n2,"the ""good"" tea"\n'
 
@@ -69,6 +69,7 @@ def test_files_that_are_the_same_are_unchanged_and_keep_their_version(day: Day) 
     assert first.version == again.version == day.current(t.STAGED_AISLES)
 
 
+@DEEP_ON_AWS
 def test_files_that_are_others_are_changed_and_get_a_new_version(day: Day) -> None:
     day.put(t.STAGED_AISLES, AISLES)
     before = aisles(day).version
@@ -86,6 +87,7 @@ def test_files_that_are_others_are_changed_and_get_a_new_version(day: Day) -> No
         before = changed.version
 
 
+@DEEP_ON_AWS
 def test_a_day_whose_files_are_gone_is_gone_from_the_catalog_and_missing_from_then_on(day: Day) -> None:
     day.put(t.STAGED_AISLES, AISLES)
     aisles(day)
@@ -111,6 +113,7 @@ def test_one_crawl_is_of_many_tables_and_names_the_one_that_is_missing(day: Day)
     assert crawl.seconds > 0
 
 
+@DEEP_ON_AWS
 def test_many_days_are_crawled_together_and_each_is_told_as_if_alone(day: Day) -> None:
     later = replace(day, dt="2027-01-03")
     for each in (day, later):
@@ -126,6 +129,7 @@ def test_many_days_are_crawled_together_and_each_is_told_as_if_alone(day: Day) -
     later.clear()
 
 
+@DEEP_ON_AWS
 def test_a_crawl_leaves_other_tables_and_days_alone(day: Day) -> None:
     later = replace(day, dt="2027-01-01")
     for each in (day, later):
@@ -191,6 +195,7 @@ def test_a_file_that_can_not_be_read_is_named_with_the_place_and_nothing_is_ente
     assert day.find(t.STAGED_AISLES) is None
 
 
+@DEEP_ON_AWS
 def test_a_day_that_can_not_be_read_any_more_keeps_its_entry(day: Day) -> None:
     day.put(t.STAGED_AISLES, AISLES)
     before = aisles(day).version

@@ -114,6 +114,7 @@ def test_a_source_without_rows_gives_a_table_without_rows(day: Day) -> None:
     assert day.rows(t.PRD_FEATURES) == []
 
 
+@DEEP_ON_AWS
 def test_a_result_that_breaks_its_contract_leaves_readers_with_the_version_before(day: Day) -> None:
     before = day.put_rows(t.PRD_FEATURES, [])
     day.put_rows(SOURCE, [{**row, "reordered": -1} for row in LINES])

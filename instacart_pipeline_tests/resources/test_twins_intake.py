@@ -228,7 +228,7 @@ UNREADABLE: Mapping[str, tuple[str, Callable[[bytes], bytes], str]] = {
 
 @pytest.mark.parametrize(
     ("twin_double", "case"),
-    [("local", "gzip cut short"), ("local", "not UTF-8"), ("aws", "not UTF-8")],
+    [("local", "gzip cut short"), ("local", "not UTF-8"), ("aws-deep", "not UTF-8")],
     indirect=["twin_double"],
 )
 def test_what_can_not_be_read_beyond_the_crawls_sample_is_named_with_its_place(day: Day, case: str) -> None:

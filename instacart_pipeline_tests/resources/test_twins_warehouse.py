@@ -165,6 +165,7 @@ def test_rows_that_break_the_contract_are_refused_and_the_old_ones_stay(
     assert (unchanged.ids(), unchanged.warehouse.days(unchanged.sales), _tables(unchanged)) == (before, days, tables)
 
 
+@DEEP_ON_AWS
 def test_a_row_may_move_to_another_day_if_both_are_loaded(loaded: Shop) -> None:
     loaded.put(FIRST, [line("b")], ONE)
     loaded.put(SECOND, [line("a", SECOND)], ONE)
@@ -275,6 +276,7 @@ def test_the_lineage_of_a_result_goes_on_to_what_a_rebuilt_table_was_made_from(u
     }
 
 
+@DEEP_ON_AWS
 def test_a_result_that_breaks_its_contract_is_not_published(unchanged: Shop) -> None:
     before = unchanged.warehouse.publish(unchanged.parse(TOTALS), unchanged.totals, SECOND).version
     doubled = unchanged.parse("SELECT sold_on, amount, CAST(1 AS bigint) AS n FROM {sales}")
@@ -333,6 +335,7 @@ def test_two_loads_of_one_table_follow_each_other(shop: Shop) -> None:
     assert sorted(shop.warehouse.days(shop.sales)) == [FIRST, SECOND]
 
 
+@DEEP_ON_AWS
 def test_readers_see_the_rows_before_or_those_after_and_never_a_mixture(shop: Shop) -> None:
     def sold(quantity: int) -> list[dict[str, Any]]:
         return [line(f"{number}", quantity=quantity) for number in range(quantity)]
