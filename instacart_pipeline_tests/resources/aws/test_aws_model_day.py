@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from instacart_pipeline.profiles import aws_lake
 from instacart_pipeline.resources.aws.endpoints import AwsEndpoints
 from instacart_pipeline.resources.aws.model_registry import AwsModelRegistry
@@ -15,14 +17,23 @@ from instacart_pipeline_tests.platform import DT
 from instacart_pipeline_tests.reorder.test_chain_on_aws import hold_permissions_documented
 from instacart_pipeline_tests.resources.aws.toy_assets import IMAGE, TRAINING, toy_sagemaker
 from instacart_pipeline_tests.resources.toy_model import CODE, DOUBLED, ROWS, SCORES
+from instacart_pipeline_tests.tiers import costs
 
 
-def test_a_model_s_day_asks_for_nothing_that_is_not_documented_and_leaves_nothing(
-    aws: AwsDouble, tmp_path: Path
-) -> None:
+@pytest.fixture
+@costs("double", "deep")
+def deployed(aws: AwsDouble, tmp_path: Path) -> AwsPlatform:
+    """A deployed platform with the rows that the toy learns from."""
     platform = AwsPlatform(tmp_path, aws.endpoint)
     platform.deploy()
     platform.put_rows(ROWS, [{"id": 1, "y": 2.0, "x": None}, {"id": 2, "y": 2.0, "x": 0.5}])
+    return platform
+
+
+def test_a_model_s_day_asks_for_nothing_that_is_not_documented_and_leaves_nothing(
+    aws: AwsDouble, deployed: AwsPlatform
+) -> None:
+    platform = deployed
     lake, sagemaker = aws_lake(platform.settings), toy_sagemaker(platform.settings)
     registry = AwsModelRegistry(lake=lake, image=IMAGE)
     endpoints = AwsEndpoints(lake=lake, image=IMAGE, role=platform.settings.service_role, instance="ml.m5.large")

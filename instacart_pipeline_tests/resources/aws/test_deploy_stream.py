@@ -6,22 +6,43 @@ from dataclasses import replace
 
 import pytest
 
-from instacart_pipeline.cli.deploying import deploy, deployment
+from instacart_pipeline.cli.deploying import deployment
 from instacart_pipeline.lake.errors import PipelineError, SettingsInvalid
-from instacart_pipeline.profiles import build_resources
+from instacart_pipeline.profiles import aws_session, build_resources
+from instacart_pipeline.resources.aws.changes import Change
+from instacart_pipeline.resources.aws.deploy_stream import Streaming, plan
 from instacart_pipeline.resources.stream import Entry, Rewind, Shard
 from instacart_pipeline.retail import lookups
 from instacart_pipeline.settings import Settings
 from instacart_pipeline_tests.aws_double import AwsDouble
 from instacart_pipeline_tests.reorder.test_chain_on_aws import hold_permissions_documented
-from instacart_pipeline_tests.resources.aws.deployments import applied, changed
 from instacart_pipeline_tests.resources.streams import read_all, the
 
 
+def planned(settings: Settings) -> list[Change]:
+    """What the stream and its tables need."""
+    streaming = Streaming(
+        stream=settings.stream_name,
+        retention_hours=settings.stream_retention_hours,
+        prefix=settings.lookup_prefix,
+        tables=lookups.ALL,
+    )
+    return list(plan(aws_session(settings), streaming))
+
+
+def mended(settings: Settings) -> list[Change]:
+    """The same, and each thing that differs is brought to it."""
+    changes = planned(settings)
+    for change in changes:
+        if change.action != "unchanged":
+            change.apply()
+    return changes
+
+
 def test_what_somebody_changed_of_the_stream_and_its_tables_is_named_and_mended(
-    double: AwsDouble, settings: Settings, capsys: pytest.CaptureFixture[str]
+    double: AwsDouble, settings: Settings
 ) -> None:
-    applied(settings, capsys)
+    mended(settings)
     kinesis, dynamo = double.client("kinesis"), double.client("dynamodb")
     kinesis.decrease_stream_retention_period(StreamName="instacart-transactions", RetentionPeriodHours=48)
     index = {"Delete": {"IndexName": "by_product"}}
@@ -30,29 +51,29 @@ def test_what_somebody_changed_of_the_stream_and_its_tables_is_named_and_mended(
     dynamo.update_time_to_live(TableName="instacart-requests", TimeToLiveSpecification=off)
     recovery = {"PointInTimeRecoveryEnabled": False}
     dynamo.update_continuous_backups(TableName="instacart-customers", PointInTimeRecoverySpecification=recovery)
-    differs = {step["name"]: step["differs"] for step in applied(settings, capsys) if step["action"] == "update"}
+    differs = {change.name: list(change.differs) for change in mended(settings) if change.action == "update"}
     assert differs == {
         "instacart-transactions": ["RetentionPeriodHours: 48 -> 168"],
         "instacart-customers": ["PointInTimeRecovery: DISABLED -> ENABLED"],
         "instacart-invoices": ["index by_product: nothing -> made"],
         "instacart-requests": ["TimeToLive: nothing -> expires"],
     }
-    assert changed(applied(settings, capsys)) == {}
+    assert {change.action for change in planned(settings)} == {"unchanged"}
     stream = kinesis.describe_stream_summary(StreamName="instacart-transactions")["StreamDescriptionSummary"]
     assert (stream["RetentionPeriodHours"], stream["StreamModeDetails"]) == (168, {"StreamMode": "ON_DEMAND"})
     table = dynamo.describe_table(TableName="instacart-invoices")["Table"]
     assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
     assert [each["IndexName"] for each in table["GlobalSecondaryIndexes"]] == ["by_product"]
-    applied(replace(settings, stream_retention_hours=24), capsys)
+    mended(replace(settings, stream_retention_hours=24))
     stream = kinesis.describe_stream_summary(StreamName="instacart-transactions")["StreamDescriptionSummary"]
     assert stream["RetentionPeriodHours"] == 24
 
 
 def test_the_stream_and_tables_that_are_deployed_serve_by_documented_permissions_alone(
-    double: AwsDouble, settings: Settings, capsys: pytest.CaptureFixture[str]
+    double: AwsDouble, settings: Settings
 ) -> None:
-    applied(settings, capsys)
-    applied(replace(settings, stream_retention_hours=24), capsys)
+    mended(settings)
+    mended(replace(settings, stream_retention_hours=24))
     resources = build_resources(settings)
     stream, tables = resources.stream, resources.lookup_tables
     stream.put([Entry("536365", b"{}")])
@@ -73,7 +94,7 @@ def test_the_stream_and_tables_that_are_deployed_serve_by_documented_permissions
 
 
 def test_a_table_with_another_key_is_not_mended_and_says_what_can_be_done(
-    double: AwsDouble, settings: Settings, capsys: pytest.CaptureFixture[str]
+    double: AwsDouble, settings: Settings
 ) -> None:
     double.client("dynamodb").create_table(
         TableName="instacart-customers",
@@ -82,8 +103,7 @@ def test_a_table_with_another_key_is_not_mended_and_says_what_can_be_done(
         KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
     )
     with pytest.raises(PipelineError, match=r"instacart-customers has another key.*INSTACART_LOOKUP_PREFIX"):
-        deploy(settings, apply=True, as_json=True)
-    capsys.readouterr()
+        mended(settings)
 
 
 def test_a_retention_that_kinesis_does_not_take_is_an_error_of_the_settings(settings: Settings) -> None:

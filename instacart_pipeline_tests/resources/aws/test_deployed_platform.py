@@ -17,6 +17,7 @@ from instacart_pipeline_tests.tiers import costs, missing
 
 
 @pytest.fixture
+@costs("double", "deep")
 def deployed(aws: AwsDouble, tmp_path: Path, upload_folder: Path) -> AwsPlatform:
     """A deployed platform with one upload."""
     platform = AwsPlatform(tmp_path / "aws", aws.endpoint, aws_region=REGION, result_files=2)
