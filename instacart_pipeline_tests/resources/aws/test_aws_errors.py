@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, IncompleteReadError, UnauthorizedSSOTokenError
+from botocore.exceptions import ClientError, IncompleteReadError, ReadTimeoutError, UnauthorizedSSOTokenError
 
 from instacart_pipeline.resources.aws.errors import (
     AwsBusy,
@@ -13,6 +13,7 @@ from instacart_pipeline.resources.aws.errors import (
     AwsDenied,
     AwsError,
     AwsExpired,
+    AwsRefused,
     AwsThrottled,
     AwsUnavailable,
     translated,
@@ -38,11 +39,56 @@ def answer(code: str, status: int = 400, **more: str) -> ClientError:
         (answer("TooManyRequestsException", Reason="CONCURRENT_QUERY_LIMIT_EXCEEDED"), AwsBusy),
         (IncompleteReadError(actual_bytes=1, expected_bytes=2), AwsUnavailable),
         (UnauthorizedSSOTokenError(), AwsDenied),
+        (ReadTimeoutError(endpoint_url="https://glue"), AwsUnavailable),
     ],
-    ids=["an operation timed out", "too many calls", "too many queries", "half an answer", "the sign-on is over"],
+    ids=[
+        *("an operation timed out", "too many calls", "too many queries", "half an answer", "the sign-on is over"),
+        "no answer",
+    ],
 )
 def test_errors_are_told_apart_by_what_can_be_done(error: Any, kind: type[AwsError]) -> None:
     assert type(translated("any", "call", error)) is kind
+
+
+@pytest.mark.parametrize(
+    ("kind", "codes"),
+    {
+        AwsThrottled: ["athena ThrottlingException", "s3 SlowDown", "sagemaker ThrottlingException"],
+        AwsBusy: [
+            *("glue ConcurrentRunsExceededException", "glue CrawlerRunningException"),
+            *("databrew ServiceQuotaExceededException", "sagemaker ResourceLimitExceeded"),
+            "redshift-data ActiveStatementsExceededException",
+        ],
+        AwsDenied: ["glue AccessDeniedException", "s3 AccessDenied"],
+        AwsExpired: ["athena ExpiredTokenException", "s3 ExpiredToken"],
+        AwsRefused: [
+            *("athena InvalidRequestException", "glue InvalidInputException", "databrew ValidationException"),
+            *("sagemaker ValidationException", "redshift-data ValidationException", "any NeverHeardOf"),
+        ],
+    }.items(),
+)
+def test_each_service_s_words_are_understood(kind: type[AwsError], codes: list[str]) -> None:
+    for service, code in (each.split() for each in codes):
+        assert type(translated(service, "call", answer(code))) is kind, code
+    assert type(translated("any", "call", answer("NeverHeardOf", status=500))) is AwsUnavailable
+
+
+def test_credentials_that_expired_are_read_anew_once(site: Site) -> None:
+    site.aws.faults.add("expired", "glue", "GetDatabases")
+    assert "DatabaseList" in site.session.call("glue", "get_databases", once=True)
+    expired = site.aws.faults.add("expired", "glue", "GetDatabases", times=None)
+    with pytest.raises(AwsExpired, match="Renew the credentials"):
+        site.session.call("glue", "get_databases")
+    assert expired.hits == 2
+
+
+def test_a_call_that_is_held_back_is_tried_again_unless_it_is_to_be_tried_once(site: Site) -> None:
+    site.aws.faults.add("throttled", "s3", "PutObject")
+    site.session.call("s3", "put_object", Bucket="lake", Key="work/a", Body=b"")
+    held_back = site.aws.faults.add("throttled", "s3", "PutObject", times=9)
+    with pytest.raises(AwsThrottled):
+        site.session.call("s3", "put_object", once=True, Bucket="lake", Key="work/a", Body=b"")
+    assert held_back.hits == 1
 
 
 @pytest.mark.parametrize("pages_before", [0, 1, 2])

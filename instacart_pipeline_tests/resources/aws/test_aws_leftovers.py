@@ -59,3 +59,17 @@ def test_records_that_can_not_be_read_are_an_error_and_stopping_goes_on_later(si
     with pytest.raises(AwsError):
         leftovers.stop("dead")
     assert list(leftovers.stop("dead")) == [left]
+
+
+def test_a_statement_whose_id_nobody_noted_is_found_by_its_name(site: Site) -> None:
+    site.aws.outcomes.stuck("redshift-data")
+    attempt = site.jobs.records.claim(Work("dead", "shop_warehouse.sales", DT, "digest"))
+    token = attempt.token("load")
+    attempt.jobs["load"] = JobEntry("Redshift statement", token)
+    site.jobs.records.write(attempt)
+    place = {"WorkgroupName": "warehouse", "Database": "dev"}
+    started = site.session.call(
+        "redshift-data", "batch_execute_statement", Sqls=["SELECT 1"], StatementName=token, **place
+    )
+    assert list(AwsLeftovers(jobs=site.jobs).stop("dead")) == [started["Id"]]
+    assert [job.alive for job in site.aws.jobs("redshift-data")] == [False]
