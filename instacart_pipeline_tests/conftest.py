@@ -38,6 +38,9 @@ if os.access(MEMORY_DISK, os.W_OK) and shutil.disk_usage(MEMORY_DISK).free >= RO
     os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY_DISK)
 # On few cores that many processes share, threads of OpenMP (XGBoost's, scikit-learn's) spend most of their time spinning.
 os.environ.setdefault("OMP_THREAD_LIMIT", "1")
+# A JVM of a test runs for seconds: to optimize its code, and to collect its garbage side by side, is half of what it costs.
+for _options in ("SPARK_SUBMIT_OPTS", "SPARK_LAUNCHER_OPTS"):
+    os.environ.setdefault(_options, "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -100,7 +100,8 @@ class GlueChild:
             path = folder / Path(uri).name
             path.write_bytes(self._objects.read(uri))
             paths.append(str(folder if path.suffix == ".py" else path))
-        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+        names = ("PATH", "HOME", "LANG", "TMPDIR", "SPARK_SUBMIT_OPTS", "SPARK_LAUNCHER_OPTS")
+        kept = {name: os.environ[name] for name in names if name in os.environ}
         return {**kept, **self._environment, "PYTHONPATH": os.pathsep.join(paths)}
 
 
