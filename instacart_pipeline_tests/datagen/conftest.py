@@ -11,6 +11,7 @@ import pytest
 
 from instacart_pipeline.customers.tables import STAGED
 from instacart_pipeline.datagen.customers import ShopDump, generate_customers
+from instacart_pipeline_tests.tiers import costs
 
 MONDAY = date(2026, 11, 23)
 TAKEN = pd.Timestamp("2026-11-23 10:00", tz="UTC")
@@ -48,5 +49,18 @@ def _read(path: Path) -> pd.DataFrame:
 
 @pytest.fixture(scope="session")
 def thelook(tmp_path_factory: pytest.TempPathFactory) -> ReadShop:
-    """Some of the shop as of MONDAY: 6,000 users."""
+    """Some of the shop as of MONDAY: 1,500 users."""
+    return ReadShop.of(generate_customers(tmp_path_factory.mktemp("thelook") / "dump", scale=0.015, as_of=MONDAY))
+
+
+@pytest.fixture(scope="session")
+@costs("a large sample", "deep")
+def much_of_thelook(tmp_path_factory: pytest.TempPathFactory) -> ReadShop:
+    """The same of 6,000 users, for what is true of many only."""
     return ReadShop.of(generate_customers(tmp_path_factory.mktemp("thelook") / "dump", scale=0.06, as_of=MONDAY))
+
+
+@pytest.fixture
+@costs("process", "deep")
+def processes() -> None:
+    """For tests that let the generator, or themselves, start processes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -16,11 +17,11 @@ from instacart_pipeline.lake.errors import ColumnsMissing, FileUnreadable, Input
 from instacart_pipeline_tests.datagen.conftest import MONDAY, ReadShop
 
 
-@pytest.fixture
-def there(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def own_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of a shop's own three files, with holes in its ids, a column too many, and the last order on a Saturday."""
-    made = generate_customers(tmp_path / "made", scale=0.005, as_of=MONDAY, seed=3)
-    folder = tmp_path / "there"
+    made = generate_customers(tmp_path_factory.mktemp("shop") / "made", scale=0.002, as_of=MONDAY, seed=3)
+    folder = tmp_path_factory.mktemp("shop") / "there"
     folder.mkdir()
     for name in FILES:
         table = pd.read_csv(made.folder / name, dtype=str, keep_default_na=False)
@@ -37,6 +38,12 @@ def there(tmp_path: Path) -> Path:
             table["geom"] = "POINT(0 0)"
         table.to_csv(folder / name, index=False)
     return folder
+
+
+@pytest.fixture
+def there(own_files: Path, tmp_path: Path) -> Path:
+    """A copy of these files, to be changed."""
+    return Path(shutil.copytree(own_files, tmp_path / "there"))
 
 
 def change(folder: Path, name: str, edit: Callable[[pd.DataFrame], object]) -> None:
