@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pytest
@@ -23,6 +22,9 @@ from instacart_pipeline.reorder.tables import TABLES
 from instacart_pipeline.retail.sandbox_tables import SANDBOX_TABLES
 from instacart_pipeline.retail.tables import ADMITTED, TRANSACTIONS
 from instacart_pipeline.retail.warehouse_tables import WAREHOUSE_TABLES
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 PACKAGE = Path(instacart_pipeline.__file__).parent
 SQL_FILES = sorted(PACKAGE.glob("*/sql/**/*.sql"))
@@ -217,37 +219,22 @@ def test_whole_numbers_divide_as_on_athena() -> None:
     assert _on_duckdb(text) == [(3,)]
 
 
-@pytest.fixture(scope="module")
-def spark() -> Iterator[Any]:
-    session = pytest.importorskip(
-        "instacart_pipeline_tests.spark_session", reason="the extra spark is not installed"
-    ).session()
-    schema = "id bigint, whole int, wide bigint, number double, text string, day string"
-    frame = session.createDataFrame(ROWS, schema).selectExpr(
+@pytest.mark.parametrize("aggregated", [False, True], ids=["by row", "aggregates"])
+def test_every_allowed_function_gives_the_same_on_duckdb_and_spark(spark: SparkSession, *, aggregated: bool) -> None:
+    columns = "id bigint, whole int, wide bigint, number double, text string, day string"
+    frame = spark.createDataFrame(ROWS, columns).selectExpr(
         "id", "whole", "wide", "number", "text", "CAST(day AS date) AS day"
     )
     frame.createOrReplaceTempView("numbers")
-    yield session
-    session.stop()
-
-
-@pytest.mark.spark
-@pytest.mark.timeout(900)
-def test_every_allowed_function_gives_the_same_on_duckdb_and_spark(spark: Any) -> None:
-    different = []
-    for kind, samples in SAMPLES.items():
-        for sample in samples:
-            order = "" if kind in AGGREGATES else " ORDER BY id NULLS FIRST"
-            selected = "" if kind in AGGREGATES else ", id"
-            query = Query.parse("sample", f"SELECT {sample} AS value{selected} FROM test_curated.numbers{order}")
-            schema = schema_of([NUMBERS])
-            ours = _on_duckdb(query.render("duckdb", schema))
-            theirs = [
-                tuple(row) for row in spark.sql(query.render("spark", schema).replace("`test_curated`.", "")).collect()
-            ]
-            if not _same(ours, theirs):
-                different.append((sample, ours, theirs))
-    assert different == []
+    samples = [each for kind, of_kind in SAMPLES.items() if (kind in AGGREGATES) is aggregated for each in of_kind]
+    selected = ", ".join(f"{sample} AS sample_{number}" for number, sample in enumerate(samples))
+    order = "" if aggregated else " ORDER BY id NULLS FIRST"
+    query, schema = Query.parse("samples", f"SELECT {selected} FROM test_curated.numbers{order}"), schema_of([NUMBERS])
+    ours = _on_duckdb(query.render("duckdb", schema))
+    theirs = spark.sql(query.render("spark", schema).replace("`test_curated`.", "")).collect()
+    assert len(ours) == len(theirs) == (1 if aggregated else len(ROWS))
+    by_sample = zip(samples, zip(*ours, strict=True), zip(*theirs, strict=True), strict=True)
+    assert [each for each in by_sample if not all(map(_alike, each[1], each[2]))] == []
 
 
 def _on_duckdb(text: str) -> list[tuple[Any, ...]]:
@@ -260,12 +247,7 @@ def _on_duckdb(text: str) -> list[tuple[Any, ...]]:
         return connection.execute(text).fetchall()
 
 
-def _same(ours: list[tuple[Any, ...]], theirs: list[tuple[Any, ...]]) -> bool:
-    def alike(a: Any, b: Any) -> bool:
-        if isinstance(a, float) or isinstance(b, float):
-            return a is not None and b is not None and math.isclose(a, b, rel_tol=1e-12)
-        return bool(a == b)
-
-    return len(ours) == len(theirs) and all(
-        len(a) == len(b) and all(map(alike, a, b)) for a, b in zip(ours, theirs, strict=True)
-    )
+def _alike(ours: Any, theirs: Any) -> bool:
+    if isinstance(ours, float) or isinstance(theirs, float):
+        return ours is not None and theirs is not None and math.isclose(ours, theirs, rel_tol=1e-12)
+    return bool(ours == theirs)

@@ -466,7 +466,7 @@ def duckdb() -> DuckDb:
 
 
 @given(case=chains())
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 def test_compiled_recipes_agree_with_a_plain_interpreter(duckdb: DuckDb, case: Case) -> None:
     found = duckdb.run(case)
     assert list(found.columns.items()) == list(case.result.columns.items())

@@ -23,9 +23,7 @@ from instacart_pipeline_tests.lake.test_recipes_support import (
     step,
 )
 
-REPOSITORY = Path(instacart_pipeline.__file__).parents[1]
 RECIPES = Path(instacart_pipeline.__file__).parent / "reorder" / "recipes"
-REAL_DATA = REPOSITORY.parent / "shared" / "data" / "retail_baskets"
 
 ORDER_PRODUCTS_PRIOR: Columns = {
     "order_id": "bigint",
@@ -174,9 +172,8 @@ def test_the_recipes_need_no_window_no_sort_and_no_text() -> None:
 
 
 @pytest.fixture(scope="module")
-def real() -> Iterator[duckdb.DuckDBPyConnection]:
-    if not REAL_DATA.is_dir():
-        pytest.skip(f"the real baskets are not in {REAL_DATA}")
+def real(real_data: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    baskets = real_data / "retail_baskets"
     columns = ", ".join(
         f"CAST({name} AS {kind.replace('string', 'varchar')}) AS {name}" for name, kind in ORDER_PRODUCTS_PRIOR.items()
     )
@@ -184,7 +181,7 @@ def real() -> Iterator[duckdb.DuckDBPyConnection]:
         connection.execute(f"""
             CREATE TABLE source AS
             SELECT {columns}, '2026-11-20' AS dt
-            FROM '{REAL_DATA}/orders.csv' JOIN '{REAL_DATA}/order_products__prior.csv' USING (order_id)
+            FROM '{baskets}/orders.csv' JOIN '{baskets}/order_products__prior.csv' USING (order_id)
             WHERE eval_set = 'prior'
         """)
         yield connection  # fmt: skip
@@ -220,21 +217,18 @@ FIGURES: dict[str, dict[str, float]] = {
 }
 
 
-@pytest.mark.real_data
 @pytest.mark.parametrize("table", FIGURES)
 def test_real_baskets_give_the_known_figures(real: duckdb.DuckDBPyConnection, table: str) -> None:
     found = run(real, Recipe.load(RECIPES / f"{table}.json"), "2026-11-20")
     assert found.aggregate(", ".join(FIGURES[table])).fetchall() == [tuple(FIGURES[table].values())]
 
 
-@pytest.mark.real_data
 @pytest.mark.parametrize("table", DEFINITIONS)
 def test_real_baskets_give_the_tables_as_defined(real: duckdb.DuckDBPyConnection, table: str) -> None:
     found = run(real, Recipe.load(RECIPES / f"{table}.json"), "2026-11-20").fetchall()
     assert set(found) == set(real.sql(DEFINITIONS[table]).fetchall())
 
 
-@pytest.mark.real_data
 def test_real_baskets_give_the_same_with_the_original_recipe(real: duckdb.DuckDBPyConnection) -> None:
     original = run(real, original_prd_features(), "2026-11-20").fetchall()
     assert comparable(original) == comparable(

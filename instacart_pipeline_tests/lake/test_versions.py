@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from instacart_pipeline.lake.rules import Outcome
@@ -33,6 +33,7 @@ def made_from(name: str, **lineage: str) -> Version:
 
 
 @given(VERSIONS)
+@settings(max_examples=30)
 def test_a_version_survives_the_catalog(version: Version) -> None:
     parameters = version.parameters()
     assert all(isinstance(value, str) for value in parameters.values())
@@ -76,6 +77,7 @@ def test_two_computations_from_one_upload_may_be_read_together() -> None:
 
 
 @given(st.dictionaries(st.sampled_from(["shop_curated.a", "shop_curated.b", "shop_curated.c"]), LINEAGES, min_size=1))
+@settings(max_examples=50)
 def test_lineage_holds_every_origin_or_is_refused(lineages: dict[str, dict[str, str]]) -> None:
     inputs = {name: Version(f"v-{name}", f"/{name}", 1, 1, lineage) for name, lineage in lineages.items()}
     origins = {origin for lineage in lineages.values() for origin in lineage.items()}
@@ -89,12 +91,14 @@ def test_lineage_holds_every_origin_or_is_refused(lineages: dict[str, dict[str, 
 
 
 @given(LINEAGES, LINEAGES)
+@settings(max_examples=50)
 def test_a_version_stays_only_if_it_read_something_newer(one: dict[str, str], other: dict[str, str]) -> None:
     current, candidate = Version("1", "/1", 1, 1, one), Version("2", "/2", 1, 1, other)
     assert supersedes(current, candidate) == any(one[name] > other[name] for name in set(one) & set(other))
 
 
 @given(LINEAGES)
+@settings(max_examples=50)
 def test_the_same_inputs_may_always_be_built_again(lineage: dict[str, str]) -> None:
     assert not supersedes(Version("2", "/2", 1, 1, lineage), Version("1", "/1", 1, 1, lineage))
 
