@@ -178,7 +178,9 @@ def test_a_training_without_a_model_is_refused(sagemaker: LocalSageMaker, monkey
 
 
 def search(**changes: Any) -> TuningJob:
-    return replace(TuningJob("tuned", training(rounds=12), {"rate": Range(0.01, 0.95)}, "loss", at_once=1), **changes)
+    return replace(
+        TuningJob("tuned", training(rounds=12), {"rate": Range(TOO_SLOW, 0.95)}, "loss", at_once=1), **changes
+    )
 
 
 @pytest.mark.usefixtures("no_process")
@@ -214,7 +216,7 @@ def test_a_search_none_of_whose_trials_reports_the_objective_fails(sagemaker: Lo
 @pytest.mark.usefixtures("no_process")
 def test_a_trial_that_falls_behind_is_ended_early(sagemaker: LocalSageMaker) -> None:
     good = training(rate=0.95, rounds=60)
-    tuned = sagemaker.tune(search(training=good, ranges={"rate": Range(TOO_SLOW, 0.95)}, trials=3), DT)
+    tuned = sagemaker.tune(search(training=good, trials=3), DT)
     assert [trial.state for trial in tuned.trials] == ["Completed", "Stopped", "Stopped"]
     assert tuned.hyperparameters["rate"] == 0.95
 
