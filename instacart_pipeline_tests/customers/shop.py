@@ -100,13 +100,6 @@ class Shop:
         for file in sorted(folder.glob("*.csv")):
             self.platform.storage.put(t.SYSTEM, file.stem, dt, [file])
 
-    def admit(self, dt: str = DT) -> None:
-        """Make the curated tables of what was uploaded, by the services of the assets."""
-        found = self.platform.resources
-        found.crawler.crawl(t.STAGED, dt)
-        for staged, admitted in t.ADMITTED.items():
-            found.intake.admit(staged, admitted, dt)
-
     def build(self, dt: str = DT) -> None:
         """Make every derived table, by the statements and services of the assets."""
         athena, glue = self.platform.resources.athena, self.platform.resources.glue
