@@ -11,33 +11,38 @@ import duckdb
 import pytest
 
 from bench.mart_agreement import unlike
-from bench.peers import WEEK
+from bench.peers import WEEK, mart_duckdb, mart_pandas
 from instacart_pipeline.datagen.customers import generate_customers
+from instacart_pipeline_tests.tiers import costs
 
 pytest.importorskip("pandas", reason="the benchmark's peers are not installed (extra: bench)")
 
 PROJECT = Path(__file__).resolve().parents[1]
 
 
+SCALE = 0.003
+
+
+@pytest.fixture
+@costs("process", "deep")
+def whole_benchmark() -> None:
+    """For a test that runs contenders as the benchmark does."""
+
+
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A work folder that holds the CSVs of scale 0.01."""
+    """A work folder that holds generated CSVs."""
     folder = tmp_path_factory.mktemp("work")
-    generate_customers(folder / "mart-0.01", scale=0.01, as_of=WEEK)
+    generate_customers(folder / f"mart-{SCALE}", scale=SCALE, as_of=WEEK)
     return folder
 
 
 @pytest.fixture(scope="module")
 def mart(work: Path) -> Path:
     """The mart of these CSVs by the DuckDB script."""
-    return made_by("duckdb", work)
-
-
-def made_by(peer: str, work: Path) -> Path:
-    out = work / peer
-    command = [sys.executable, "-m", f"bench.peers.mart_{peer}", str(work / "mart-0.01"), str(out)]
-    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
+    out = work / "duckdb"
+    out.mkdir()
+    mart_duckdb.build(work / f"mart-{SCALE}", out, "1GB")
     return out / "customers.parquet"
 
 
@@ -50,16 +55,16 @@ def changed(mart: Path, folder: Path, select: str) -> list[str]:
     return unlike([str(mart)], [str(other)])
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("whole_benchmark")
 def test_chain_pandas_and_duckdb_make_the_same_mart(work: Path, tmp_path: Path) -> None:
     figures = tmp_path / "figures.json"
-    options = ["--scale", "0.01", "--scales", "", "--work", str(work), "--json", str(figures)]
+    options = ["--scale", str(SCALE), "--scales", "", "--work", str(work), "--json", str(figures)]
     command = [sys.executable, "-m", "bench.mart", *options, "--only", "duckdb,chain,pandas"]
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     told = json.loads(figures.read_text())
     assert (list(told["runs"]), told["trouble"]) == (
-        [f"{name} at scale 0.01" for name in ("duckdb", "chain", "pandas")],
+        [f"{name} at scale {SCALE}" for name in ("duckdb", "chain", "pandas")],
         [],
     )
     assert [target for target, _, _ in told["targets"]] == [
@@ -69,8 +74,12 @@ def test_chain_pandas_and_duckdb_make_the_same_mart(work: Path, tmp_path: Path) 
     assert list((work / "out").iterdir()) == []
 
 
-def test_pandas_reads_the_same_from_the_columns_it_needs(mart: Path, work: Path) -> None:
-    assert unlike([str(mart)], [str(made_by("pandas_narrow", work))]) == []
+@pytest.mark.parametrize("narrow", [False, True])
+def test_pandas_makes_the_same_from_all_columns_and_from_those_it_needs(
+    mart: Path, work: Path, tmp_path: Path, *, narrow: bool
+) -> None:
+    mart_pandas.build(work / f"mart-{SCALE}", tmp_path, "1GB", narrow=narrow)
+    assert unlike([str(mart)], [str(tmp_path / "customers.parquet")]) == []
 
 
 @pytest.mark.parametrize(
