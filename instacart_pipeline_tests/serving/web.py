@@ -68,7 +68,7 @@ class _Called(httpx.BaseTransport):
         return httpx.Response(answer.status_code, headers=answer.headers, content=await answer.aread())
 
 
-def until(holds: Callable[[], object], seconds: float = PATIENCE) -> None:
+def until(holds: Callable[..., object], seconds: float = PATIENCE) -> None:
     """Wait until `holds()`."""
     deadline = time.monotonic() + seconds
     while not holds():

@@ -27,7 +27,7 @@ from instacart_pipeline_tests.serving import web
 WEEK = "2024-07-22"
 BEFORE = "2024-07-15"
 NEVER = 3600.0
-"""Seconds between two looks for a new week, where a test looks itself."""
+"""Seconds between two searches for a new week, where a test calls `look` itself."""
 CENTERS: list[Row] = [
     {"id": number, "name": name, "latitude": latitude, "longitude": longitude}
     for number, name, latitude, longitude in (

@@ -27,7 +27,7 @@ from instacart_pipeline_tests.serving import web
 
 until = web.until
 NEVER = 3600.0
-"""Seconds between two looks for a new day or version, where a test looks itself."""
+"""Seconds between two searches for a new day or version, where a test calls `look` itself."""
 FEATURES = ("chance", "user_orders", "up_orders")
 OPEN_PAIRS = TableContract(
     database=t.SANDBOX,

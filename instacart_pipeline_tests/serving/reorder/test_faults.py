@@ -109,7 +109,7 @@ def client(service: Service) -> Iterator[httpx.Client]:
     ],
     ids=["hangs up", "fails"],
 )
-def test_a_model_that_fails_is_told_until_it_answers(
+def test_a_model_that_fails_is_reported_until_it_answers(
     client: httpx.Client, failing: Failing, fault: Failing, status: int, code: str, told: str
 ) -> None:
     failing.status, failing.body, failing.hang_up = fault.status, fault.body, fault.hang_up

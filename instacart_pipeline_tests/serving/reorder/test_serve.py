@@ -77,7 +77,7 @@ def test_a_process_that_dies_is_started_again(home: Path, serve_in_depth: Serve)
         for times, module in enumerate(("container.server", "api_worker"), start=1):
             (child,) = (one for one in served.children() if any(module in word for word in one.cmdline()))
             child.kill()
-            web.until(lambda times=times: served.text().count("is started again") == times)  # type: ignore[misc]  # lambdas with defaults
+            web.until(lambda times=times: served.text().count("is started again") == times)
 
             def answers() -> bool:
                 try:

@@ -27,7 +27,7 @@ from instacart_pipeline_tests.serving import web
 DT = "2011-12-09"
 UNKNOWN = "unknown"
 NEVER = 3600.0
-"""Seconds between two looks for a new day, where a test looks itself."""
+"""Seconds between two searches for a new day, where a test calls `look` itself."""
 SEASONS = {12: "winter", 1: "winter", 2: "winter", 3: "spring", 4: "spring", 5: "spring", 6: "summer", 7: "summer"}
 NAMES = {
     "10002": "INFLATABLE POLITICAL GLOBE",

@@ -21,6 +21,7 @@ from instacart_pipeline.retail.warehouse_tables import DATES, SALES_LINES
 from instacart_pipeline_tests.platform import Platform, Row
 from instacart_pipeline_tests.serving.retail import books
 from instacart_pipeline_tests.serving.retail.books import DT
+from instacart_pipeline_tests.tiers import skip_without
 
 
 def analysed(platform: Platform, transactions: Sequence[Row]) -> None:
@@ -69,7 +70,7 @@ def test_made_up_books_are_told_as_the_analyses_tell_them(platform: Platform) ->
 def test_the_real_year_is_told_as_the_analyses_tell_it(platform: Platform, real_data: Path) -> None:
     files = sorted((real_data / "online_retail" / "by-day").glob("*.csv"))
     if not files:
-        pytest.skip("UCI Online Retail by day is not among the real data sets")
+        skip_without("real data")
     as_text = csv.ConvertOptions(column_types=dict.fromkeys(_COLUMNS, pa.string()), include_columns=_COLUMNS)
     year = pa.concat_tables(csv.read_csv(file, convert_options=as_text) for file in files).to_pylist()
     analysed(platform, [_cleaned(number, row) for number, row in enumerate(year)])

@@ -21,6 +21,7 @@ from instacart_pipeline.resources.local.stream import LocalStream
 from instacart_pipeline_tests.serving import web
 from instacart_pipeline_tests.serving.processes import Serve, Serving
 from instacart_pipeline_tests.serving.retail.desk import a_line, lines_in
+from instacart_pipeline_tests.tiers import missing
 
 KILLS = 4
 
@@ -150,7 +151,7 @@ def test_two_processes_take_requests_from_one_socket_and_tell_their_numbers_as_o
     assert "instacart_lines_waiting 0.0" in told
 
 
-@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="this system can't take a process's room on its disk")
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason=missing("Linux"))
 def test_a_disk_without_room_is_told_until_there_is_some(home: Path, serve_in_depth: Serve) -> None:
     with serve_in_depth(home) as served:
         accepted = served.client.post("/v1/transactions", json=a_line()).raise_for_status().json()["line_ids"]
