@@ -67,7 +67,7 @@ def test_a_statement_whose_id_nobody_noted_is_found_by_its_name(site: Site) -> N
     token = attempt.token("load")
     attempt.jobs["load"] = JobEntry("Redshift statement", token)
     site.jobs.records.write(attempt)
-    place = {"WorkgroupName": "warehouse", "Database": "dev"}
+    place: Any = {"WorkgroupName": "warehouse", "Database": "dev"}
     started = site.session.call(
         "redshift-data", "batch_execute_statement", Sqls=["SELECT 1"], StatementName=token, **place
     )

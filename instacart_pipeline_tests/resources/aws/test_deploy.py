@@ -1,4 +1,4 @@
-"""Deploying to an empty account: a dry run unless told otherwise, and an error or a lost answer in the middle of it."""
+"""Deploying to an empty account: a dry run unless asked to apply, and an error or a lost answer in the middle of it."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def test_scripts_import_nothing_but_the_package_and_what_glue_brings(tmp_path: P
     for name, content in scripts().items():
         (tmp_path / name).write_bytes(content)
         environment = {"PYTHONPATH": str(tmp_path / "package.zip"), "PATH": ""}
-        told = subprocess.run(
+        ended = subprocess.run(
             [sys.executable, str(tmp_path / name), "--help"],
             env=environment,
             cwd=tmp_path,
@@ -148,11 +148,11 @@ def test_scripts_import_nothing_but_the_package_and_what_glue_brings(tmp_path: P
             text=True,
             check=False,
         )
-        assert told.returncode == 0, told.stderr
+        assert ended.returncode == 0, ended.stderr
 
 
 @pytest.mark.parametrize(
-    ("wanted", "there", "told"),
+    ("wanted", "there", "named"),
     [
         ({"a": 1}, {"a": 1, "b": 2}, ()),
         ({"a": {"b": 1}}, {"a": {"b": 2}}, ("a.b: 2 -> 1",)),
@@ -164,5 +164,5 @@ def test_scripts_import_nothing_but_the_package_and_what_glue_brings(tmp_path: P
         ({"a": 0}, {"a": False}, ()),
     ],
 )
-def test_differences_are_named_by_place(wanted: dict[str, Any], there: dict[str, Any], told: tuple[str, ...]) -> None:
-    assert differences(wanted, there) == told
+def test_differences_are_named_by_place(wanted: dict[str, Any], there: dict[str, Any], named: tuple[str, ...]) -> None:
+    assert differences(wanted, there) == named

@@ -333,10 +333,10 @@ def test_a_fault_that_does_not_pass_ends_the_run_and_leaves_no_job_or_says_so(
 ) -> None:
     ending = fault()
     vars(kitchen).update(ending.kitchen)
-    with pytest.raises(ending.error) as told:
+    with pytest.raises(ending.error) as raised:
         cook()
-    assert type(told.value) is ending.error
-    assert re.search(ending.says, str(told.value))
+    assert type(raised.value) is ending.error
+    assert re.search(ending.says, str(raised.value))
     assert len(kitchen.jobs) == ending.jobs
     assert ending.starts in (kitchen.starts, -1)
     assert list(kitchen.stopped) == (list(kitchen.jobs) if ending.stopped else [])
