@@ -8,12 +8,18 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from instacart_pipeline.cli import retail_commands
 from instacart_pipeline.cli.retail_commands import run_retail
 from instacart_pipeline.cli.running import uploaded_between
 from instacart_pipeline.cli.uploading import upload_days
+from instacart_pipeline.definitions import build_defs
 from instacart_pipeline.lake.errors import InputInvalid
+from instacart_pipeline.orchestration.table_assets import asset_key
+from instacart_pipeline.retail.automation import ANALYSES_JOB, DAILY_JOB
 from instacart_pipeline.retail.days import LineDays
+from instacart_pipeline.retail.sandbox_tables import SANDBOX_TABLES
 from instacart_pipeline.retail.tables import STAGED, STAGED_UPLOADS
+from instacart_pipeline.settings import Settings
 
 
 @pytest.fixture
@@ -100,3 +106,25 @@ def test_an_upload_of_nothing_says_what_it_takes(tmp_path: Path, source: str, dt
 def test_a_run_of_no_days_says_how_to_name_them(days: dict[str, str], said: str) -> None:
     with pytest.raises(InputInvalid, match=said):
         run_retail(days.get("dt", ""), days.get("first", ""), days.get("last", ""))
+
+
+@pytest.mark.parametrize(
+    ("newest", "runs"),
+    [
+        ("2011-03-07", [(DAILY_JOB, "2011-03-07")]),
+        ("2011-12-09", [(DAILY_JOB, "2011-03-07"), (ANALYSES_JOB, "2011-12-09")]),
+    ],
+)
+def test_a_run_of_an_old_day_publishes_the_analyses_as_of_the_newest_too(
+    monkeypatch: pytest.MonkeyPatch, newest: str, runs: list[tuple[str, str]]
+) -> None:
+    started = list[tuple[str, str]]()
+    monkeypatch.setattr(retail_commands, "run", lambda job, dt, **_: started.append((job, dt)))
+    monkeypatch.setattr(retail_commands, "_newest_loaded", lambda: newest)
+    run_retail("2011-03-07", "", "")
+    assert started == runs
+
+
+def test_the_job_of_a_day_makes_its_analyses_too() -> None:
+    made = build_defs(Settings(home=Path("/nowhere"))).resolve_job_def(DAILY_JOB).asset_layer.executable_asset_keys
+    assert {asset_key(table) for table in SANDBOX_TABLES} <= set(made)
