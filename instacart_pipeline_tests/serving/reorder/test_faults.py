@@ -39,7 +39,7 @@ class Failing:
 class Server(ThreadingHTTPServer):
     """A model server that does as `fault` says."""
 
-    fault = Failing()
+    fault: Failing
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -62,10 +62,11 @@ class Handler(BaseHTTPRequestHandler):
         return
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 @costs("server", "contract")
 def server() -> Iterator[Server]:
     with Server(("127.0.0.1", 0), Handler) as server:
+        server.fault = Failing()
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         yield server
@@ -75,7 +76,6 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def failing(server: Server) -> Failing:
-    server.fault = Failing()
     return server.fault
 
 
@@ -87,9 +87,7 @@ def platform(platform: Platform) -> Platform:
 
 
 @pytest.fixture
-def service(platform: Platform, server: Server, failing: Failing) -> Service:
-    """What answers requests about the platform; the model answers well until `failing` says otherwise."""
-    assert not failing.hang_up
+def service(platform: Platform, server: Server) -> Service:
     endpoints = shop.local_endpoints(platform.home, ("127.0.0.1", server.server_port))
     shop.put_behind(endpoints, shop.version_of(platform.home, 1))
     return shop.service(platform, endpoints)

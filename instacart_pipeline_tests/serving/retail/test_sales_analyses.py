@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pytest
 from pyarrow import csv
 
 from instacart_pipeline.lake.contracts import TableContract
