@@ -18,6 +18,9 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.10 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 13))' 2>/dev/null && { echo $$p; break; }; done)
 export INSTACART_HOME ?= $(CURDIR)/.instacart
 
+# Child processes would compile the package again each time, and the tests themselves.
+export PYTHONDONTWRITEBYTECODE :=
+
 # What `make run` builds: the share of the full Instacart set and of thelook's customers, the day, and the Monday that customers are as of.
 SCALE ?= 0.05
 DAY ?= $(shell date -u +%F)
