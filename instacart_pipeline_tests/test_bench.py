@@ -375,7 +375,7 @@ def test_an_unknown_contender_and_cost_only_of_contenders_are_refused(raw: Path)
         main(raw=raw, scales="", only=["duckdb,dukdb"])
     for options in ({"scales": "0.001", "only": ["duckdb"]}, {"scales": ""}):
         with pytest.raises(typer.BadParameter, match="--cost-only"):
-            main(cost_only=True, **options)  # type: ignore[arg-type]
+            main(cost_only=True, **options)
 
 
 def test_a_folder_without_all_files_is_refused_before_anything_runs(raw: Path, tmp_path: Path) -> None:

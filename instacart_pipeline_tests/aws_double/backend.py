@@ -34,8 +34,10 @@ class _Dispatcher(DomainDispatcherApplication):
 def _dispatcher() -> _Dispatcher:
     """The one of this process: what it takes time to build is the same for every double, and holds no state of theirs."""
     # Per request moto lists a class's methods, and flask_cors adds headers that only a browser reads.
-    moto.core.responses.method_names_from_class = cache(moto.core.responses.method_names_from_class)
-    moto.moto_server.werkzeug_app.DISABLE_GLOBAL_CORS = True
+    responses: Any = moto.core.responses
+    server: Any = moto.moto_server.werkzeug_app
+    responses.method_names_from_class = cache(responses.method_names_from_class)
+    server.DISABLE_GLOBAL_CORS = True
     return _Dispatcher(create_backend_app)
 
 

@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 from instacart_pipeline.resources.scripts import sql_to_parquet
 from instacart_pipeline_tests.aws_double import AwsDouble
 from instacart_pipeline_tests.aws_double.support import BUCKET, Lake, eventually
+from instacart_pipeline_tests.tiers import missing
 
 ECHO = """
 import sys, boto3
@@ -41,7 +42,7 @@ class Job:
         return str(self.glue.get_job_run(JobName="job", RunId=number)["JobRun"]["JobRunState"])
 
     def ended(self, number: str) -> Any:
-        eventually(lambda: self.state(number) in ("SUCCEEDED", "FAILED", "STOPPED", "TIMEOUT"), timeout=60)
+        eventually(lambda: self.state(number) in ("SUCCEEDED", "FAILED", "STOPPED", "TIMEOUT"), timeout=300)
         return self.glue.get_job_run(JobName="job", RunId=number)["JobRun"]
 
     def log(self, number: str, kind: str) -> list[str]:
@@ -84,8 +85,8 @@ def test_stopping_a_run_kills_its_process(aws: AwsDouble, lake: Lake) -> None:
     assert not any(run.alive for run in aws.jobs("glue"))
 
 
-def test_closing_the_double_ends_the_children() -> None:
-    with AwsDouble() as aws:
+def test_closing_the_double_ends_the_children(doubles: type[AwsDouble]) -> None:
+    with doubles() as aws:
         lake = Lake(aws)
         lake.s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
         job = Job(lake, HANG)
@@ -145,13 +146,17 @@ def test_outcomes(aws: AwsDouble, lake: Lake, outcome: str, state: str, error: s
     assert lake.listed("made/") == []
     if state == "FAILED":
         assert job.log(number, "error")[-1] == error
+
+
+def test_a_run_that_fails_on_its_last_step_has_done_its_work(aws: AwsDouble, lake: Lake) -> None:
+    job = Job(lake, ECHO)
     aws.outcomes.failed("glue", after_work=True)
     assert job.ended(job.start())["JobRunState"] == "FAILED"
     assert lake.listed("made/") == ["made/by-job"]
 
 
-@pytest.mark.spark
 def test_a_spark_script_reads_and_writes_s3(lake: Lake) -> None:
+    pytest.importorskip("pyspark", reason=missing("PySpark"))
     lake.put_parquet("in/v1/part-0", {"id": [1, 2, 3]})
     job = Job(lake, Path(sql_to_parquet.__file__).read_text())
     number = job.start(

@@ -19,9 +19,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from instacart_pipeline.datagen import reorder, reorder_catalogue, reorder_files
+from instacart_pipeline.datagen import reorder_catalogue, reorder_files
 from instacart_pipeline.datagen.reorder import DayUpload, generate_reorder
 from instacart_pipeline.datagen.reorder_calibration import FULL_USERS
+from instacart_pipeline.datagen.reorder_people import CHUNK_USERS
 from instacart_pipeline.lake.errors import PipelineError, SettingsInvalid
 from instacart_pipeline_tests.tiers import costs
 
@@ -252,7 +253,7 @@ def test_the_same_seed_gives_the_same_bytes_whatever_days_follow(tmp_path: Path,
 
 @pytest.mark.usefixtures("processes")
 def test_the_number_of_processes_changes_nothing(tmp_path: Path) -> None:
-    users = reorder.CHUNK_USERS + 100  # two pieces of work
+    users = CHUNK_USERS + 100  # two pieces of work
     made = [
         generate_reorder(
             tmp_path / str(workers), scale=users / FULL_USERS, seed=3, first_day=FIRST_DAY, workers=workers
