@@ -31,8 +31,8 @@ CLI := $(BIN)/instacart-pipeline
 NODE_DOUBLE := instacart_pipeline_tests/aws_double/node/node_modules/.made
 # A tier that takes more than this many times its budget of CPU seconds fails; a slow machine may set it higher.
 CPU_BUDGET_FACTOR ?= 1.5
-PYTEST_OPTIONS := --numprocesses auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
-PYTEST := $(BIN)/python -m pytest $(PYTEST_OPTIONS) --cpu-budget-factor $(CPU_BUDGET_FACTOR)
+PYTEST_OPTIONS := instacart_pipeline_tests --numprocesses auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+PYTEST := $(BIN)/python -m pytest $(PYTEST_OPTIONS) --cpu-budget-factor=$(CPU_BUDGET_FACTOR)
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: run test test-deep coverage test-double serve up check bench bench-mart bench-stream bench-serving clean docs
@@ -63,7 +63,7 @@ test: .venv/.dev $(if $(shell command -v npm),$(NODE_DOUBLE))
 
 coverage: .venv/.dev $(if $(shell command -v npm),$(NODE_DOUBLE))
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(PYTEST_OPTIONS) --cpu-budget-factor 9
+	$(BIN)/coverage run -m pytest $(PYTEST_OPTIONS) --cpu-budget-factor=9
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
