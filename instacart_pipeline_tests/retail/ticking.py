@@ -69,8 +69,8 @@ class Ticks:
 
 
 def _said(tick: tuple[Started, str]) -> tuple[str | None, str]:
-    requests, told = tick
-    return next((request.partition_key for request in requests), None), told
+    requests, said = tick
+    return next((request.partition_key for request in requests), None), said
 
 
 def arrived(platform: Platform, dt: str, *rows: str) -> None:

@@ -34,8 +34,8 @@ class Job:
 
     @property
     def report(self) -> dict[str, Any]:
-        told: dict[str, Any] = json.loads((self.output / "report.json").read_text())
-        return told
+        read: dict[str, Any] = json.loads((self.output / "report.json").read_text())
+        return read
 
     @property
     def pictures(self) -> set[str]:

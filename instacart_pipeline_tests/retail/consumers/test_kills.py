@@ -162,17 +162,18 @@ def test_a_worker_serves_its_numbers_while_it_works_a_backlog_off(shop: Shop, wo
     soon(lambda: not lag(shop, "raw_zone"))
 
     def handled() -> float:
-        told = _told(port)
-        lines = [line for line in told.splitlines() if line.startswith('stream_records_total{consumer="raw_zone"')]
+        lines = [
+            line for line in _metrics(port).splitlines() if line.startswith('stream_records_total{consumer="raw_zone"')
+        ]
         return sum(float(line.rpartition(" ")[2]) for line in lines)
 
     soon(lambda: handled() == 2000)
-    assert 'stream_batch_seconds_count{consumer="raw_zone"}' in _told(port)
+    assert 'stream_batch_seconds_count{consumer="raw_zone"}' in _metrics(port)
     process.terminate()
     assert ended([process]) == [0]
 
 
-def _told(port: int) -> str:
+def _metrics(port: int) -> str:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
         text: str = answer.read().decode()
     return text
