@@ -29,6 +29,8 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("any machine")
 
+SIGNAL_HANDLERS = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 MEMORY_DISK = Path("/dev/shm")  # noqa: S108  # a mount point of Linux, below which folders of this run's own are made
@@ -55,9 +57,8 @@ def botocore_costs() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def signals() -> Iterator[None]:
     """Give the process its signal handlers back: a command that is called in it leaves its own, as it may at the end of a process."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     yield
-    for number, handler in before.items():
+    for number, handler in SIGNAL_HANDLERS.items():
         signal.signal(number, handler)
 
 

@@ -17,6 +17,7 @@ from instacart_pipeline.dictionary import whole_dictionary
 from instacart_pipeline.reorder import tables as reorder
 from instacart_pipeline.retail import tables as retail
 from instacart_pipeline.settings import PROJECT, Settings
+from instacart_pipeline_tests.tiers import PLACED
 
 PAGES = [PROJECT / "README.md", PROJECT / "bench" / "README.md", *sorted((PROJECT / "docs").rglob("*.md"))]
 
@@ -98,3 +99,16 @@ def test_the_least_permissions_name_the_databases_of_every_system() -> None:
     ]
     missing = [system for system in (reorder.SYSTEM, retail.SYSTEM, customers.SYSTEM) if f"`{system}_*`" not in row]
     assert missing == []
+
+
+def test_every_promise_has_a_test_of_the_tier_that_the_page_says(request: pytest.FixtureRequest) -> None:
+    page = (PROJECT / "docs" / "testing.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| .+ \| `([\w/]+\.py)::(test_\w+)` \| (\w+)(: .+)? \|$", page, re.MULTILINE)
+    assert len(rows) > 100
+    placed = request.config.stash[PLACED]
+    for path, name, tier, reason in rows:
+        source = Path(__file__).parent / path
+        assert re.search(rf"^ *def {name}\(", source.read_text(encoding="utf-8"), re.MULTILINE), f"{path}::{name}"
+        assert bool(reason) == (tier == "deep"), f"{path}::{name}: what only deep proves says why"
+        found = {place.tier for test, place in placed.items() if re.search(rf"/{path}::{name}($|\[)", test)}
+        assert not found or tier in found, f"{path}::{name} is {' and '.join(sorted(found))}"

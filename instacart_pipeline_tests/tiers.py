@@ -76,6 +76,10 @@ class Placement:
     group: str
 
 
+PLACED = pytest.StashKey[dict[str, Placement]]()
+"""Where each collected test belongs, by its id, whether it is run or not."""
+
+
 def placement_of(item: pytest.Item) -> Placement:
     """Where a test belongs, by its fixtures."""
     tier, needs, groups = 0, set[str](), list[str]()
@@ -98,11 +102,11 @@ def placement_of(item: pytest.Item) -> Placement:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark each test with its tier and its group. The dearest tier comes first, so that no long test is left to the end."""
     for item in items:
         placed = placement_of(item)
-        item.stash[_PLACEMENT] = placed
+        item.stash[_PLACEMENT] = config.stash[PLACED][item.nodeid] = placed
         item.add_marker(placed.tier)
         if placed.group and item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(placed.group))
@@ -191,6 +195,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the tiers, and watch over unit tests."""
     for tier in TIERS:
         config.addinivalue_line("markers", f"{tier}: set by the fixtures that a test uses; see docs/testing.md")
+    config.stash[PLACED] = {}
     config.stash[_TALLY] = tally = _Tally()
     config.pluginmanager.register(tally)
 
