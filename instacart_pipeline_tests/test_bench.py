@@ -27,12 +27,12 @@ from bench.contenders import Contender, Limits, Run
 from bench.measure import CommandFailed, Cost, measure
 from bench.report import ScaleCost, verdicts
 from instacart_pipeline.reorder.tables import DERIVED, ORDER_PRODUCTS_TRAIN
-from instacart_pipeline_tests.tiers import costs
+from instacart_pipeline_tests.tiers import costs, missing
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-pytest.importorskip("polars", reason="the benchmark's peers are not installed (extra: bench)")
+pytest.importorskip("polars", reason=missing("the benchmark's peers"))
 
 PROJECT = Path(__file__).resolve().parents[1]
 

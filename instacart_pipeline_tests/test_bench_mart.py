@@ -13,9 +13,9 @@ import pytest
 from bench.mart_agreement import unlike
 from bench.peers import WEEK, mart_duckdb, mart_pandas
 from instacart_pipeline.datagen.customers import generate_customers
-from instacart_pipeline_tests.tiers import costs
+from instacart_pipeline_tests.tiers import costs, missing
 
-pytest.importorskip("pandas", reason="the benchmark's peers are not installed (extra: bench)")
+pytest.importorskip("pandas", reason=missing("the benchmark's peers"))
 
 PROJECT = Path(__file__).resolve().parents[1]
 

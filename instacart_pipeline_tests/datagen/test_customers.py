@@ -21,6 +21,7 @@ from instacart_pipeline.datagen.customers_words import DEPARTMENTS
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.errors import PipelineError, SettingsInvalid
 from instacart_pipeline_tests.datagen.conftest import MONDAY, TAKEN, TIMES, ReadShop
+from instacart_pipeline_tests.tiers import missing
 
 HOUR, DAY = pd.Timedelta(hours=1), pd.Timedelta(days=1)
 A_TABLE = pytest.mark.parametrize("table", STAGED, ids=lambda table: table.name)
@@ -247,7 +248,7 @@ def test_the_same_arguments_give_the_same_bytes_and_another_seed_others(tmp_path
 
 
 @pytest.mark.usefixtures("processes")
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="cores can't be set here")
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason=missing("Linux"))
 def test_the_number_of_cores_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Several pieces of events, so that they are made side by side where there are cores.
     monkeypatch.setattr(customers_visits, "_USERS_AT_A_TIME", 100)
