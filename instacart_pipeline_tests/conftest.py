@@ -29,7 +29,9 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("any machine")
 
-SIGNAL_HANDLERS = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts what it puts in the background deaf to Ctrl-C; tests that interrupt themselves must not depend on that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -52,14 +54,6 @@ def botocore_costs() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         pay_once(patch)
         yield
-
-
-@pytest.fixture(autouse=True)
-def signals() -> Iterator[None]:
-    """Give the process its signal handlers back: a command that is called in it leaves its own, as it may at the end of a process."""
-    yield
-    for number, handler in SIGNAL_HANDLERS.items():
-        signal.signal(number, handler)
 
 
 @pytest.fixture
