@@ -57,14 +57,14 @@ def botocore_costs() -> Iterator[None]:
 
 
 @pytest.fixture
-@costs("local platform", "contract")
+@costs("contract")
 def platform(tmp_path: Path) -> Platform:
     """The local platform, its home in a fresh folder."""
     return Platform(tmp_path / "home")
 
 
 @pytest.fixture
-@costs("double", "contract")
+@costs("contract")
 def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[AwsDouble]:
     """An AWS of its own with an empty bucket `lake`, and its credentials in the environment."""
     with AwsDouble() as double:
@@ -75,7 +75,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[AwsDouble]:
 
 
 @pytest.fixture(scope="session")
-@costs("Spark", "deep")
+@costs("deep")
 def spark() -> Iterator[SparkSession]:
     """A Spark session: one, and one JVM, for all tests of a worker. Views of a test before may still be there."""
     pytest.importorskip("pyspark", reason=missing("PySpark"))
@@ -93,7 +93,7 @@ def upload_folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-@costs("real data", "deep")
+@costs("deep")
 def real_data() -> Path:
     """The real data sets that may lie beside the clone; skips the test where they don't."""
     if not REAL_DATA.is_dir():

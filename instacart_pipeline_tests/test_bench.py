@@ -95,13 +95,13 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-@costs("process", "contract")
+@costs("contract")
 def processes() -> None:
     """For tests that measure a command."""
 
 
 @pytest.fixture
-@costs("process", "deep")
+@costs("deep")
 def whole_benchmark() -> None:
     """For tests that run contenders as the benchmark does."""
 

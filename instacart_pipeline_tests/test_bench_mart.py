@@ -24,7 +24,7 @@ SCALE = 0.003
 
 
 @pytest.fixture
-@costs("process", "deep")
+@costs("deep")
 def whole_benchmark() -> None:
     """For a test that runs contenders as the benchmark does."""
 

@@ -37,7 +37,7 @@ def upload(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-@costs("process", "e2e")
+@costs("e2e")
 def built(tmp_path_factory: pytest.TempPathFactory, upload: Path) -> tuple[Path, CommandResult, CommandResult]:
     """A home with one day built by the command line, and what it said to the upload and to the run, a process of its own."""
     home = tmp_path_factory.mktemp("home")
@@ -51,7 +51,7 @@ def home(built: tuple[Path, CommandResult, CommandResult]) -> Path:
 
 
 @pytest.fixture
-@costs("local platform", "contract")
+@costs("contract")
 def empty_home(tmp_path: Path) -> Path:
     """Where nothing is yet."""
     return tmp_path / "home"

@@ -90,7 +90,7 @@ class Up:
 
 
 @pytest.fixture
-@costs("process", "e2e")
+@costs("e2e")
 def up(tmp_path: Path) -> Iterator[Up]:
     """The platform, up and answering; nothing of it is left when the test ends, however it ends."""
     running = Up(tmp_path / "home", tmp_path / "up.log")

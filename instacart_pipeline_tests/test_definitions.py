@@ -79,7 +79,7 @@ def fresh() -> Definitions:
 
 
 @pytest.fixture
-@costs("process", "contract")
+@costs("contract")
 def bare() -> dict[str, str]:
     """The environment of a process of which nothing is known but where its programs are."""
     return {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}

@@ -52,7 +52,7 @@ class Account:
 
 
 @pytest.fixture(scope="module")
-@costs("double", "contract")
+@costs("contract")
 def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
     with pytest.MonkeyPatch.context() as environment, AwsDouble() as double:
         secrets = {"AWS_SECRET_ACCESS_KEY": SECRET, "AWS_SESSION_TOKEN": TOKEN}

@@ -132,7 +132,7 @@ def test_what_is_no_event_of_a_stream_is_an_error_that_names_the_mapping(handler
 
 
 @pytest.fixture
-@costs("process", "contract")
+@costs("contract")
 def function_environment() -> dict[str, str]:
     return {**os.environ, "INSTACART_PROFILE": "aws", "INSTACART_LAKE": LAKE}
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from instacart_pipeline_tests import tiers
+from instacart_pipeline_tests.tiers import costs
 
 pytest_plugins = ["pytester"]
 
@@ -13,7 +16,7 @@ FIXTURES = """
     from instacart_pipeline_tests.tiers import costs, skip_without
 
     @pytest.fixture
-    @costs("double", "contract")
+    @costs("contract")
     def double():
         return 1
 
@@ -22,17 +25,17 @@ FIXTURES = """
         return double
 
     @pytest.fixture(params=["duckdb", "spark"])
-    @costs("engine", "contract", deep_params=("spark",))
+    @costs("contract", deep_params=("spark",))
     def engine(request):
         return request.param
 
     @pytest.fixture(scope="module", params=["local", "aws"])
-    @costs("backend", "contract")
+    @costs("contract")
     def backend(request):
         return request.param
 
     @pytest.fixture
-    @costs("browser", "e2e")
+    @costs("e2e")
     def browser():
         skip_without("Chromium")
 """
@@ -71,7 +74,6 @@ def test_a_test_is_of_the_highest_tier_of_its_fixtures(run: pytest.Pytester) -> 
         "test_indirect": "contract",
         "test_page": "e2e",
     }
-    assert found["test_page"].needs == {"double", "browser"}
 
 
 def test_a_parameter_that_costs_more_makes_only_its_own_test_deep(run: pytest.Pytester) -> None:
@@ -85,12 +87,34 @@ def test_a_parameter_that_costs_more_makes_only_its_own_test_deep(run: pytest.Py
 def test_tests_that_share_a_fixture_are_a_group_of_their_own_for_each_parameter(run: pytest.Pytester) -> None:
     found = placed(run, "def test_one(backend): ...\ndef test_two(backend): ...\ndef test_alone(double): ...")
     assert {name: place.group for name, place in found.items()} == {
-        "test_one[local]": "test_it.py[local]",
-        "test_two[local]": "test_it.py[local]",
-        "test_one[aws]": "test_it.py[aws]",
-        "test_two[aws]": "test_it.py[aws]",
+        "test_one[local]": "test_it.py (local)",
+        "test_two[local]": "test_it.py (local)",
+        "test_one[aws]": "test_it.py (aws)",
+        "test_two[aws]": "test_it.py (aws)",
         "test_alone": "",
     }
+
+
+@pytest.fixture
+@costs("contract")
+def two_workers(run: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """`run`, by the two worker processes of pytest-xdist."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(tiers.__file__).parents[1]))
+    run.makeconftest(f"{FIXTURES}\n    from instacart_pipeline_tests import tiers\n    tiers.PACKAGE = ''\n")
+    return run
+
+
+def test_a_group_is_run_by_one_worker(two_workers: pytest.Pytester) -> None:
+    tests = "import os, pathlib\n" + "".join(
+        f"def test_{number}(backend): pathlib.Path(f'by-{{backend}}-{{os.getpid()}}').touch()\n" for number in range(8)
+    )
+    two_workers.makepyfile(test_it=tests)
+    result = two_workers.runpytest_subprocess(
+        *("-p", "instacart_pipeline_tests.tiers", "-n", "2", "--dist", "loadgroup"), timeout=300
+    )
+    result.assert_outcomes(passed=16)
+    names = sorted(file.name.split("-")[1] for file in two_workers.path.glob("by-*"))
+    assert names == ["aws", "local"], "a backend was made by more than one process"
 
 
 @pytest.mark.parametrize(

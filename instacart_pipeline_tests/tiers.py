@@ -45,14 +45,14 @@ F = TypeVar("F", bound=Callable[..., Any])
 _COST = "__cost__"
 
 
-def costs(needs: str, tier: Tier, *, deep_params: tuple[object, ...] = ()) -> Callable[[F], F]:
-    """Declare what a fixture needs (a short noun, such as "double"), and the lowest tier of the tests that use it.
+def costs(tier: Tier, *, deep_params: tuple[object, ...] = ()) -> Callable[[F], F]:
+    """Declare the lowest tier of the tests that use a fixture.
 
     Tests that get one of `deep_params` from the fixture are deep. Stands below `@pytest.fixture`.
     """
 
     def declare(function: F) -> F:
-        setattr(function, _COST, (needs, tier, deep_params))
+        setattr(function, _COST, (tier, deep_params))
         return function
 
     return declare
@@ -70,10 +70,9 @@ def skip_without(tool: str) -> NoReturn:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a test belongs: its tier, what its fixtures need, and the group of tests that share fixtures with it."""
+    """Where a test belongs: its tier, and the group of tests that share fixtures with it."""
 
     tier: Tier
-    needs: frozenset[str]
     group: str
 
 
@@ -83,7 +82,7 @@ PLACED = pytest.StashKey[dict[str, Placement]]()
 
 def placement_of(item: pytest.Item) -> Placement:
     """Where a test belongs, by its fixtures."""
-    tier, needs, groups = 0, set[str](), list[str]()
+    tier, groups = 0, list[str]()
     definitions: Mapping[str, Any] = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})
     callspec = getattr(item, "callspec", None)
     params: Mapping[str, Any] = callspec.params if callspec else {}
@@ -91,15 +90,16 @@ def placement_of(item: pytest.Item) -> Placement:
         fixture = found[-1]
         param = params.get(name)
         if declared := getattr(fixture.func, _COST, None):
-            need, lowest, deep_params = declared
-            needs.add(need)
+            lowest, deep_params = declared
             tier = max(tier, TIERS.index("deep" if deep_params and param in deep_params else lowest))
         if fixture.scope in ("class", "module", "package") and fixture.func.__module__.startswith(PACKAGE):
             place = fixture.baseid if fixture.scope == "package" else item.nodeid.split("::", 1)[0]
-            groups.append(f"{place}[{param}]" if isinstance(param, str) else place)
+            groups.append(
+                f"{place} ({param})" if isinstance(param, str) else place
+            )  # xdist takes no group with a ] in it
     # The widest folder first: whoever shares something with a whole folder runs with that folder.
     group = min(groups, key=lambda each: (each.count("/"), -len(each)), default="")
-    return Placement(TIERS[tier], frozenset(needs), group)
+    return Placement(TIERS[tier], group)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -13,7 +13,7 @@ from instacart_pipeline_tests.tiers import costs
 
 
 @pytest.fixture
-@costs("double", "deep")
+@costs("deep")
 def aws() -> Iterator[AwsDouble]:
     """A double with an empty bucket and an empty database `shop`."""
     with AwsDouble() as double:
@@ -25,7 +25,7 @@ def aws() -> Iterator[AwsDouble]:
 
 
 @pytest.fixture
-@costs("double", "deep")
+@costs("deep")
 def doubles() -> type[AwsDouble]:
     """For tests that start doubles of their own."""
     return AwsDouble

@@ -23,7 +23,7 @@ REFUSED = f"InputInvalid: {NO_MONDAY} is no Monday, and a week goes by the Monda
 
 
 @pytest.fixture(scope="module")
-@costs("local platform", "contract")
+@costs("contract")
 def dump(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small dump, whose distribution centres have a column more, as thelook's own have."""
     folder = tmp_path_factory.mktemp("customers") / "dump"

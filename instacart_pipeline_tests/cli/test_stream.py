@@ -124,14 +124,14 @@ def running(port: int = 0) -> Iterator[Api]:
 
 
 @pytest.fixture
-@costs("server", "contract")
+@costs("contract")
 def api() -> Iterator[Api]:
     with running() as made:
         yield made
 
 
 @pytest.fixture(autouse=True)
-@costs("local platform", "contract")
+@costs("contract")
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("INSTACART_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("INSTACART_API_KEYS", KEY)

@@ -50,7 +50,7 @@ _GATED = (
 
 
 @pytest.fixture(scope="module")
-@costs("server", "contract")
+@costs("contract")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server of a toy that says what its features are."""
     folder = tmp_path_factory.mktemp("toy")
@@ -60,7 +60,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture
-@costs("server", "contract")
+@costs("contract")
 def own_server() -> None:
     """For tests that start a server of their own."""
 
@@ -225,7 +225,7 @@ class Gated:
 
 
 @pytest.fixture
-@costs("server", "contract")
+@costs("contract")
 def gated(tmp_path: Path) -> Iterator[Gated]:
     gate = tmp_path / "gate"
     code = {"inference.py": _GATED.replace("GATE", str(gate))}
@@ -282,7 +282,7 @@ def test_a_port_that_is_taken_is_said_so(tmp_path: Path, toy: Server) -> None:
 
 
 @pytest.fixture
-@costs("server", "deep")
+@costs("deep")
 def crew(tmp_path: Path) -> Iterator[Server]:
     """A server of two workers."""
     with server(toy_folder(tmp_path / "model"), "--workers", "2", log=tmp_path / "log") as made:

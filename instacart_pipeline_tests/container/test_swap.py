@@ -46,7 +46,7 @@ def pointer(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-@costs("server", "contract")
+@costs("contract")
 def one(tmp_path: Path, pointer: Path) -> Iterator[Server]:
     """A server of one worker that watches the pointer, which isn't there at first."""
     with server("--watch", pointer, "--scratch", tmp_path / "scratch", log=tmp_path / "log") as made:
@@ -54,7 +54,7 @@ def one(tmp_path: Path, pointer: Path) -> Iterator[Server]:
 
 
 @pytest.fixture
-@costs("server", "deep")
+@costs("deep")
 def two(tmp_path: Path, pointer: Path) -> Iterator[Server]:
     """A server of two workers that watches the pointer, which starts with a model that learnt 10."""
     point(pointer, toy_version(tmp_path, 1, 10.0))
@@ -64,7 +64,7 @@ def two(tmp_path: Path, pointer: Path) -> Iterator[Server]:
 
 
 @pytest.fixture
-@costs("server", "deep")
+@costs("deep")
 def killed_servers() -> None:
     """For a test that kills servers."""
 

@@ -24,7 +24,7 @@ LASTING = "import subprocess, sys, time\nchild = subprocess.Popen(['sleep', '600
 
 
 @pytest.fixture
-@costs("process", "contract")
+@costs("contract")
 def processes() -> None:
     """For tests that run scripts."""
 

@@ -35,7 +35,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-@costs("whole week", "e2e")
+@costs("e2e")
 def week(files: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Platform, Run]:
     """The week, built by the job that the schedule starts."""
     platform = Platform(tmp_path_factory.mktemp("week") / "home")

@@ -30,7 +30,7 @@ SCALE = 0.0015
 
 
 @pytest.fixture
-@costs("whole week on the double", "deep")
+@costs("deep")
 def there(aws: AwsDouble, tmp_path: Path) -> AwsPlatform:
     return AwsPlatform(tmp_path / "there", aws.endpoint)
 

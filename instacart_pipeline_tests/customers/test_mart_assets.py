@@ -91,13 +91,13 @@ def rows_of(warehouse: Warehouse, table: TableContract) -> list[Row]:
 
 
 @pytest.fixture
-@costs("local platform", "contract")
+@costs("contract")
 def mart(tmp_path: Path) -> Mart:
     return Mart(Platform(tmp_path / "home", threads=1))
 
 
 @pytest.fixture(scope="module")
-@costs("local platform", "contract")
+@costs("contract")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Mart:
     """A week's mart, run once."""
     mart = Mart(Platform(tmp_path_factory.mktemp("mart") / "home", threads=1))

@@ -27,7 +27,7 @@ TICK = timedelta(microseconds=1)
 
 
 @pytest.fixture(scope="module")
-@costs("local platform", "deep")
+@costs("deep")
 def by_hand(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     """Edges: moments beside the as-of day and the year's first, ties, ghosts, no sources, unknown and odd places, and float prices."""
     shop = Shop(Platform(tmp_path_factory.mktemp("by_hand")))

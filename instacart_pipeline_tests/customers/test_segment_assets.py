@@ -30,7 +30,7 @@ MANY = 200
 
 
 @pytest.fixture(scope="module")
-@costs("trained model", "deep")
+@costs("deep")
 def town(tmp_path_factory: pytest.TempPathFactory) -> Platform:
     """A platform with two weeks of the same half-idle shop."""
     platform = Platform(tmp_path_factory.mktemp("town") / "home", threads=2)
@@ -98,7 +98,7 @@ def test_segments_that_were_not_found_yet_are_asked_for_by_the_command_that_find
 
 
 @pytest.fixture
-@costs("trained model", "deep")
+@costs("deep")
 def deployed(aws: AwsDouble, tmp_path: Path) -> AwsPlatform:
     platform = AwsPlatform(tmp_path / "aws", aws.endpoint)
     platform.deploy()

@@ -33,7 +33,7 @@ def _segment(settings: Settings, begun: Event) -> None:
 
 
 @pytest.fixture
-@costs("process", "deep")
+@costs("deep")
 def platform(platform: Platform) -> Platform:
     return platform
 

@@ -21,7 +21,7 @@ SCALE = 0.0015
 
 
 @pytest.fixture
-@costs("whole week", "deep")
+@costs("deep")
 def built(tmp_path: Path) -> Platform:
     platform = Platform(tmp_path / "home")
     generate_customers(tmp_path / DT, scale=SCALE, as_of=date.fromisoformat(DT))

@@ -54,13 +54,13 @@ def thelook(tmp_path_factory: pytest.TempPathFactory) -> ReadShop:
 
 
 @pytest.fixture(scope="session")
-@costs("a large sample", "deep")
+@costs("deep")
 def much_of_thelook(tmp_path_factory: pytest.TempPathFactory) -> ReadShop:
     """The same of 6,000 users, for what is true of many only."""
     return ReadShop.of(generate_customers(tmp_path_factory.mktemp("thelook") / "dump", scale=0.06, as_of=MONDAY))
 
 
 @pytest.fixture
-@costs("process", "deep")
+@costs("deep")
 def processes() -> None:
     """For tests that let the generator, or themselves, start processes."""

@@ -70,7 +70,7 @@ def days(tmp_path_factory: pytest.TempPathFactory) -> list[Day]:
 
 
 @pytest.fixture(scope="module")
-@costs("a large sample", "deep")
+@costs("deep")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Day:
     """A day of 2,062 users, for what is true of many only."""
     (upload,) = generate_reorder(tmp_path_factory.mktemp("reorder"), scale=0.01, first_day=FIRST_DAY)

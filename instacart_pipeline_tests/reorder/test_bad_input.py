@@ -85,7 +85,7 @@ def facts_of(version: Version) -> tuple[int, int, int]:
 
 
 @pytest.fixture
-@costs("local platform", "contract")
+@costs("contract")
 def door(tmp_path: Path) -> Door:
     """A platform that lets any share of rows be rejected, with nothing in it."""
     return Door(Platform(tmp_path / "home", max_rejected=1.0))
@@ -776,7 +776,7 @@ def finite(text: str) -> float:
 
 
 @pytest.fixture(scope="module")
-@costs("local platform", "contract")
+@costs("contract")
 def parts_door(tmp_path_factory: pytest.TempPathFactory) -> Door:
     door = Door(Platform(tmp_path_factory.mktemp("parts"), max_rejected=1.0, retention_days=0))
     door.admit(OWNERS, "owner_id\n" + "".join(f"{owner}\n" for owner in KNOWN_OWNERS))

@@ -44,7 +44,7 @@ def replace_upload(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-@costs("process", "deep")
+@costs("deep")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[Tables, Tables]:
     """What is made where no run goes on beside: of the upload, and of its replacement. Compared with runs in other processes."""
     folder = tmp_path_factory.mktemp("alone")

@@ -52,7 +52,7 @@ def tables(platform: Platform) -> Tables:
 
 
 @pytest.fixture
-@costs("process", "deep")
+@costs("deep")
 def shop(tmp_path: Path) -> Shop:
     """What never-killed runs make of X and of Y differs in every table."""
     x, y = write_upload(tmp_path / "x"), changed(write_upload(tmp_path / "y"))

@@ -27,7 +27,7 @@ def short_trainings() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-@costs("trained model", "e2e")
+@costs("e2e")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Platform:
     """A platform whose result table of DT is built, from a generated shop."""
     folder = tmp_path_factory.mktemp("shop")

@@ -26,7 +26,7 @@ from instacart_pipeline_tests.tiers import costs
 
 
 @pytest.fixture
-@costs("trained model", "deep")
+@costs("deep")
 def pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Platform:
     """A platform that holds the pairs of a generated shop; what is trained on them is trained shortly."""
     shorten(monkeypatch)

@@ -61,7 +61,7 @@ def put_histories(platform: Platform, histories: dict[int, History], *, known: b
 
 
 @pytest.fixture(scope="module")
-@costs("local platform", "contract")
+@costs("contract")
 def by_hand(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[int, int], Row]:
     """The training pairs of two users."""
     platform = Platform(tmp_path_factory.mktemp("home"))
@@ -200,7 +200,7 @@ def assert_same(first: dict[tuple[int, int], Row], second: dict[tuple[int, int],
 
 
 @pytest.fixture(scope="module")
-@costs("local platform", "contract")
+@costs("contract")
 def before(tmp_path_factory: pytest.TempPathFactory) -> Platform:
     """The small upload and its pairs, as it is written."""
     folder = tmp_path_factory.mktemp("before")

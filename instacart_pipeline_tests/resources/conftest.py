@@ -42,7 +42,7 @@ def deployments() -> list[Snapshot]:
 
 
 @pytest.fixture(scope="module", params=["local", "aws"])
-@costs("double", "contract", deep_params=("aws-deep",))
+@costs("contract", deep_params=("aws-deep",))
 def twin_double(
     request: pytest.FixtureRequest, deployments: list[Snapshot], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[AwsDouble | None]:
@@ -85,7 +85,7 @@ def day(twin: Platform, tmp_path: Path) -> Iterator[Day]:
 
 
 @pytest.fixture
-@costs("process", "contract")
+@costs("contract")
 def child_processes() -> ForkServerContext:
     """Makes child processes of the test: multiprocessing's forkserver, which has everything imported."""
     return processes

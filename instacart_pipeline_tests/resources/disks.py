@@ -33,7 +33,7 @@ class Disk:
 
 
 @pytest.fixture
-@costs("process", "contract")
+@costs("contract")
 def small_disk(tmp_path: Path) -> Iterator[Disk]:
     """A disk that is easily filled."""
     path = tmp_path / "disk"

@@ -87,7 +87,7 @@ LOOKUP_TWINS: Mapping[str, Callable[[pytest.FixtureRequest], LookupsTwin]] = {
 
 
 @pytest.fixture(params=STREAM_TWINS)
-@costs("double", "contract", deep_params=("kinesalite",))
+@costs("contract", deep_params=("kinesalite",))
 def stream_twin(request: pytest.FixtureRequest) -> StreamTwin:
     """Each twin of the stream in turn, fresh for the test."""
     return STREAM_TWINS[request.param](request)
@@ -100,7 +100,7 @@ def stream(stream_twin: StreamTwin) -> Stream:
 
 
 @pytest.fixture(params=LOOKUP_TWINS)
-@costs("double", "contract", deep_params=("dynalite",))
+@costs("contract", deep_params=("dynalite",))
 def lookups_twin(request: pytest.FixtureRequest) -> LookupsTwin:
     """Each twin of the lookup tables in turn."""
     return LOOKUP_TWINS[request.param](request)

@@ -40,7 +40,7 @@ WRITERS = 3
 
 
 @pytest.fixture(params=["sqlite", "glue"])
-@costs("double", "contract")
+@costs("contract")
 def open_catalog(request: pytest.FixtureRequest, tmp_path: Path) -> OpenCatalog:
     """Opens the same, at first empty, catalog in any process: one a twin."""
     if request.param == "sqlite":

@@ -40,7 +40,7 @@ def stocked(platform: Platform) -> Platform:
 
 
 @pytest.fixture
-@costs("Spark", "deep")
+@costs("deep")
 def on_spark(stocked: Platform) -> LocalGlue:
     """Glue whose jobs are Spark sessions, each in a JVM of its own: it's the job's child process that is tested."""
     pytest.importorskip("pyspark", reason=missing("PySpark"))

@@ -52,7 +52,7 @@ def sagemaker_of(settings: Settings) -> LocalSageMaker:
 
 
 @pytest.fixture
-@costs("local platform", "contract")
+@costs("contract")
 def shop(tmp_path: Path) -> Platform:
     """A platform that keeps no replaced version, with three rows."""
     made = Platform(tmp_path / "home", retention_days=0, threads=2)

@@ -22,7 +22,7 @@ NEW = "20260102T000000000000-000000"
 
 
 @pytest.fixture
-@costs("local platform", "contract")
+@costs("contract")
 def shop(tmp_path: Path) -> Shop:
     """Two loaded days; the lake has a newer version of the first one."""
     platform = Platform(tmp_path, threads=1)

@@ -17,7 +17,7 @@ FILES = {"a.csv": "id\n1\n", "b.csv.gz": "not looked into"}
 
 
 @pytest.fixture(params=["local", "s3"])
-@costs("double", "contract")
+@costs("contract")
 def zone(request: pytest.FixtureRequest, tmp_path: Path) -> Zone:
     return LocalZone(tmp_path) if request.param == "local" else S3Zone(tmp_path, request.getfixturevalue("aws"))
 

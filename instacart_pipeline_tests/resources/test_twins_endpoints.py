@@ -66,7 +66,7 @@ class Stage:
 
 
 @pytest.fixture(scope="module")
-@costs("process", "contract")
+@costs("contract")
 def stage(twin: Platform) -> Iterator[Stage]:
     """An endpoint for all tests. What a test wants to stand behind it, it deploys."""
     name = f"toy-{next(_NAMES)}"

@@ -40,7 +40,7 @@ LATE = line("9", f"{D2} 16:00", 1000, "9.0000", customer_id="8", country="Japan"
 
 
 @pytest.fixture
-@costs("local platform", "contract")
+@costs("contract")
 def shop(tmp_path: Path) -> Shop:
     made = Shop(tmp_path / "home")
     made.sold(LINES)

@@ -41,7 +41,7 @@ class Day:
 
 
 @pytest.fixture(scope="module")
-@costs("whole day", "e2e")
+@costs("e2e")
 def day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Day]:
     """Invoice 540000 came both ways, 540001 by file, and 540002 by the stream, twice."""
     home = tmp_path_factory.mktemp("day")

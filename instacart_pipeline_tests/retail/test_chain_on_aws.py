@@ -46,7 +46,7 @@ LINES = list(counted([*SPECIAL, *many_lines(120, lines_an_invoice=8)]))
 
 
 @pytest.fixture
-@costs("whole days on the double", "deep")
+@costs("deep")
 def there(aws: AwsDouble, tmp_path: Path) -> AwsPlatform:
     return AwsPlatform(tmp_path / "there", aws.endpoint, max_rejected=0.2)
 

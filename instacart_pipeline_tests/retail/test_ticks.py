@@ -36,7 +36,7 @@ def definitions(tmp_path_factory: pytest.TempPathFactory) -> dg.Definitions:
 
 
 @pytest.fixture
-@costs("local platform", "contract")
+@costs("contract")
 def ticks(tmp_path: Path, definitions: dg.Definitions) -> Iterator[Ticks]:
     platform = Platform(tmp_path / "home", **SETTINGS)
     with dg.DagsterInstance.ephemeral() as instance:
@@ -44,7 +44,7 @@ def ticks(tmp_path: Path, definitions: dg.Definitions) -> Iterator[Ticks]:
 
 
 @pytest.fixture
-@costs("local platform", "contract")
+@costs("contract")
 def kept(tmp_path: Path, definitions: dg.Definitions) -> Iterator[Ticks]:
     """Ticks over an instance on the disk: a schedule sees no other one."""
     platform = Platform(tmp_path / "home", **SETTINGS)
@@ -145,7 +145,7 @@ def publish(shop: Shop) -> None:
 
 
 @pytest.fixture
-@costs("local platform", "contract")
+@costs("contract")
 def sold(tmp_path: Path, definitions: dg.Definitions) -> Iterator[tuple[Shop, Ticks]]:
     """A shop of two days, whose older day was loaded last, and ticks over it."""
     shop = Shop(tmp_path)

@@ -27,7 +27,7 @@ D1, D2, D3 = "2011-03-01", "2011-03-02", "2011-03-03"
 
 
 @pytest.fixture
-@costs("local platform", "contract")
+@costs("contract")
 def shop(tmp_path: Path) -> Shop:
     return Shop(tmp_path / "home")
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="package")
-@costs("browser", "e2e")
+@costs("e2e")
 def browser() -> Iterator[Page]:
     """A tab of a Chromium: one for all tests of the pages, which open them in it with `opened`.
 
@@ -38,28 +38,28 @@ def browser() -> Iterator[Page]:
 
 
 @pytest.fixture
-@costs("browser", "deep")
+@costs("deep")
 def browser_in_depth(browser: Page) -> Page:
     """The same tab, for what is examined in depth: other viewports and schemes, failures, names and colours."""
     return browser
 
 
 @pytest.fixture
-@costs("process", "e2e")
+@costs("e2e")
 def serve(tmp_path: Path) -> Serve:
     """The command `serve`: about four processes that import the project, so e2e has one test of it."""
     return partial(serving, log=tmp_path / "serve.log")
 
 
 @pytest.fixture
-@costs("process", "deep")
+@costs("deep")
 def serve_in_depth(serve: Serve) -> Serve:
     """The same, for processes that are killed."""
     return serve
 
 
 @pytest.fixture(params=[4, 20])
-@costs("made-up requests", "contract", deep_params=(20,))
+@costs("contract", deep_params=(20,))
 def examples(request: pytest.FixtureRequest) -> int:
     """How many requests are made up per operation, and per kind of request."""
     count: int = request.param

@@ -15,7 +15,7 @@ from instacart_pipeline_tests.tiers import costs
 
 
 @pytest.fixture(autouse=True)
-@costs("model quality", "deep")
+@costs("deep")
 def quality() -> None:
     """Each of these fits takes seconds: a model, many draws without groups, and how stable it is."""
 

@@ -41,7 +41,7 @@ class Opened:
 
 
 @pytest.fixture(scope="module")
-@costs("double", "contract")
+@costs("contract")
 def opened_double() -> Iterator[Opened]:
     """An AWS of the module's own, which the environment's credentials are good for."""
     with pytest.MonkeyPatch.context() as environment, AwsDouble() as double:
@@ -73,7 +73,7 @@ def site(opened_double: Opened) -> Site:
 
 
 @pytest.fixture
-@costs("process", "contract")
+@costs("contract")
 def processes() -> None:
     """The right to start processes."""
 

@@ -74,7 +74,7 @@ def _session(endpoint: str, environment: Mapping[str, str]) -> AwsSession:
 
 
 @pytest.fixture(scope="module")
-@costs("double", "contract")
+@costs("contract")
 def moto_site() -> Iterator[StreamSite]:
     """moto's Kinesis and DynamoDB."""
     with pytest.MonkeyPatch.context() as environment, AwsDouble() as double:
@@ -84,7 +84,7 @@ def moto_site() -> Iterator[StreamSite]:
 
 
 @pytest.fixture(scope="module")
-@costs("node double", "deep")
+@costs("deep")
 def node_site() -> Iterator[StreamSite]:
     """kinesalite and dynalite. Skipped, saying why, where they can't run."""
     if lacking():

@@ -22,7 +22,7 @@ Opened = Callable[..., DynamoLookupTables]
 
 
 @pytest.fixture(scope="module", params=["moto_site", "node_site"])
-@costs("double", "contract", deep_params=("node_site",))
+@costs("contract", deep_params=("node_site",))
 def site(request: pytest.FixtureRequest) -> StreamSite:
     made: StreamSite = request.getfixturevalue(request.param)
     return made

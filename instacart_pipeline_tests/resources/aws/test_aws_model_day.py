@@ -21,7 +21,7 @@ from instacart_pipeline_tests.tiers import costs
 
 
 @pytest.fixture
-@costs("double", "deep")
+@costs("deep")
 def deployed(aws: AwsDouble, tmp_path: Path) -> AwsPlatform:
     """A deployed platform with the rows that the toy learns from."""
     platform = AwsPlatform(tmp_path, aws.endpoint)

@@ -79,7 +79,7 @@ class Publishing:
 
 
 @pytest.fixture(scope="module", params=["athena", "glue"])
-@costs("double", "contract", deep_params=("glue",))
+@costs("contract", deep_params=("glue",))
 def scene(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     """A service that makes one table, of which there is a version from before. The one of Glue is the intake."""
     with staged(str(request.param), tmp_path_factory.mktemp("home")) as made:

@@ -24,7 +24,7 @@ from instacart_pipeline_tests.tiers import costs
 
 
 @pytest.fixture(scope="module")
-@costs("double", "contract")
+@costs("contract")
 def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[AwsDouble, Settings]]:
     """An account that everything was deployed to."""
     with pytest.MonkeyPatch.context() as environment, AwsDouble() as double:

@@ -17,7 +17,7 @@ from instacart_pipeline_tests.tiers import costs, missing
 
 
 @pytest.fixture
-@costs("double", "deep")
+@costs("deep")
 def deployed(aws: AwsDouble, tmp_path: Path, upload_folder: Path) -> AwsPlatform:
     """A deployed platform with one upload."""
     platform = AwsPlatform(tmp_path / "aws", aws.endpoint, aws_region=REGION, result_files=2)
@@ -40,7 +40,7 @@ def test_staged_files_give_the_same_rows_by_sql_as_on_one_machine(
 
 
 @pytest.fixture
-@costs("Spark", "deep")
+@costs("deep")
 def spark_in_jobs() -> None:
     """The right to run Glue jobs, each of which starts a JVM."""
     pytest.importorskip("pyspark", reason=missing("PySpark"))

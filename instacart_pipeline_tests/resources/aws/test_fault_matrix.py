@@ -22,7 +22,7 @@ PATIENCE = 300.0
 
 
 @pytest.fixture(scope="module", params=list(STAGES))
-@costs("double", "deep")
+@costs("deep")
 def shared_scene(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     """A stage that is prepared once, for all runs that meet a fault."""
     with staged(str(request.param), tmp_path_factory.mktemp("home")) as scene:

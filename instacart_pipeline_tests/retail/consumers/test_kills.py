@@ -62,7 +62,7 @@ def shop(tmp_path: Path) -> Shop:
 
 
 @pytest.fixture
-@costs("process", "deep")
+@costs("deep")
 def processes() -> ForkServerContext:
     """Makes child processes that have everything imported."""
     context = multiprocessing.get_context("forkserver")
@@ -71,7 +71,7 @@ def processes() -> ForkServerContext:
 
 
 @pytest.fixture
-@costs("process", "deep")
+@costs("deep")
 def workers(tmp_path: Path) -> Iterator[Workers]:
     started = Workers(tmp_path)
     yield started

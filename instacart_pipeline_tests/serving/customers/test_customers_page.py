@@ -25,7 +25,7 @@ KEY = "a-key-of-sixteen"
 
 
 @pytest.fixture(scope="module")
-@costs("server", "contract")
+@costs("contract")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     platform = Platform(tmp_path_factory.mktemp("mart"))
     crowd.put(platform, OLDER, BEFORE)

@@ -31,7 +31,7 @@ KEY = "a-key-of-sixteen"
 
 
 @pytest.fixture(scope="module")
-@costs("local platform", "contract")
+@costs("contract")
 def two_weeks(tmp_path_factory: pytest.TempPathFactory) -> Platform:
     platform = Platform(tmp_path_factory.mktemp("mart"))
     crowd.put(platform, OLDER, BEFORE)
@@ -192,7 +192,7 @@ def test_amounts_stay_exact_where_floats_would_not(platform: Platform) -> None:
 
 
 @pytest.fixture
-@costs("load", "deep")
+@costs("deep")
 def under_load(platform: Platform) -> Platform:
     return platform
 
@@ -288,7 +288,7 @@ def test_customers_are_behind_the_key_and_the_page_is_not(platform: Platform) ->
 
 
 @pytest.fixture(scope="module")
-@costs("server", "contract")
+@costs("contract")
 def url(two_weeks: Platform) -> Iterator[str]:
     with crowd.listening(two_weeks) as url:
         yield url

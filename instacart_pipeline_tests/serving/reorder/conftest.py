@@ -17,7 +17,7 @@ from instacart_pipeline_tests.tiers import costs
 
 
 @pytest.fixture(scope="package")
-@costs("local platform", "contract")
+@costs("contract")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with a day and a deployed version, which tests only read."""
     home = tmp_path_factory.mktemp("shop")
@@ -27,7 +27,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="package")
-@costs("process", "contract")
+@costs("contract")
 def endpoints(home: Path) -> Iterator[LocalEndpoints]:
     """The endpoints of that home, with the model's server answering."""
     with serving(["--watch", str(home / "endpoints" / "reorder.json")], home / "server.log") as address:
@@ -35,7 +35,7 @@ def endpoints(home: Path) -> Iterator[LocalEndpoints]:
 
 
 @pytest.fixture(scope="package")
-@costs("server", "contract")
+@costs("contract")
 def url(home: Path, endpoints: LocalEndpoints) -> Iterator[str]:
     """The address of the API."""
     with shop.listening(shop.service(Platform(home), endpoints)) as url:

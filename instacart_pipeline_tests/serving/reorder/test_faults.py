@@ -63,7 +63,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-@costs("server", "contract")
+@costs("contract")
 def server() -> Iterator[Server]:
     with Server(("127.0.0.1", 0), Handler) as server:
         server.fault = Failing()

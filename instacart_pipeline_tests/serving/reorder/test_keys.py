@@ -27,7 +27,7 @@ CLOSED = (
 
 
 @pytest.fixture(scope="module")
-@costs("server", "contract")
+@costs("contract")
 def locked(home: Path, endpoints: LocalEndpoints) -> Iterator[httpx.Client]:
     """A client of an API with keys."""
     with shop.listening(shop.service(Platform(home), endpoints), KEYS) as url, web.client_of(url) as client:

@@ -109,7 +109,7 @@ def test_without_a_model_all_else_is_served_and_the_first_one_is_taken_up(
 
 
 @pytest.fixture
-@costs("server", "contract")
+@costs("contract")
 def taken() -> Iterator[str]:
     """A port that somebody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as listening:

@@ -155,7 +155,7 @@ def test_all_who_notice_a_day_at_once_make_it_once(platform: Platform, monkeypat
 
 
 @pytest.fixture
-@costs("process", "contract")
+@costs("contract")
 def forked() -> ForkContext:
     """Processes that are this one's copies."""
     return multiprocessing.get_context("fork")

@@ -98,7 +98,7 @@ def model_server(home: Path) -> Iterator[tuple[str, int]]:
 
 
 @pytest.fixture
-@costs("process", "deep")
+@costs("deep")
 def home(tmp_path: Path) -> Path:
     shop.put_day(Platform(tmp_path))
     shop.put_behind(shop.local_endpoints(tmp_path, ("127.0.0.1", 1)), shop.version_of(tmp_path, 1))

@@ -12,7 +12,7 @@ from instacart_pipeline_tests.tiers import costs
 
 
 @pytest.fixture
-@costs("local platform", "contract")
+@costs("contract")
 def folder(tmp_path: Path) -> Path:
     """Where a desk of a test's own keeps its stream and its lookup tables."""
     return tmp_path
@@ -26,7 +26,7 @@ def own(folder: Path) -> Iterator[Desk]:
 
 
 @pytest.fixture(scope="module")
-@costs("local platform", "contract")
+@costs("contract")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     """A desk of all tests of a file, whose stream holds whatever they put."""
     with desk(tmp_path_factory.mktemp("desk")) as opened:

@@ -15,7 +15,7 @@ SOLD = {"InvoiceNo": "536365", "StockCode": "85123A", "CustomerID": "17850"}
 
 
 @pytest.fixture(scope="module")
-@costs("local platform", "contract")
+@costs("contract")
 def books(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Invoices of two customers and of one unknown: sales, a cancellation of one of them, an invoice of 2,500 lines."""
     home: Path = tmp_path_factory.mktemp("books")

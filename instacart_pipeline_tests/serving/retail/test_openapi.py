@@ -28,7 +28,7 @@ KNOWN = {"customer_id": "17850", "invoice_no": "536365"}
 
 
 @pytest.fixture
-@costs("server", "contract")
+@costs("contract")
 def served(folder: Path) -> Iterator[Desk]:
     """A desk over HTTP, with invoices of a customer."""
     with desk(folder, over_http=True) as opened:

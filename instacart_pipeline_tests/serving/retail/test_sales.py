@@ -29,7 +29,7 @@ KEY = "a-key-of-sixteen"
 
 
 @pytest.fixture(scope="module")
-@costs("local platform", "contract")
+@costs("contract")
 def year(tmp_path_factory: pytest.TempPathFactory) -> Platform:
     platform = Platform(tmp_path_factory.mktemp("sales"))
     books.put(platform, LINES)
@@ -177,7 +177,7 @@ def test_amounts_stay_exact_where_floats_would_not(platform: Platform) -> None:
 
 
 @pytest.fixture
-@costs("load", "deep")
+@costs("deep")
 def under_load(platform: Platform) -> Platform:
     return platform
 
@@ -261,7 +261,7 @@ def test_sales_are_behind_the_key_and_the_page_is_not(platform: Platform) -> Non
 
 
 @pytest.fixture(scope="module")
-@costs("server", "contract")
+@costs("contract")
 def url(year: Platform) -> Iterator[str]:
     with books.listening(year) as url:
         yield url

@@ -38,7 +38,7 @@ MONTHS = [
 
 
 @pytest.fixture(scope="module")
-@costs("server", "contract")
+@costs("contract")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     platform = Platform(tmp_path_factory.mktemp("sales"))
     books.put(platform, LINES)
