@@ -31,7 +31,7 @@ CLI := $(BIN)/instacart-pipeline
 NODE_DOUBLE := instacart_pipeline_tests/aws_double/node/node_modules/.made
 # A tier that takes more than this many times its budget of CPU seconds fails; a slow machine may set it higher.
 CPU_BUDGET_FACTOR ?= 1.5
-PYTEST_OPTIONS := instacart_pipeline_tests --numprocesses auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+PYTEST_OPTIONS := instacart_pipeline_tests --numprocesses auto --dist loadgroup --no-loadscope-reorder
 PYTEST := $(BIN)/python -m pytest $(PYTEST_OPTIONS) --cpu-budget-factor=$(CPU_BUDGET_FACTOR)
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 

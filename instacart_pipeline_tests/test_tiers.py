@@ -100,6 +100,7 @@ def test_tests_that_share_a_fixture_are_a_group_of_their_own_for_each_parameter(
 def two_workers(run: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """`run`, by the two worker processes of pytest-xdist."""
     monkeypatch.setenv("PYTHONPATH", str(Path(tiers.__file__).parents[1]))
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     run.makeconftest(f"{FIXTURES}\n    from instacart_pipeline_tests import tiers\n    tiers.PACKAGE = ''\n")
     return run
 
@@ -110,7 +111,7 @@ def test_a_group_is_run_by_one_worker(two_workers: pytest.Pytester) -> None:
     )
     two_workers.makepyfile(test_it=tests)
     result = two_workers.runpytest_subprocess(
-        *("-p", "instacart_pipeline_tests.tiers", "-n", "2", "--dist", "loadgroup"), timeout=300
+        *("-p", "xdist", "-p", "instacart_pipeline_tests.tiers", "-n", "2", "--dist", "loadgroup"), timeout=600
     )
     result.assert_outcomes(passed=16)
     names = sorted(file.name.split("-")[1] for file in two_workers.path.glob("by-*"))

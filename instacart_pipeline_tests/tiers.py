@@ -192,6 +192,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One worker more than cores: tests that wait for a server or a child process would leave a core idle."""
+    return min(4, (psutil.cpu_count() or 1) + 1)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Register the tiers, and watch over unit tests."""
     for tier in TIERS:
