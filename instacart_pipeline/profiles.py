@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from instacart_pipeline.resources.aws.lake import AwsLake
     from instacart_pipeline.resources.aws.session import AwsSession
     from instacart_pipeline.resources.local.lake import LocalLake
+    from instacart_pipeline.resources.local.sweep import Swept
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def local_lake(settings: Settings) -> LocalLake:
     from instacart_pipeline.resources.local.lake import LocalLake  # noqa: PLC0415
 
     return LocalLake(
-        catalog=SqliteCatalog(path=f"{settings.home}/catalog.sqlite"),
+        catalog=SqliteCatalog(home=str(settings.home)),
         home=str(settings.home),
         memory=settings.memory_bytes // settings.steps_at_once,
         threads=settings.engine_threads,
@@ -108,7 +109,7 @@ def _local(settings: Settings) -> Resources:
 
     home = str(settings.home)
     lake = local_lake(settings)
-    registry = SqliteModelRegistry(path=f"{home}/model_registry.sqlite")
+    registry = SqliteModelRegistry(home=str(home))
     endpoints = LocalEndpoints(home=home, url=settings.model_url)
     return Resources(
         catalog=lake.catalog,
@@ -237,3 +238,16 @@ def examine(settings: Settings) -> Iterator[Finding]:
     from instacart_pipeline.resources.local import doctor as local_doctor  # noqa: PLC0415
 
     return local_doctor.examine(settings)
+
+
+def sweep(settings: Settings, *, apply: bool) -> Swept:
+    """Sweep the profile's lake. On this machine more than a tenth of it is removed only with `apply`."""
+    from instacart_pipeline.resources.local.sagemaker import LocalSageMaker  # noqa: PLC0415
+    from instacart_pipeline.resources.local.sweep import Swept, sweep  # noqa: PLC0415
+    from instacart_pipeline.systems import LAKE_TABLES  # noqa: PLC0415
+
+    sagemaker, tables = build_resources(settings).sagemaker, [table for of in LAKE_TABLES.values() for table in of]
+    if isinstance(sagemaker, LocalSageMaker):
+        return sweep(sagemaker.lake, sagemaker.artefacts, tables, LAKE_TABLES, apply=apply)
+    models = (found for system in LAKE_TABLES for found in sagemaker.sweep(system))
+    return Swept(dict.fromkeys([*aws_lake(settings).sweep_all(tuple(tables)), *models], 0))

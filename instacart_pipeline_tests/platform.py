@@ -151,7 +151,7 @@ class Platform:
 
     def unpublished(self, table: TableContract, dt: str = DT) -> list[str]:
         """The versions of a day of a table that lie in the lake though no reader can know them."""
-        return [path.name for path in self.lake.leftovers(table, dt)]
+        return [path.name for path in self.lake.orphaned(table, dt)]
 
     def rejects(self, table: TableContract, dt: str = DT) -> list[Row]:
         """The rejects of an admitted table."""
@@ -161,7 +161,7 @@ class Platform:
         """Unpublished folders that no living process writes, of any table."""
         admitted = list(t.ADMITTED.values())
         tables = [*admitted, *map(rejects_of, admitted), *t.DERIVED]
-        return [path for table in tables for path in self.lake.leftovers(table, dt)]
+        return [path for table in tables for path in self.lake.orphaned(table, dt)]
 
 
 @cache

@@ -10,7 +10,7 @@ from instacart_pipeline.cli import output
 from instacart_pipeline.cli.running import AssetReport, RunReport
 from instacart_pipeline.reorder import tables as t
 from instacart_pipeline_tests.command_line import CommandResult, call, call_process
-from instacart_pipeline_tests.platform import DT, write_upload
+from instacart_pipeline_tests.platform import DT, Platform, write_upload
 from instacart_pipeline_tests.tiers import costs
 
 COMMANDS = (
@@ -146,6 +146,19 @@ def test_a_table_is_described(home: Path) -> None:
 
 def test_sweep_finds_nothing_after_good_runs(home: Path) -> None:
     assert call(home, "sweep").err == "Nothing to remove.\n"
+
+
+def test_a_sweep_of_more_than_a_tenth_of_the_lake_lists_it_and_waits_for_apply(platform: Platform) -> None:
+    for name in ("1", "2"):
+        platform.put_rows(t.AISLES, [{"aisle_id": 1, "aisle": "tea"}], name=name)
+    told = call(platform.home, "sweep", INSTACART_RETENTION_DAYS="0")
+    assert told.code == 1
+    assert "v=1" in told.out
+    assert "are more than a tenth of the lake. `instacart-pipeline sweep --apply` removes them." in told.err
+    assert call(platform.home, "sweep", "--apply", INSTACART_RETENTION_DAYS="0").err.startswith(
+        "Removed 1 version folders, "
+    )
+    assert platform.rows(t.AISLES) == [{"aisle_id": 1, "aisle": "tea"}]
 
 
 WRONG = {

@@ -85,19 +85,23 @@ def tables(
 
 
 @app.command()
-def sweep() -> None:
-    """Remove what killed runs left behind, and replaced versions older than INSTACART_RETENTION_DAYS. Runs do so as they go."""
-    from instacart_pipeline.profiles import build_lake, build_resources  # noqa: PLC0415
-    from instacart_pipeline.settings import Settings  # noqa: PLC0415
-    from instacart_pipeline.systems import LAKE_TABLES  # noqa: PLC0415
+def sweep(
+    apply: Annotated[
+        bool,
+        typer.Option("--apply", help="Remove them even if they are more than a tenth of the lake on this machine."),
+    ] = False,
+) -> None:
+    """Remove what killed runs left behind, and replaced versions older than INSTACART_RETENTION_DAYS. Runs do so as they go.
 
-    settings, lake_tables = Settings.from_env(), tuple(table for tables in LAKE_TABLES.values() for table in tables)
-    sagemaker = build_resources(settings).sagemaker
-    removed = [
-        *build_lake(settings).sweep_all(lake_tables),
-        *(version for system in LAKE_TABLES for version in sagemaker.sweep(system)),
-    ]
-    output.note(f"Removed {len(removed)} version folders." if removed else "Nothing to remove.")
+    What would be more than a tenth of the lake on this machine is listed only, and the command ends with 1.
+    """
+    from instacart_pipeline.profiles import sweep as sweep_all  # noqa: PLC0415
+    from instacart_pipeline.settings import Settings  # noqa: PLC0415
+
+    swept = sweep_all(Settings.from_env(), apply=apply)
+    output.swept(swept)
+    if swept.refused:
+        raise typer.Exit(1)
 
 
 @app.command()

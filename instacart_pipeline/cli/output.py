@@ -22,9 +22,12 @@ if TYPE_CHECKING:
     from instacart_pipeline.resources.athena import QueryResult
     from instacart_pipeline.resources.catalog import CatalogTable, Partition
     from instacart_pipeline.resources.findings import Finding
+    from instacart_pipeline.resources.local.sweep import Swept
 
 _out = Console()
 _err = Console(stderr=True)
+_SHOWN = 20
+"""Most folders of a list that is only a remark."""
 _PIPED_WIDTH = 160
 """Columns of a table that goes to a file or a pipe, where no terminal says how wide it is."""
 
@@ -176,6 +179,26 @@ def findings(profile: str, found: "Sequence[Finding]", *, as_json: bool) -> None
         return
     rows = [(finding.service, finding.health, finding.found, finding.remedy) for finding in found]
     table(f"Profile {profile}", ("service", "", "found", "what to do"), rows)
+
+
+def swept(swept: "Swept") -> None:
+    """Print what a sweep removed, what it only lists, and what it leaves alone."""
+    total = sum(swept.folders.values())
+    size = f", {total / 1e6:,.1f} MB" if total else ""  # S3 is not asked for sizes
+    if swept.unnamed:
+        listed = "\n  ".join(swept.unnamed[:_SHOWN])
+        note(
+            f"The catalog names none of {len(swept.unnamed):,} version folders that were published. It was lost, or restored from before. They "
+            f"stay: restore the catalog, or run their days again and remove them by hand.\n  {listed}"
+        )
+    if swept.refused:
+        rows = [(path, f"{bytes_ / 1e6:,.1f} MB") for path, bytes_ in swept.folders.items()]
+        table("Would be removed", ("folder", "size"), rows, right=(1,))
+        note(
+            f"Nothing was removed: {len(rows):,} folders{size}, are more than a tenth of the lake. `instacart-pipeline sweep --apply` removes them."
+        )
+    else:
+        note(f"Removed {len(swept.folders):,} version folders{size}." if swept.folders else "Nothing to remove.")
 
 
 def query_result(result: "QueryResult", form: str) -> None:

@@ -20,6 +20,7 @@ from typing import Any
 from instacart_pipeline.container.hooks import Loaded, ModelUnloadable, load, one_line
 from instacart_pipeline.container.unpacking import unpack
 from instacart_pipeline.lake.artefacts import MODEL, SOURCE
+from instacart_pipeline.lake.places import located
 
 _LOOK_SECONDS = 0.2
 _TRY_AGAIN_SECONDS = 30.0
@@ -83,7 +84,8 @@ class WatchedModel:
         started = time.monotonic()
         folder = self._scratch / f"{next(self._number)}"
         try:
-            unpack(Path(artefact["location"]), folder, MODEL, SOURCE)
+            home = self._pointer.parents[1]  # pointers lie in <home>/endpoints
+            unpack(Path(located(str(home), artefact["location"])), folder, MODEL, SOURCE)
             canary = record.get("canary")
             trial = partial(_try, canary) if canary else None
             loaded = load(folder, artefact.get("serve", "inference.py"), name, trial)

@@ -10,8 +10,8 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 MODEL, OUTPUT, SOURCE = "model.tar.gz", "output.tar.gz", "sourcedir.tar.gz"
@@ -91,6 +91,10 @@ class Artefact:
     def record(self) -> str:
         """The artefact as its JSON record."""
         return json.dumps(asdict(self), sort_keys=True)
+
+    def moved(self, place: Callable[[str], str]) -> Artefact:
+        """This artefact with its location put through `place`."""
+        return replace(self, location=place(self.location))
 
     @classmethod
     def of(cls, record: str | bytes) -> Artefact:

@@ -7,7 +7,7 @@ each catalog does in one step.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 
@@ -82,6 +82,11 @@ class Version:
         """Locations of earlier versions that were replaced longer ago than `retention`."""
         since = datetime.now(timezone.utc) - retention
         return [location for location, when in self.retired if datetime.fromisoformat(when) <= since]
+
+    def moved(self, place: Callable[[str], str]) -> Version:
+        """This version with each of its locations put through `place`."""
+        retired = tuple((place(location), when) for location, when in self.retired)
+        return replace(self, location=place(self.location), retired=retired)
 
     def without_retired(self, locations: Iterable[str]) -> Version:
         """This version with `locations` struck from the list of earlier ones."""

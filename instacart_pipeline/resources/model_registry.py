@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
 from dagster import ConfigurableResource
@@ -38,6 +38,10 @@ class ModelVersion:
     def label(self) -> str:
         """The version as the model's own answers name it."""
         return f"{self.group}/{self.number}"
+
+    def moved(self, place: Callable[[str], str]) -> ModelVersion:
+        """This version with its artefact's location put through `place`."""
+        return replace(self, artefact=self.artefact.moved(place))
 
     def as_json(self) -> dict[str, Any]:
         """The version as JSON takes it. `from_json` reads it back."""

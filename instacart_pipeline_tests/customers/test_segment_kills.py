@@ -60,10 +60,10 @@ def test_a_killed_segmentation_leaves_nothing_published_and_no_process_and_the_n
     eventually(lambda: not any(map(is_alive, running)), "the end of the script")
     with pytest.raises(ArtefactNotFound):
         sagemaker.artefact(SYSTEM, jobs.SEGMENTATION, FIRST)
-    assert len(sagemaker.artefacts.leftovers(SYSTEM, jobs.SEGMENTATION, FIRST)) == 1
+    assert len(sagemaker.artefacts.orphaned(SYSTEM, jobs.SEGMENTATION, FIRST)) == 1
     put(platform, FIRST, shop(30))
     assert run(platform, FIRST).success
-    assert sagemaker.artefacts.leftovers(SYSTEM, jobs.SEGMENTATION, FIRST) == []
+    assert sagemaker.artefacts.orphaned(SYSTEM, jobs.SEGMENTATION, FIRST) == []
 
 
 def test_a_script_that_dies_on_its_way_publishes_nothing_and_its_last_words_are_told(platform: Platform) -> None:

@@ -27,7 +27,7 @@ class Site:
 
     def __init__(self, home: Path) -> None:
         self._home = home
-        self.storage, self.catalog = LocalStorage(home=str(home)), SqliteCatalog(path=str(home / "catalog.sqlite"))
+        self.storage, self.catalog = LocalStorage(home=str(home)), SqliteCatalog(home=str(home))
         self.arrival = Arrival(self.storage, self.catalog, t.STAGED, t.TRANSACTIONS, 180, any_makes_a_day=True)
         self.memory = Memory()
 

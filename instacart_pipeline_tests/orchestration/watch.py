@@ -109,7 +109,7 @@ class Watch:
     ) -> None:
         self.home, self.known_days, self.tables = home, known_days, tables
         self.storage = CountingStorage(home=str(home))
-        self.catalog = SqliteCatalog(path=f"{home}/catalog.sqlite")
+        self.catalog = SqliteCatalog(home=str(home))
         self.arrival = Arrival(self.storage, self.catalog, tables, t.AISLES, SETTLE)
         self.queue = Queue()
         self.uploads: UploadNotices = self.queue if told else NoUploadNotices()

@@ -62,7 +62,7 @@ def replacement(tmp_path: Path) -> Path:
 def orphaned(platform: Platform) -> Iterator[Path]:
     """Whatever a run should have cleared away."""
     for table in (*MADE, *map(rejects_of, t.ADMITTED.values())):
-        yield from (path for dt in (DT, NEXT_DAY) for path in platform.lake.leftovers(table, dt))
+        yield from (path for dt in (DT, NEXT_DAY) for path in platform.lake.orphaned(table, dt))
     yield from (platform.home / "scratch").iterdir()
     yield from (platform.home / "lake").rglob(".writing")
 

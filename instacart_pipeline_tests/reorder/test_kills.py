@@ -98,7 +98,7 @@ def test_runs_killed_anywhere_show_whole_tables_and_the_next_run_completes(shop:
         if table in MADE:
             published = point == "after_publish"
             assert seen[table.name] == (shop.y if published else shop.x)[table.name], (table.name, point)
-            assert len(shop.platform.lake.leftovers(table, DT)) == (0 if published else 1), (table.name, point)
+            assert len(shop.platform.lake.orphaned(table, DT)) == (0 if published else 1), (table.name, point)
 
     assert shop.platform.run().success
     assert tables(shop.platform) == shop.y

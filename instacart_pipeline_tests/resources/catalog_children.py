@@ -8,15 +8,16 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from typing import Any
 from unittest.mock import patch
 
 from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.resources.catalog import Catalog, CatalogTable
-from instacart_pipeline.resources.local import catalog as local_catalog
+from instacart_pipeline.resources.local.catalog import SqliteCatalog
 from instacart_pipeline_tests.platform import DT
 
 OpenCatalog = Callable[[], Catalog]
-TABLE = CatalogTable("shop_curated", "orders", (("id", "bigint"), ("what", "string")), "/lake/curated/shop/orders")
+TABLE = CatalogTable("shop_curated", "orders", (("id", "bigint"), ("what", "string")), "/elsewhere/shop/orders")
 PUBLISHES = 5
 
 
@@ -38,11 +39,11 @@ def publish_many(open_catalog: OpenCatalog, writer: int) -> None:
 
 def die_in_a_transaction(open_catalog: OpenCatalog) -> None:
     """Be killed once a publish is written and not committed."""
-    store = local_catalog._store
+    store = SqliteCatalog._store
 
-    def store_and_die(*arguments: object) -> None:
-        store(*arguments)  # type: ignore[arg-type]  # passed through
+    def store_and_die(*arguments: Any) -> None:
+        store(*arguments)
         os.kill(os.getpid(), signal.SIGKILL)
 
-    with patch.object(local_catalog, "_store", store_and_die):
+    with patch.object(SqliteCatalog, "_store", store_and_die):
         publish(open_catalog(), "v2")

@@ -44,7 +44,7 @@ WRITERS = 3
 def open_catalog(request: pytest.FixtureRequest, tmp_path: Path) -> OpenCatalog:
     """Opens the same, at first empty, catalog in any process: one a twin."""
     if request.param == "sqlite":
-        return partial(SqliteCatalog, path=str(tmp_path / "new" / "catalog.sqlite"))
+        return partial(SqliteCatalog, home=str(tmp_path / "new"))
     return _glue_of(request.getfixturevalue("aws"))
 
 
@@ -195,7 +195,7 @@ def _hold_that_none_is_lost(open_catalog: OpenCatalog, writing: Callable[[], boo
 def test_of_several_processes_that_publish_at_once_none_loses_an_update(
     tmp_path: Path, child_processes: ForkServerContext
 ) -> None:
-    open_catalog = partial(SqliteCatalog, path=str(tmp_path / "new" / "catalog.sqlite"))
+    open_catalog = partial(SqliteCatalog, home=str(tmp_path / "new"))
     writers = [child_processes.Process(target=publish_many, args=(open_catalog, number)) for number in range(WRITERS)]
     for writer in writers:
         writer.start()
@@ -214,7 +214,7 @@ def test_of_several_that_publish_at_once_on_aws_none_loses_an_update(aws: AwsDou
 def test_a_writer_killed_in_its_transaction_leaves_the_state_before_it(
     tmp_path: Path, child_processes: ForkServerContext
 ) -> None:
-    open_catalog = partial(SqliteCatalog, path=str(tmp_path / "catalog.sqlite"))
+    open_catalog = partial(SqliteCatalog, home=str(tmp_path))
     before = publish(open_catalog(), "v1")
     writer = child_processes.Process(target=die_in_a_transaction, args=(open_catalog,))
     writer.start()

@@ -13,9 +13,11 @@ from unittest.mock import patch
 
 import pytest
 
+from instacart_pipeline import profiles
 from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.reorder import tables as t
 from instacart_pipeline.resources.local.lake import LocalLake
+from instacart_pipeline.resources.local.sweep import Swept
 from instacart_pipeline.settings import Settings
 from instacart_pipeline_tests.platform import DT, Platform
 
@@ -105,7 +107,7 @@ def writer(platform: Platform, child_processes: ForkServerContext) -> Iterator[A
 
 def test_what_a_living_writer_writes_is_left_alone(lake: LocalLake, writer: Any) -> None:
     (written,) = folders(lake)
-    assert lake.leftovers(TABLE, DT) == []
+    assert lake.orphaned(TABLE, DT) == []
     assert lake.sweep(TABLE, DT) == []
     published = publish(lake, "rows")
     with lake.scratch():
@@ -118,7 +120,7 @@ def test_what_a_dead_writer_wrote_is_swept_by_the_next(lake: LocalLake, writer: 
     (written,) = folders(lake)
     writer.kill()
     writer.join()
-    assert lake.leftovers(TABLE, DT) == [written]
+    assert lake.orphaned(TABLE, DT) == [written]
     published = publish(lake, "rows")
     assert folders(lake) == {published}
     with lake.scratch() as mine:
@@ -169,22 +171,73 @@ def test_replaced_versions_stay_for_the_retention_period(tmp_path: Path, days: i
     assert (current(lake) / "part").read_text() == "2"
 
 
+@pytest.mark.parametrize("retention_days", [0, 7])
+def test_what_was_published_and_the_catalog_does_not_name_is_never_removed(tmp_path: Path, retention_days: int) -> None:
+    lake = Platform(tmp_path / "home", retention_days=retention_days).lake
+    published = publish(lake, "the only copy")
+    for name in ("catalog.sqlite", "catalog.sqlite-wal", "catalog.sqlite-shm"):
+        (tmp_path / "home" / name).unlink(missing_ok=True)
+    assert lake.unnamed(TABLE, DT) == [published]
+    newer = publish(lake, "rows")
+    assert lake.sweep(TABLE, DT) == []
+    assert folders(lake) == {published, newer}
+
+
+def test_a_run_removes_no_more_than_a_tenth_of_the_lake_of_what_was_published(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    lake = Platform(tmp_path / "home", retention_days=0).lake
+    first = publish(lake, "x" * 400)
+    second = publish(lake, "y" * 100)
+    third = publish(lake, "rows")
+    assert folders(lake) == {first, second, third}
+    assert "`instacart-pipeline sweep` lists them, and removes them with --apply." in caplog.text
+    (tmp_path / "home" / "lake" / "raw").mkdir()
+    (tmp_path / "home" / "lake" / "raw" / "orders.csv").write_bytes(bytes(5000))
+    fourth = publish(lake, "more")
+    assert folders(lake) == {third, fourth}
+
+
+def test_nothing_outside_the_lake_is_removed_whatever_the_catalog_says(tmp_path: Path) -> None:
+    lake = Platform(tmp_path / "home", retention_days=0).lake
+    elsewhere = tmp_path / "backup" / "v=1"
+    elsewhere.mkdir(parents=True)
+    for location in (elsewhere, Path(lake.zones.version(TABLE, DT, "2"))):
+        lake.publish(TABLE, DT, Version(location.name, str(location), 0, 0))
+    assert lake.sweep(TABLE, DT) == []
+    assert elsewhere.exists()
+
+
+def sweep(lake: LocalLake, *, apply: bool = False) -> Swept:
+    return profiles.sweep(Settings(home=Path(lake.home), retention_days=lake.retention_days), apply=apply)
+
+
+def test_more_than_a_tenth_of_the_lake_is_listed_and_removed_only_when_told_so(tmp_path: Path) -> None:
+    lake = Platform(tmp_path / "home", retention_days=0).lake
+    first, second = publish(lake, "x" * 400), publish(lake, "y" * 400)
+    listed = sweep(lake)
+    assert (listed.folders, listed.refused) == ({str(first): 400}, True)
+    assert folders(lake) == {first, second}
+    assert sweep(lake, apply=True).folders == {str(first): 400}
+    assert folders(lake) == {second}
+
+
 def test_sweeping_all_finds_every_table_and_day(lake: LocalLake) -> None:
     published = publish(lake, "rows")
-    litter = [
+    orphaned = [
         Path(lake.zones.version(table, dt, "20261120T000000000000-abcdef"))
         for table in (TABLE, t.ORDERS)
         for dt in (DT, "2026-11-21")
     ]
-    for folder in litter:
+    for folder in orphaned:
         folder.mkdir(parents=True)
     raw = Path(lake.zones.raw_partition("reorder", "orders", DT)) / "v=not a version"
     raw.mkdir(parents=True)
-    assert sorted(lake.sweep_all((*t.STAGED, t.ORDERS, *t.DERIVED))) == sorted(litter)
-    assert not any(folder.exists() for folder in litter)
+    assert sorted(sweep(lake).folders) == sorted(map(str, orphaned))
+    assert not any(folder.exists() for folder in orphaned)
     assert published.exists()
     assert raw.exists()
-    assert lake.sweep_all((*t.STAGED, t.ORDERS, *t.DERIVED)) == []
+    assert sweep(lake).folders == {}
 
 
 def test_the_engine_keeps_to_its_threads_and_memory_and_clears_its_spill(tmp_path: Path) -> None:

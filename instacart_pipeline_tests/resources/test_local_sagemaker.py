@@ -116,13 +116,13 @@ def test_a_killed_training_leaves_no_child_and_nothing_published_and_the_next_sw
 
     eventually(scripts)
     running = scripts()
-    assert sagemaker.artefacts.leftovers("toy", "model", DT) == []  # its writer is alive
+    assert sagemaker.artefacts.orphaned("toy", "model", DT) == []  # its writer is alive
     os.kill(parent.pid, signal.SIGKILL)
     parent.join()
     eventually(lambda: not any(map(is_alive, running)))
     with pytest.raises(ArtefactNotFound):
         sagemaker.artefact("toy", "model", DT)
-    assert len(sagemaker.artefacts.leftovers("toy", "model", DT)) == 1
+    assert len(sagemaker.artefacts.orphaned("toy", "model", DT)) == 1
     made = sagemaker.train(TRAINING, DT)
     assert versions(sagemaker) == {f"v={made.version}"}
     assert list((Path(sagemaker.lake.home) / "scratch").iterdir()) == []

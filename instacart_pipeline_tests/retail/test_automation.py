@@ -37,7 +37,7 @@ OLD, NEW = "2011-03-01", "2011-12-09"
 def test_the_newest_analyses_are_behind_whenever_any_day_was_loaded_since(
     tmp_path: Path, computed_from: str, behind: int
 ) -> None:
-    catalog = SqliteCatalog(path=str(tmp_path / "catalog.sqlite"))
+    catalog = SqliteCatalog(home=str(tmp_path))
     for table in SANDBOX_TABLES if computed_from else ():
         catalog.put_table(CatalogTable.of(table, "sandbox"))
         lineage = {SALES_LINES.qualified_name: computed_from}

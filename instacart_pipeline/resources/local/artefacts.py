@@ -17,15 +17,17 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from instacart_pipeline.lake.artefacts import SOURCE, Artefact, ModelCode
 from instacart_pipeline.lake.contracts import PARTITION
 from instacart_pipeline.lake.errors import ArtefactNotFound
+from instacart_pipeline.lake.places import kept, located
 from instacart_pipeline.lake.versions import Version, supersedes
 from instacart_pipeline.lake.zones import new_version
-from instacart_pipeline.resources.local.lake import LocalLake, VersionFolder
+from instacart_pipeline.resources.local.lake import A_TENTH, LocalLake, VersionFolder, was_left
 
 _RECORD = "published.json"
 _VERSIONS = "v=*"
@@ -45,7 +47,7 @@ class Artefacts:
         What killed writers left behind for the same day, and versions past their retention, are removed first.
         """
         day = self._day(system, name, dt)
-        self._sweep(day)
+        self._sweep(day, A_TENTH)
         version = new_version()
         path = day / f"v={version}"
         with self.lake.written(path, lambda: str(path) in self._known(day)):
@@ -55,11 +57,11 @@ class Artefacts:
         """Make an artefact the one that counts, unless that was computed from something newer: then that one is returned."""
         day = self._day(made.system, made.name, made.dt)
         with _alone(day):
-            before, retired = _read(day)
+            before, retired = self._read(day)
             if before and supersedes(_as_version(before), _as_version(made)):
                 return before
             after = _as_version(made).after(_as_version(before, retired) if before else None)
-            _write(day, made, after.retired)
+            self._write(day, made, after.retired)
             return made
 
     def made(
@@ -86,7 +88,7 @@ class Artefacts:
     def find(self, system: str, name: str, dt: str) -> Artefact:
         """What is published. Raises ArtefactNotFound."""
         day = self._day(system, name, dt)
-        found, _ = _read(day)
+        found, _ = self._read(day)
         if found is None:
             raise ArtefactNotFound(
                 f"Nothing was published as {system}/{name} for {PARTITION}={dt} (looked at {day / _RECORD}). "
@@ -94,39 +96,81 @@ class Artefacts:
             )
         return found
 
-    def leftovers(self, system: str, name: str, dt: str) -> list[Path]:
-        """Version folders that no record knows and no living process writes."""
-        day = self._day(system, name, dt)
-        # The lock is asked for first: a writer publishes before it lets go.
-        return [path for path in self.lake.unwritten(day, _VERSIONS) if str(path) not in self._known(day)]
+    def orphaned(self, system: str, name: str, dt: str) -> list[Path]:
+        """Version folders that were never published, and that no living process writes."""
+        return self._orphaned(self._day(system, name, dt))
+
+    def sweepable(self, system: str) -> list[Path]:
+        """What `sweep` would remove of a system's artefacts."""
+        return [path for day in self._days(system) for path in (*self._orphaned(day), *self._expired(day))]
+
+    def unnamed(self, system: str) -> list[Path]:
+        """Version folders of a system's artefacts that were published, and that no record names: it was lost, or restored from before."""
+        return [path for day in self._days(system) for path in self._unnamed(day) if not was_left(path)]
 
     def sweep(self, system: str) -> Iterator[str]:
         """See SageMaker."""
-        for day in sorted(Path(self.lake.zones.zone("models"), system).glob(f"*/{PARTITION}=*")):
+        for day in self._days(system):
             for path in self._sweep(day):
                 yield str(path)
 
-    def _sweep(self, day: Path) -> list[Path]:
-        unlocked = self.lake.unwritten(day, _VERSIONS)
-        current, retired = _read(day)
-        past = _as_version(current, retired).expired(timedelta(days=self.lake.retention_days)) if current else []
-        known = self._known(day)
-        litter = [path for path in unlocked if str(path) not in known]
-        named = self.named() if past else set()
-        expired = [Path(location) for location in past if location not in named]
-        for path in (*litter, *expired):
+    def _sweep(self, day: Path, most: float = 1.0) -> list[Path]:
+        orphaned, expired = self._orphaned(day), self._expired(day)
+        if not self.lake.is_at_most(most, expired):
+            expired = []
+        for path in (*orphaned, *expired):
             shutil.rmtree(path, ignore_errors=True)
         if expired:
             with _alone(day):
-                current, retired = _read(day)
+                current, retired = self._read(day)
                 gone = {str(path) for path in expired}
                 if current:
-                    _write(day, current, [entry for entry in retired if entry[0] not in gone])
-        return [*litter, *expired]
+                    self._write(day, current, [entry for entry in retired if entry[0] not in gone])
+        return [*orphaned, *expired]
+
+    def _orphaned(self, day: Path) -> list[Path]:
+        return [path for path in self._unnamed(day) if was_left(path)]
+
+    def _unnamed(self, day: Path) -> list[Path]:
+        # The lock is asked for first: a writer publishes before it lets go.
+        return [path for path in self.lake.unwritten(day, _VERSIONS) if str(path) not in self._known(day)]
+
+    def _expired(self, day: Path) -> list[Path]:
+        current, retired = self._read(day)
+        past = _as_version(current, retired).expired(timedelta(days=self.lake.retention_days)) if current else []
+        named = self.named() if past else set()
+        return [Path(location) for location in past if location not in named and self.lake.has(Path(location))]
+
+    def _days(self, system: str) -> list[Path]:
+        return sorted(Path(self.lake.zones.zone("models"), system).glob(f"*/{PARTITION}=*"))
 
     def _known(self, day: Path) -> set[str]:
-        current, retired = _read(day)
+        current, retired = self._read(day)
         return {*(location for location, _ in retired), *([current.location] if current else [])}
+
+    def _read(self, day: Path) -> tuple[Artefact | None, tuple[tuple[str, str], ...]]:
+        try:
+            told = json.loads((day / _RECORD).read_bytes())
+        except FileNotFoundError:
+            return None, ()
+        place = partial(located, self.lake.home)
+        retired = tuple((place(location), when) for location, when in told["retired"])
+        return Artefact.of(json.dumps(told["artefact"])).moved(place), retired
+
+    def _write(self, day: Path, artefact: Artefact, retired: Iterable[tuple[str, str]]) -> None:
+        """Replace the record, whose locations are relative to the home, in one step that outlasts a loss of power."""
+        record, made = partial(kept, self.lake.home), day / f"{_RECORD}.new"
+        before = [(record(location), when) for location, when in retired]
+        with made.open("w", encoding="utf-8") as file:
+            json.dump({"artefact": json.loads(artefact.moved(record).record()), "retired": before}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        made.replace(day / _RECORD)
+        descriptor = os.open(day, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
     def _day(self, system: str, name: str, dt: str) -> Path:
         return Path(self.lake.zones.zone("models"), system, name, f"{PARTITION}={dt}")
@@ -152,26 +196,3 @@ def _alone(day: Path) -> Iterator[None]:
     with (day / ".publishing").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-def _read(day: Path) -> tuple[Artefact | None, tuple[tuple[str, str], ...]]:
-    try:
-        told = json.loads((day / _RECORD).read_bytes())
-    except FileNotFoundError:
-        return None, ()
-    return Artefact.of(json.dumps(told["artefact"])), tuple((location, when) for location, when in told["retired"])
-
-
-def _write(day: Path, artefact: Artefact, retired: Iterable[tuple[str, str]]) -> None:
-    """Replace the record in one step that outlasts a loss of power."""
-    made = day / f"{_RECORD}.new"
-    with made.open("w", encoding="utf-8") as file:
-        json.dump({"artefact": json.loads(artefact.record()), "retired": list(retired)}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    made.replace(day / _RECORD)
-    descriptor = os.open(day, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

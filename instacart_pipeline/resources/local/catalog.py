@@ -4,8 +4,10 @@ import json
 import sqlite3
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 
+from instacart_pipeline.lake.places import kept, located
 from instacart_pipeline.lake.versions import Version, supersedes
 from instacart_pipeline.resources.catalog import Catalog, CatalogTable, Partition
 from instacart_pipeline.resources.local.sqlite_file import transaction
@@ -24,12 +26,12 @@ CREATE TABLE IF NOT EXISTS partitions (
 
 
 class SqliteCatalog(Catalog):
-    """The catalog in the SQLite file at `path`, made on first use."""
+    """The catalog of `home`: the SQLite file catalog.sqlite in it, made on first use. Locations are kept relative to the home."""
 
-    path: str
+    home: str
 
     def _connect(self, *, write: bool = False) -> AbstractContextManager[sqlite3.Connection]:
-        return transaction(Path(self.path), _SCHEMA, write=write)
+        return transaction(Path(self.home, "catalog.sqlite"), _SCHEMA, write=write)
 
     def tables(self, database: str | None = None) -> Sequence[CatalogTable]:
         """See Catalog."""
@@ -37,7 +39,7 @@ class SqliteCatalog(Catalog):
             rows = db.execute(
                 "SELECT * FROM tables WHERE ? IS NULL OR database = ? ORDER BY 1, 2", (database, database)
             )
-            return [_table(row) for row in rows]
+            return [self._table(row) for row in rows]
 
     def put_table(self, table: CatalogTable) -> None:
         """See Catalog."""
@@ -45,7 +47,7 @@ class SqliteCatalog(Catalog):
             table.database,
             table.name,
             json.dumps(table.columns),
-            table.location,
+            kept(self.home, table.location),
             table.description,
             json.dumps(table.partition_keys),
             json.dumps(dict(table.parameters)),
@@ -61,7 +63,8 @@ class SqliteCatalog(Catalog):
                 " WHERE database = ? AND name = ? AND (? IS NULL OR dt = ?) ORDER BY dt",
                 (database, table, dt, dt),
             )
-            return [Partition(dt, location, json.loads(parameters)) for dt, location, parameters in rows]
+            versions = [(dt, self._version(location, parameters)) for dt, location, parameters in rows]
+            return [Partition(dt, version.location, version.parameters()) for dt, version in versions]
 
     def drop_partition(self, database: str, table: str, dt: str) -> None:
         """See Catalog."""
@@ -71,43 +74,45 @@ class SqliteCatalog(Catalog):
     def publish(self, database: str, table: str, dt: str, version: Version) -> Version:
         """See Catalog."""
         with self._connect(write=True) as db:
-            current = _current(db, database, table, dt)
+            current = self._current(db, database, table, dt)
             if current is not None and supersedes(current, version):
                 return current
             published = version.after(current)
-            _store(db, database, table, dt, published)
+            self._store(db, database, table, dt, published)
             return published
 
     def forget_retired(self, database: str, table: str, dt: str, locations: Sequence[str]) -> None:
         """See Catalog."""
         with self._connect(write=True) as db:
-            current = _current(db, database, table, dt)
+            current = self._current(db, database, table, dt)
             if current is not None:
-                _store(db, database, table, dt, current.without_retired(locations))
+                self._store(db, database, table, dt, current.without_retired(locations))
 
+    def _current(self, db: sqlite3.Connection, database: str, table: str, dt: str) -> Version | None:
+        row = db.execute(
+            "SELECT location, parameters FROM partitions WHERE database = ? AND name = ? AND dt = ?",
+            (database, table, dt),
+        ).fetchone()
+        return self._version(*row) if row else None
 
-def _current(db: sqlite3.Connection, database: str, table: str, dt: str) -> Version | None:
-    row = db.execute(
-        "SELECT location, parameters FROM partitions WHERE database = ? AND name = ? AND dt = ?", (database, table, dt)
-    ).fetchone()
-    return Version.of(row[0], json.loads(row[1])) if row else None
+    def _store(self, db: sqlite3.Connection, database: str, table: str, dt: str, version: Version) -> None:
+        recorded = version.moved(partial(kept, self.home))
+        db.execute(
+            "INSERT OR REPLACE INTO partitions VALUES (?, ?, ?, ?, ?)",
+            (database, table, dt, recorded.location, json.dumps(recorded.parameters())),
+        )
 
+    def _version(self, location: str, parameters: str) -> Version:
+        return Version.of(location, json.loads(parameters)).moved(partial(located, self.home))
 
-def _store(db: sqlite3.Connection, database: str, table: str, dt: str, version: Version) -> None:
-    db.execute(
-        "INSERT OR REPLACE INTO partitions VALUES (?, ?, ?, ?, ?)",
-        (database, table, dt, version.location, json.dumps(version.parameters())),
-    )
-
-
-def _table(row: tuple[str, str, str, str, str, str, str]) -> CatalogTable:
-    database, name, columns, location, description, partition_keys, parameters = row
-    return CatalogTable(
-        database,
-        name,
-        tuple((column, kind) for column, kind in json.loads(columns)),
-        location,
-        description,
-        tuple(json.loads(partition_keys)),
-        json.loads(parameters),
-    )
+    def _table(self, row: tuple[str, str, str, str, str, str, str]) -> CatalogTable:
+        database, name, columns, location, description, partition_keys, parameters = row
+        return CatalogTable(
+            database,
+            name,
+            tuple((column, kind) for column, kind in json.loads(columns)),
+            located(self.home, location),
+            description,
+            tuple(json.loads(partition_keys)),
+            json.loads(parameters),
+        )

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,6 +26,7 @@ from instacart_pipeline.container.child_server import ServerFailed, end_of, serv
 from instacart_pipeline.container.contract import attributes_of
 from instacart_pipeline.container.unpacking import scratch
 from instacart_pipeline.lake.errors import InputInvalid
+from instacart_pipeline.lake.places import kept, located
 from instacart_pipeline.resources.endpoints import (
     ATTRIBUTES,
     Canary,
@@ -60,11 +62,11 @@ class LocalEndpoints(Endpoints):
         """See Endpoints."""
         started = time.perf_counter()
         with self._only_one(name) as pointer:
-            before = _read(pointer)
+            before = self._read(pointer)
             if before and (before.label, before.artefact.location) == (version.label, version.artefact.location):
                 return Deployed(name, before)
             candidate = pointer.with_suffix(".candidate")
-            _write(candidate, version, canary)
+            self._write(candidate, version, canary)
             try:
                 self._try(candidate, canary)
             except ServerFailed as error:
@@ -81,7 +83,7 @@ class LocalEndpoints(Endpoints):
 
     def deployed(self, name: str) -> ModelVersion:
         """See Endpoints."""
-        version = _read(self.pointer(name))
+        version = self._read(self.pointer(name))
         if version is None:
             raise self._not_found(name)
         return version
@@ -103,8 +105,26 @@ class LocalEndpoints(Endpoints):
 
     def locations(self) -> set[str]:
         """The locations of the artefacts behind endpoints."""
-        pointers = (_read(path) for path in (Path(self.home) / "endpoints").glob("*.json"))
+        pointers = (self._read(path) for path in (Path(self.home) / "endpoints").glob("*.json"))
         return {version.artefact.location for version in pointers if version}
+
+    def _read(self, pointer: Path) -> ModelVersion | None:
+        try:
+            return ModelVersion.from_json(json.loads(pointer.read_bytes())).moved(partial(located, self.home))
+        except FileNotFoundError:
+            return None
+
+    def _write(self, path: Path, version: ModelVersion, canary: Canary) -> None:
+        """Write a pointer: the version, its location relative to the home, and the canary for each server process to try it with."""
+        tried: dict[str, Any] = {
+            "body": base64.b64encode(canary.body).decode(),
+            "lines": canary.lines,
+            "content_type": canary.content_type,
+        }
+        with path.open("w", encoding="utf-8") as file:
+            json.dump({**version.moved(partial(kept, self.home)).as_json(), "canary": tried}, file)
+            file.flush()
+            os.fsync(file.fileno())
 
     def _not_found(self, name: str) -> EndpointNotFound:
         return EndpointNotFound(
@@ -205,26 +225,6 @@ class LocalEndpoints(Endpoints):
     def _forget(self, connection: http.client.HTTPConnection) -> None:
         self._kept.connection = None
         connection.close()
-
-
-def _read(pointer: Path) -> ModelVersion | None:
-    try:
-        return ModelVersion.from_json(json.loads(pointer.read_bytes()))
-    except FileNotFoundError:
-        return None
-
-
-def _write(path: Path, version: ModelVersion, canary: Canary) -> None:
-    """Write a pointer: the version, and the canary for each server process to try it with."""
-    tried: dict[str, Any] = {
-        "body": base64.b64encode(canary.body).decode(),
-        "lines": canary.lines,
-        "content_type": canary.content_type,
-    }
-    with path.open("w", encoding="utf-8") as file:
-        json.dump({**version.as_json(), "canary": tried}, file)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _sync(folder: Path) -> None:

@@ -2,21 +2,24 @@
 
 Belongs here: version folders, their locks, sweeping, retention, and the embedded engine's limits. Doesn't: what is written.
 
-A folder is locked (flock) by the process that writes it. The kernel lets go of the lock when the process ends, however it
-ends, so "unlocked and unpublished" means that the writer is gone and the folder is litter. A second lock, one a lake, is held
-while a folder is made and locked, and while litter is looked for: nobody meets a folder in between.
+A folder is locked (flock) by the process that writes it, on a file in it that is removed once the version is published. The kernel
+lets go of the lock when the process ends, however it ends, so a folder with the file and without the lock was never published, and its
+writer is gone: it is orphaned. A folder without the file was published once. If the catalog doesn't name it, the catalog was lost or
+restored from before: it may be the only copy, and is never removed. A second lock, one a lake, is held while a folder is made and
+locked, and while orphaned ones are looked for: nobody meets a folder in between.
 """
 
 import fcntl
+import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dagster import ConfigurableResource, ResourceDependency
+from dagster import ConfigurableResource, ResourceDependency, get_dagster_logger
 
 from instacart_pipeline.embedded.engine import connected
 from instacart_pipeline.lake.contracts import PARTITION, TableContract
@@ -27,7 +30,10 @@ from instacart_pipeline.resources.catalog import Catalog
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+A_TENTH = 0.1
+"""Most of the lake's bytes that is removed without anybody having seen a list of it."""
 _LOCK = ".writing"
+_DAY = f"{PARTITION}="
 _OUTSIDE_THE_ENGINE = 400_000_000
 """Bytes of the memory setting left to what runs beside the engine: Python, Dagster, and buffers of the checks."""
 
@@ -60,7 +66,7 @@ class LocalLake(ConfigurableResource[Any]):
 
         What killed writers left behind for the same day, and versions past their retention, are removed first.
         """
-        self.sweep(table, dt)
+        self.sweep(table, dt, most=A_TENTH)
         name = new_version()
         path = Path(self.zones.version(table, dt, name))
         with self.written(path, lambda: self._is_known(table, dt, path)):
@@ -83,34 +89,52 @@ class LocalLake(ConfigurableResource[Any]):
         """Move the catalog's pointer to a finished version; see Catalog.publish."""
         return self.catalog.publish(table.database, table.name, dt, version)
 
-    def leftovers(self, table: TableContract, dt: str) -> list[Path]:
-        """Version folders of a day of a table that no catalog entry knows and no living process writes."""
-        day = Path(self.zones.partition(table, dt))
-        # The lock is asked for first: a writer publishes before it lets go, so that whoever gets the lock afterwards
-        # finds the version in the catalog.
-        return [path for path in self.unwritten(day, "v=*") if not self._is_known(table, dt, path)]
+    def orphaned(self, table: TableContract, dt: str) -> list[Path]:
+        """Version folders of a day of a table that were never published, and that no living process writes."""
+        return [path for path in self._unnamed(table, dt) if was_left(path)]
 
-    def sweep(self, table: TableContract, dt: str) -> list[Path]:
-        """Remove leftovers of a day of a table, and its earlier versions past their retention. Returns what was removed."""
-        removed = self.leftovers(table, dt)
+    def unnamed(self, table: TableContract, dt: str) -> list[Path]:
+        """Version folders of a day of a table that were published, and that the catalog doesn't name: it was lost, or restored from before."""
+        return [path for path in self._unnamed(table, dt) if not was_left(path)]
+
+    def expired(self, table: TableContract, dt: str) -> list[Path]:
+        """Folders of earlier versions of a day of a table, past their retention."""
         current = self.catalog.find(table, dt)
-        expired = current.expired(timedelta(days=self.retention_days)) if current else []
-        removed += [Path(location) for location in expired]
+        found = current.expired(timedelta(days=self.retention_days)) if current else []
+        return [Path(location) for location in found if self.has(Path(location))]
+
+    def sweep(self, table: TableContract, dt: str, *, most: float = 1.0) -> list[Path]:
+        """Remove orphaned folders of a day of a table, and expired ones; these only if they are at most a share `most` of the lake's bytes.
+
+        Returns what was removed.
+        """
+        removed, expired = self.orphaned(table, dt), self.expired(table, dt)
+        if self.is_at_most(most, expired):
+            removed += expired
         for path in removed:
             shutil.rmtree(path, ignore_errors=True)
-        if expired:
-            self.catalog.forget_retired(table.database, table.name, dt, expired)
+        if gone := [str(path) for path in expired if path in removed]:
+            self.catalog.forget_retired(table.database, table.name, dt, gone)
         return removed
 
-    def sweep_all(self, tables: tuple[TableContract, ...]) -> list[Path]:
-        """Sweep every day of `tables`; returns what was removed."""
-        return [
-            path
-            for table in tables
-            if table.zone != "staging"
-            for day in sorted(Path(self.zones.table(table)).glob(f"{PARTITION}=*"))
-            for path in self.sweep(table, day.name.removeprefix(f"{PARTITION}="))
-        ]
+    def is_at_most(self, share: float, folders: Sequence[Path]) -> bool:
+        """Whether folders hold at most such a share of the lake's bytes; says so in the log if they hold more."""
+        if not folders or share >= 1 or sum(map(size_of, folders)) <= share * size_of(Path(self.home) / "lake"):
+            return True
+        get_dagster_logger().warning(
+            "%d versions past their retention stay, as they are more than %.0f %% of the lake's bytes: %s. "
+            "`instacart-pipeline sweep` lists them, and removes them with --apply.",
+            *(len(folders), 100 * share, ", ".join(map(str, folders))),
+        )
+        return False
+
+    def has(self, path: Path) -> bool:
+        """Whether a folder is one of this lake's own: nothing outside it is ever removed."""
+        return path.is_relative_to(Path(self.home) / "lake")
+
+    def days(self, table: TableContract) -> list[str]:
+        """The days that a table has a folder of, in order."""
+        return sorted(day.name.removeprefix(_DAY) for day in Path(self.zones.table(table)).glob(f"{_DAY}*"))
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
@@ -134,6 +158,12 @@ class LocalLake(ConfigurableResource[Any]):
         """
         with self.scratch() as spill, connected(self.memory - _OUTSIDE_THE_ENGINE, self.threads, spill) as connection:
             yield connection
+
+    def _unnamed(self, table: TableContract, dt: str) -> list[Path]:
+        # The lock is asked for first: a writer publishes before it lets go, so that whoever gets the lock afterwards
+        # finds the version in the catalog.
+        day = Path(self.zones.partition(table, dt))
+        return [path for path in self.unwritten(day, "v=*") if not self._is_known(table, dt, path)]
 
     def _is_known(self, table: TableContract, dt: str, path: Path) -> bool:
         current = self.catalog.find(table, dt)
@@ -161,6 +191,25 @@ class LocalLake(ConfigurableResource[Any]):
         with (home / ".making").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def was_left(folder: Path) -> bool:
+    """Whether a version folder that nobody writes was never published: its writer's lock file is still there, or it didn't come to that."""
+    return (folder / _LOCK).exists() or next(folder.iterdir(), None) is None
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of the files in a folder and below it. Files that are removed meanwhile count as nothing."""
+    total, pending = 0, [folder]
+    while pending:
+        with suppress(FileNotFoundError), os.scandir(pending.pop()) as entries:
+            for entry in entries:
+                with suppress(FileNotFoundError):
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(Path(entry.path))
+                    else:
+                        total += entry.stat(follow_symlinks=False).st_size
+    return total
 
 
 def _is_unlocked(folder: Path) -> bool:
