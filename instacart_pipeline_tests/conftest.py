@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
+from instacart_pipeline_tests.aws_double import AwsDouble, opened
 from instacart_pipeline_tests.aws_double.botocore_costs import pay_once
-from instacart_pipeline_tests.aws_double.server import REGION, AwsDouble
+from instacart_pipeline_tests.aws_double.server import REGION
 from instacart_pipeline_tests.platform import Platform, write_upload
 from instacart_pipeline_tests.tiers import costs, missing, skip_without
 
@@ -65,11 +66,9 @@ def platform(tmp_path: Path) -> Platform:
 
 @pytest.fixture
 @costs("contract")
-def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[AwsDouble]:
+def aws() -> Iterator[AwsDouble]:
     """An AWS of its own with an empty bucket `lake`, and its credentials in the environment."""
-    with AwsDouble() as double:
-        for name, value in double.environment().items():
-            monkeypatch.setenv(name, value)
+    with opened(AwsDouble()) as double:
         double.client("s3").create_bucket(Bucket="lake", CreateBucketConfiguration={"LocationConstraint": REGION})
         yield double
 

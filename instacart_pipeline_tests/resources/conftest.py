@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from instacart_pipeline_tests.aws_double.server import REGION, AwsDouble
+from instacart_pipeline_tests.aws_double import AwsDouble, opened
+from instacart_pipeline_tests.aws_double.server import REGION
 from instacart_pipeline_tests.aws_double.snapshot import Snapshot
 from instacart_pipeline_tests.aws_platform import AwsPlatform
 from instacart_pipeline_tests.faulty_run import processes
@@ -53,9 +54,7 @@ def twin_double(
     if request.param == "local":
         yield None
         return
-    with pytest.MonkeyPatch.context() as environment, AwsDouble() as double:
-        for name, value in double.environment().items():
-            environment.setenv(name, value)
+    with opened(AwsDouble()) as double:
         if not deployments:
             place: Any = {"LocationConstraint": REGION}
             double.client("s3").create_bucket(Bucket="lake", CreateBucketConfiguration=place)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from instacart_pipeline_tests.aws_double import AwsDouble
+from instacart_pipeline_tests.aws_double import AwsDouble, opened
 from instacart_pipeline_tests.aws_double.jobs import JobRun, Pace
 from instacart_pipeline_tests.aws_double.server import REGION
 from instacart_pipeline_tests.aws_double.snapshot import Snapshot
@@ -44,9 +44,7 @@ class Opened:
 @costs("contract")
 def opened_double() -> Iterator[Opened]:
     """An AWS of the module's own, which the environment's credentials are good for."""
-    with pytest.MonkeyPatch.context() as environment, AwsDouble() as double:
-        for name, value in double.environment().items():
-            environment.setenv(name, value)
+    with opened(AwsDouble()) as double:
         empty = double.snapshot()
         Site(double).prepare()
         yield Opened(double, empty, double.snapshot())

@@ -12,17 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.reorder import tables as t
 from instacart_pipeline.resources.aws import warehouse_sql as sql
 from instacart_pipeline.resources.aws.redshift_statements import rows_of
 from instacart_pipeline.resources.storage import listing_digest
+from instacart_pipeline_tests.aws_double import AwsDouble, opened
 from instacart_pipeline_tests.aws_double.jobs import JobRun
 from instacart_pipeline_tests.aws_double.outcomes import JobService
-from instacart_pipeline_tests.aws_double.server import REGION, AwsDouble
+from instacart_pipeline_tests.aws_double.server import REGION
 from instacart_pipeline_tests.aws_platform import AwsPlatform
 from instacart_pipeline_tests.platform import DT, Row
 from instacart_pipeline_tests.resources.aws.models import put_model
@@ -257,9 +256,7 @@ class Scene:
 @contextmanager
 def staged(name: str, home: Path) -> Iterator[Scene]:
     """A stage, prepared."""
-    with pytest.MonkeyPatch.context() as environment, AwsDouble() as double:
-        for variable, value in double.environment().items():
-            environment.setenv(variable, value)
+    with opened(AwsDouble()) as double:
         double.client("s3").create_bucket(Bucket="lake", CreateBucketConfiguration={"LocationConstraint": REGION})
         stage = STAGES[name]
         yield Scene(stage, prepared(stage, AwsPlatform(home, double.endpoint)), double)

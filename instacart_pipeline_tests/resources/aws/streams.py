@@ -20,7 +20,7 @@ from instacart_pipeline.resources.aws.lookup_tables import DynamoLookupTables
 from instacart_pipeline.resources.aws.session import AwsSession
 from instacart_pipeline.resources.aws.stream import KinesisStream
 from instacart_pipeline.resources.lookup_tables import LookupTable
-from instacart_pipeline_tests.aws_double import AwsDouble
+from instacart_pipeline_tests.aws_double import AwsDouble, opened
 from instacart_pipeline_tests.aws_double.node_double import NodeDouble, lacking
 from instacart_pipeline_tests.aws_double.server import REGION
 from instacart_pipeline_tests.tiers import costs, skip_without
@@ -77,9 +77,7 @@ def _session(endpoint: str, environment: Mapping[str, str]) -> AwsSession:
 @costs("contract")
 def moto_site() -> Iterator[StreamSite]:
     """moto's Kinesis and DynamoDB."""
-    with pytest.MonkeyPatch.context() as environment, AwsDouble() as double:
-        for name, value in double.environment().items():
-            environment.setenv(name, value)
+    with opened(AwsDouble()) as double:
         yield StreamSite(double)
 
 
@@ -89,7 +87,5 @@ def node_site() -> Iterator[StreamSite]:
     """kinesalite and dynalite. Skipped, saying why, where they can't run."""
     if lacking():
         skip_without("Node.js")
-    with pytest.MonkeyPatch.context() as environment, NodeDouble() as double:
-        for name, value in double.environment().items():
-            environment.setenv(name, value)
+    with opened(NodeDouble()) as double:
         yield StreamSite(double)

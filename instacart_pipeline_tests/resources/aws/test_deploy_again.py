@@ -16,7 +16,7 @@ from instacart_pipeline.cli.deploying import deploy
 from instacart_pipeline.resources.aws import code
 from instacart_pipeline.resources.aws.code import ADMIT_UPLOAD, GLUE_JOBS, SQL_TO_PARQUET, Bundle, glue_code
 from instacart_pipeline.settings import Settings
-from instacart_pipeline_tests.aws_double import AwsDouble
+from instacart_pipeline_tests.aws_double import AwsDouble, opened
 from instacart_pipeline_tests.aws_double.support import eventually
 from instacart_pipeline_tests.resources.aws.deployments import applied, changed, scripts, settings_of, writes
 from instacart_pipeline_tests.resources.aws.site import LAKE
@@ -27,9 +27,7 @@ from instacart_pipeline_tests.tiers import costs
 @costs("contract")
 def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[AwsDouble, Settings]]:
     """An account that everything was deployed to."""
-    with pytest.MonkeyPatch.context() as environment, AwsDouble() as double:
-        for name, value in double.environment().items():
-            environment.setenv(name, value)
+    with opened(AwsDouble()) as double:
         settings = settings_of(double, tmp_path_factory.mktemp("home"))
         assert deploy(settings, apply=True, as_json=True)
         yield double, settings
