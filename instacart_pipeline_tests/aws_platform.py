@@ -28,7 +28,7 @@ from instacart_pipeline.resources.aws.lake import AwsLake
 from instacart_pipeline.resources.aws.objects import split
 from instacart_pipeline_tests.aws_double.server import AwsDouble
 from instacart_pipeline_tests.faulty_run import processes
-from instacart_pipeline_tests.platform import DT, Platform, Row, Run, run_of
+from instacart_pipeline_tests.platform import DT, Platform, Row, Run, run_of, shared_instance
 from instacart_pipeline_tests.resources.aws.toy_assets import IMAGE, toy_definitions
 from instacart_pipeline_tests.resources.aws.toy_assets import JOB as TOY_JOB
 from instacart_pipeline_tests.resources.toy_model import SCORES
@@ -79,14 +79,13 @@ class AwsPlatform(Platform):
     def materialize(self, table: TableContract, *, dt: str = DT, overrides: Mapping[str, object] | None = None) -> Run:
         """Make one table alone, as a Dagster run of its asset, in this process."""
         definitions = self.definitions(table.system, overrides)
-        with dg.DagsterInstance.ephemeral() as instance:
-            result = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
-                instance=instance,
-                partition_key=dt,
-                asset_selection=[asset_key(table)],
-                raise_on_error=False,
-                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            )
+        result = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+            instance=shared_instance(),
+            partition_key=dt,
+            asset_selection=[asset_key(table)],
+            raise_on_error=False,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        )
         return run_of(result)
 
     def definitions(self, system: str, overrides: Mapping[str, object] | None = None) -> dg.Definitions:

@@ -98,14 +98,13 @@ class Platform:
         """Run a job for a day, in this process."""
         # A job's graph is the same in whatever home it runs, so it is put together once for all platforms of a process.
         graph = _definitions(replace(self.settings, home=Path("/nowhere"))).resolve_job_def(job)
-        with instance or dg.DagsterInstance.ephemeral() as used:
-            result = graph.execute_in_process(
-                instance=used,
-                partition_key=dt,
-                raise_on_error=False,
-                resources={**self.resources.by_name(), **(overrides or {})},
-                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            )
+        result = graph.execute_in_process(
+            instance=instance or shared_instance(),
+            partition_key=dt,
+            raise_on_error=False,
+            resources={**self.resources.by_name(), **(overrides or {})},
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        )
         return run_of(result)
 
     def sql(self, statement: str) -> list[Row]:
@@ -162,6 +161,12 @@ class Platform:
         admitted = list(t.ADMITTED.values())
         tables = [*admitted, *map(rejects_of, admitted), *t.DERIVED]
         return [path for table in tables for path in self.lake.orphaned(table, dt)]
+
+
+@cache
+def shared_instance() -> dg.DagsterInstance:
+    """Where runs and ticks are recorded that no test asks about afterwards: one per process, as making one takes as long as a short run."""
+    return dg.DagsterInstance.ephemeral()
 
 
 @cache

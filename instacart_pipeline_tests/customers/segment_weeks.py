@@ -19,7 +19,7 @@ from instacart_pipeline.customers.tables import CUSTOMERS
 from instacart_pipeline.lake.zones import new_version
 from instacart_pipeline.orchestration.partitions import weekly
 from instacart_pipeline_tests.customers.model.planted import rows
-from instacart_pipeline_tests.platform import Platform, Row
+from instacart_pipeline_tests.platform import Platform, Row, shared_instance
 
 FIRST, SECOND, THIRD = "2024-01-08", "2024-01-15", "2024-01-22"
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -55,14 +55,13 @@ def run(platform: Platform, dt: str, only: dg.AssetKey | None = None) -> Week:
         asset_checks=build_segment_checks(weeks),
         resources=platform.resources.by_name(),
     )
-    with dg.DagsterInstance.ephemeral() as instance:
-        result = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
-            instance=instance,
-            partition_key=dt,
-            asset_selection=[only] if only else None,
-            raise_on_error=False,
-            run_config=QUIET,
-        )
+    result = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+        instance=shared_instance(),
+        partition_key=dt,
+        asset_selection=[only] if only else None,
+        raise_on_error=False,
+        run_config=QUIET,
+    )
     events = result.all_events
     failures = [event.step_failure_data.error for event in events if event.is_step_failure]
     told = [event.asset_check_evaluation_data for event in events if event.event_type_value == "ASSET_CHECK_EVALUATION"]

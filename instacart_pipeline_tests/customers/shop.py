@@ -16,7 +16,7 @@ from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.zones import new_version
 from instacart_pipeline.orchestration.partitions import weekly
 from instacart_pipeline.resources.glue import GlueJob
-from instacart_pipeline_tests.platform import Platform, Row, Run, run_of
+from instacart_pipeline_tests.platform import Platform, Row, Run, run_of, shared_instance
 
 DT = "2024-07-29"
 """A Monday. The last year as of it began on 2023-07-29."""
@@ -116,16 +116,15 @@ class Shop:
         instance: dg.DagsterInstance | None = None,
     ) -> tuple[Run, list[dg.AssetCheckEvaluation]]:
         """Run the real assets and checks for a week, from the raw files on unless a selection is given."""
-        with instance or dg.DagsterInstance.ephemeral() as used:
-            result = dg.materialize(
-                [*build_assets(self.weeks), *build_checks(self.weeks)],
-                selection=selection,
-                resources=self.platform.resources.by_name(),
-                instance=used,
-                partition_key=dt,
-                raise_on_error=False,
-                run_config=QUIET,
-            )
+        result = dg.materialize(
+            [*build_assets(self.weeks), *build_checks(self.weeks)],
+            selection=selection,
+            resources=self.platform.resources.by_name(),
+            instance=instance or shared_instance(),
+            partition_key=dt,
+            raise_on_error=False,
+            run_config=QUIET,
+        )
         return run_of(result), [*result.get_asset_check_evaluations()]
 
 

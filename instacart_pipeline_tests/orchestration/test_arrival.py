@@ -25,7 +25,7 @@ from instacart_pipeline.reorder.automation import DAILY_JOB
 from instacart_pipeline.resources.storage import listing_digest
 from instacart_pipeline.settings import Settings
 from instacart_pipeline_tests.orchestration.watch import MIDNIGHT, TABLES, Watch
-from instacart_pipeline_tests.platform import DT, Platform
+from instacart_pipeline_tests.platform import DT, Platform, shared_instance
 from instacart_pipeline_tests.reorder.building import MADE, build, make
 
 # The state machine. A step: what happens, the seconds until the tick, how often the day was started by then, why it waits.
@@ -209,10 +209,9 @@ def what_starts_runs(platform: Platform) -> dict[str, object]:
 
 def sensor_tick(platform: Platform, cursor: str | None) -> Any:
     defs = graph(platform.settings.first_day, "UTC")
-    with (
-        dg.DagsterInstance.ephemeral() as instance,
-        dg.build_sensor_context(instance, cursor, definitions=defs, resources=what_starts_runs(platform)) as context,
-    ):
+    with dg.build_sensor_context(
+        shared_instance(), cursor, definitions=defs, resources=what_starts_runs(platform)
+    ) as context:
         return defs.resolve_sensor_def("reorder_uploads").evaluate_tick(context)
 
 
@@ -244,12 +243,9 @@ def test_the_sensor_leaves_odd_folders_alone(live: Platform) -> None:
 
 def schedule_tick(platform: Platform, name: str, at: datetime, timezone: str = "UTC") -> Any:
     defs = graph(platform.settings.first_day, timezone)
-    with (
-        dg.DagsterInstance.ephemeral() as instance,
-        dg.build_schedule_context(
-            instance, at, resources=what_starts_runs(platform), repository_def=defs.get_repository_def()
-        ) as context,
-    ):
+    with dg.build_schedule_context(
+        shared_instance(), at, resources=what_starts_runs(platform), repository_def=defs.get_repository_def()
+    ) as context:
         return defs.resolve_schedule_def(name).evaluate_tick(context)
 
 

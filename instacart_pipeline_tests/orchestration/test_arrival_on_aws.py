@@ -19,6 +19,7 @@ from instacart_pipeline.resources.aws import uploads as sqs_uploads
 from instacart_pipeline.settings import Settings
 from instacart_pipeline_tests.aws_double.server import AwsDouble
 from instacart_pipeline_tests.aws_platform import LAKE, AwsPlatform
+from instacart_pipeline_tests.platform import shared_instance
 from instacart_pipeline_tests.resources.raw_zones import fill
 
 TODAY = datetime.now(timezone.utc).date()
@@ -77,12 +78,9 @@ class Site:
     def tick(self, *, recorded: bool = True) -> tuple[list[str], str]:
         """The run keys that a tick asks for, and what it says. Unless `recorded`, the daemon died before it kept them."""
         resources = {name: getattr(self.platform.resources, name) for name in ("storage", "catalog", "uploads")}
-        with (
-            dg.DagsterInstance.ephemeral() as instance,
-            dg.build_sensor_context(
-                instance, self.cursor, definitions=self.definitions, resources=resources
-            ) as context,
-        ):
+        with dg.build_sensor_context(
+            shared_instance(), self.cursor, definitions=self.definitions, resources=resources
+        ) as context:
             tick = self.definitions.resolve_sensor_def("reorder_uploads").evaluate_tick(context)
         if recorded:
             self.cursor = tick.cursor

@@ -16,7 +16,7 @@ from instacart_pipeline.orchestration.table_assets import asset_key
 from instacart_pipeline.reorder import tables as t
 from instacart_pipeline.reorder.checks import COMPARED, build_checks
 from instacart_pipeline.reorder.tables import ORDER_PRODUCTS_TRAIN
-from instacart_pipeline_tests.platform import DT, Platform
+from instacart_pipeline_tests.platform import DT, Platform, shared_instance
 
 DAY_BEFORE = "2026-11-19"
 ROW_COUNT = "row_count_near_the_day_before"
@@ -40,15 +40,14 @@ def row_count_checks(platform: Platform, *tables: TableContract) -> dict[str, dg
 
         return nothing
 
-    with dg.DagsterInstance.ephemeral() as instance:
-        result = dg.materialize(
-            [*map(idle, {*COMPARED, ORDER_PRODUCTS_TRAIN}), *checks],
-            selection=dg.AssetSelection.checks(*(dg.AssetCheckKey(asset_key(table), ROW_COUNT) for table in tables))
-            | dg.AssetSelection.assets(*map(asset_key, tables)).without_checks(),
-            instance=instance,
-            partition_key=DT,
-            resources={"catalog": platform.catalog},
-        )
+    result = dg.materialize(
+        [*map(idle, {*COMPARED, ORDER_PRODUCTS_TRAIN}), *checks],
+        selection=dg.AssetSelection.checks(*(dg.AssetCheckKey(asset_key(table), ROW_COUNT) for table in tables))
+        | dg.AssetSelection.assets(*map(asset_key, tables)).without_checks(),
+        instance=shared_instance(),
+        partition_key=DT,
+        resources={"catalog": platform.catalog},
+    )
     return {check.asset_key.path[-1]: check for check in result.get_asset_check_evaluations()}
 
 
@@ -104,10 +103,9 @@ def test_lines_of_test_orders_stop_the_day_before_its_features(platform: Platfor
     platform.upload(upload_folder)
 
     defs = build_defs(platform.settings)
-    with dg.DagsterInstance.ephemeral() as instance:
-        result = defs.resolve_job_def("reorder_daily").execute_in_process(
-            instance=instance, partition_key=DT, raise_on_error=False
-        )
+    result = defs.resolve_job_def("reorder_daily").execute_in_process(
+        instance=shared_instance(), partition_key=DT, raise_on_error=False
+    )
 
     assert not result.success
     (check,) = [check for check in result.get_asset_check_evaluations() if not check.passed]

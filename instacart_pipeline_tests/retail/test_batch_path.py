@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from instacart_pipeline.retail import tables as t
 from instacart_pipeline.retail.assets import build_assets, sql
 from instacart_pipeline.retail.checks import build_checks, days_left_out
 from instacart_pipeline.retail.lines import Line, read_line
-from instacart_pipeline_tests.platform import Platform, Run, run_of
+from instacart_pipeline_tests.platform import Platform, Run, run_of, shared_instance
 from instacart_pipeline_tests.retail.test_transactions import SENT
 
 MONDAY, TUESDAY, WEDNESDAY = "2011-03-07", "2011-03-08", "2011-03-09"
@@ -77,14 +76,13 @@ def run(
     tags: dict[str, str] | None = None,
 ) -> Run:
     """Run the lake's assets and checks for a day, or for the days that `tags` name."""
-    with nullcontext(instance) if instance else dg.DagsterInstance.ephemeral() as used:
-        result = _job().execute_in_process(
-            instance=used,
-            tags=tags or {"dagster/partition": dt},
-            raise_on_error=False,
-            resources=platform.resources.by_name(),
-            run_config=QUIET,
-        )
+    result = _job().execute_in_process(
+        instance=instance or shared_instance(),
+        tags=tags or {"dagster/partition": dt},
+        raise_on_error=False,
+        resources=platform.resources.by_name(),
+        run_config=QUIET,
+    )
     return run_of(result)
 
 
@@ -95,6 +93,7 @@ def admit_streamed(platform: Platform, dt: str, intake: Intake) -> Run:
         dg.materialize(
             build_assets(DAYS),
             selection=dg.AssetSelection.assets(*map(asset_key, tables)),
+            instance=shared_instance(),
             resources={**platform.resources.by_name(), "intake": intake},
             partition_key=dt,
             raise_on_error=False,
