@@ -66,7 +66,9 @@ def build_defs(settings: Settings, overrides: Mapping[str, object] | None = None
     return Definitions(
         assets=_with_freshness(assets, settings),
         asset_checks=[
-            *reorder_checks.build_checks(reorder_days, tolerance=settings.row_count_tolerance),
+            *reorder_checks.build_checks(
+                reorder_days, tolerance=settings.row_count_tolerance, max_rejected=settings.max_rejected
+            ),
             *build_rhythm_checks(reorder_days),
             *retail_checks.build_checks(retail_days),
             *build_warehouse_checks(retail_days),

@@ -105,6 +105,37 @@ def test_an_upload_says_what_is_ignored_and_what_still_lacks(home: Path, tmp_pat
     assert "The day still lacks departments, products, orders, order_products" in told.err
 
 
+def test_what_is_named_like_a_data_file_and_is_none_is_named_before_anything_is_uploaded(
+    empty_home: Path, tmp_path: Path
+) -> None:
+    folder = write_upload(tmp_path / "upload")
+    (folder / "orders.csv").rename(folder / "kept")
+    (folder / "orders.csv").symlink_to("nowhere")
+    told = call(empty_home, "upload", "reorder", folder, "--dt", DT)
+    assert (told.code, told.out) == (1, "")
+    assert "orders.csv is named like a data file and is a link to nothing." in told.err
+    assert list(empty_home.rglob("*.csv")) == []
+    (folder / "orders.csv").unlink()
+    (folder / "orders.csv").mkdir()
+    assert (
+        "orders.csv is named like a data file and is a folder."
+        in call(empty_home, "upload", "reorder", folder, "--dt", DT).err
+    )
+    (folder / "kept").rename(folder / "orders.csv" / "orders.csv")
+    assert call(empty_home, "upload", "reorder", folder, "--dt", DT).code == 0
+    assert len(list(empty_home.rglob("orders.csv"))) == 1
+
+
+def test_an_upload_without_one_of_its_known_parts_says_which_and_is_not_built(empty_home: Path, tmp_path: Path) -> None:
+    folder = write_upload(tmp_path / "upload")
+    (folder / "order_products__prior.csv").rename(folder / "order_products__prior.csv.zip")
+    told = call(empty_home, "upload", "reorder", folder, "--dt", DT)
+    assert "The day still lacks order_products__prior; it is built once they are there." in told.err
+    run = call(empty_home, "run", "reorder", "--dt", DT)
+    assert run.code == 1
+    assert f"reorder upload of {DT} lacks order_products__prior (found" in run.err
+
+
 QUERY = f"SELECT aisle_id, aisle FROM reorder_curated.aisles WHERE dt = '{DT}' ORDER BY aisle_id"
 
 

@@ -80,7 +80,7 @@ def upload_customers(
     settings = Settings.from_env()
     weeks = weekly(settings.customers_first_day)
     hold_partition(weeks, parse_day(dt), FIRST_DAYS[SYSTEM])
-    output.uploaded(upload_folder(SYSTEM, [table.name for table in STAGED], folder, dt), "week")
+    output.uploaded(upload_folder(STAGED, folder, dt), "week")
 
 
 @run_app.command("customers")

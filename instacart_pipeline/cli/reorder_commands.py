@@ -57,9 +57,9 @@ def upload_reorder(
 ) -> None:
     """Upload the five reorder tables. Files appear whole; the same file again changes nothing."""
     from instacart_pipeline.cli.uploading import upload_folder  # noqa: PLC0415
-    from instacart_pipeline.reorder.tables import STAGED, SYSTEM  # noqa: PLC0415
+    from instacart_pipeline.reorder.tables import STAGED  # noqa: PLC0415
 
-    output.uploaded(upload_folder(SYSTEM, [table.name for table in STAGED], folder, dt), "day")
+    output.uploaded(upload_folder(STAGED, folder, dt), "day")
 
 
 @run_app.command("reorder")

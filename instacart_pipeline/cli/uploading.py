@@ -38,37 +38,51 @@ class Upload:
     missing: Sequence[str]
 
 
-def upload_folder(system: str, tables: Sequence[str], folder: Path, dt: str) -> Upload:
-    """Upload the files of `folder` named <table>.csv or <table>__<part>.csv, gzipped or not, as day `dt`.
+def upload_folder(tables: Sequence[TableContract], folder: Path, dt: str) -> Upload:
+    """Upload the files of `folder` named <table>.csv or <table>__<part>.csv, gzipped or not, as day `dt` of a system's tables.
 
-    Raises InputInvalid if there is no such folder, or no such file in it.
+    Raises InputInvalid, before anything is uploaded, if there is no such folder, no such file in it, or if one of that name is no file.
     """
     day = parse_day(dt)
     if not folder.is_dir():
         raise InputInvalid(f"{folder} is not a folder. Give the folder that holds the files, such as DIR/{day}.")
-    of_table = re.compile(rf"({'|'.join(map(re.escape, tables))})(__\w+)?\.csv(\.gz)?", re.IGNORECASE)
+    system, names = tables[0].system, [table.name for table in tables]
+    of_table = re.compile(rf"({'|'.join(map(re.escape, names))})(__\w+)?\.csv(\.gz)?", re.IGNORECASE)
     matched: dict[str, list[Path]] = {}
     ignored = []
     for path in sorted(folder.iterdir()):
         if found := of_table.fullmatch(path.name):
-            matched.setdefault(found[1].lower(), []).append(path)
+            matched.setdefault(found[1].lower(), []).append(_data_file(path))
         elif path.is_file():
             ignored.append(path.name)
     if not matched:
         raise InputInvalid(
-            f"{folder} holds no file of {system}. Its files are named {', '.join(f'{table}.csv' for table in tables)}; "
-            f"a table may come in parts, such as {tables[-1]}__prior.csv."
+            f"{folder} holds no file of {system}. Its files are named {', '.join(f'{name}.csv' for name in names)}; "
+            f"a table may come in parts, such as {names[-1]}__prior.csv."
         )
     settings = Settings.from_env()
     storage = build_resources(settings).storage
     files = []
-    for table in tables:
+    for table in names:
         paths = matched.get(table, [])
         if paths:
             written = storage.put(system, table, day, paths)
             files += [(table, path.name, path.stat().st_size, written[path.name]) for path in paths]
-    missing = [table for table in tables if not storage.objects(system, table, day, limit=1)]
+    there = {table: [each.path for each in storage.objects(system, table.name, day)] for table in tables}
+    missing = [lacking for table in tables for lacking in table.missing_of(there[table])]
     return Upload(f"{build_lake(settings).zones.zone('raw')}/{system}", files, ignored, missing)
+
+
+def _data_file(path: Path) -> Path:
+    """The file at `path`, or the one of the same name in a folder called like it, as archives unpack. Raises InputInvalid if it is neither."""
+    if path.is_file():
+        return path
+    if path.is_dir() and [each.name for each in path.iterdir()] == [path.name] and (path / path.name).is_file():
+        return path / path.name
+    kind = "a folder" if path.is_dir() else "a link to nothing" if path.is_symlink() else "no regular file"
+    raise InputInvalid(
+        f"{path} is named like a data file and is {kind}. Put the file itself in its place, or rename it. Nothing was uploaded."
+    )
 
 
 def upload_days(

@@ -92,7 +92,8 @@ class TableContract:
     """A table of the lake: where it lives, what its rows are, and the layout its files are written in.
 
     `unique` lists further column sets, besides the key, that no two rows share. `sorted_by` is the order of rows in the
-    files: what is read together lies together. `made_by` is what `instacart-pipeline run` is told to make it, where that isn't the system.
+    files: what is read together lies together. `parts` are the files that a whole upload of the table comes in, <name>__<part>.csv each.
+    `made_by` is what `instacart-pipeline run` is told to make it, where that isn't the system.
     """
 
     database: str
@@ -102,6 +103,7 @@ class TableContract:
     unique: tuple[tuple[str, ...], ...] = ()
     sorted_by: tuple[str, ...] = ()
     made_by: str = field(default="", compare=False)
+    parts: tuple[str, ...] = field(default=(), compare=False)
     _by_name: dict[str, Column] = field(init=False, repr=False, compare=False, hash=False)
 
     def __post_init__(self) -> None:
@@ -134,6 +136,15 @@ class TableContract:
     def remedy(self, dt: str) -> str:
         """The command that makes a day of the table."""
         return f"`instacart-pipeline run {self.made_by or self.system} --dt {dt}`"
+
+    def missing_of(self, files: Sequence[str]) -> list[str]:
+        """What a day's files, named by path, lack of a whole upload: the table, or parts of it. A file of no known part may hold all."""
+        if not files:
+            return [self.name]
+        of_part = re.compile(rf"{self.name}__({'|'.join(self.parts)})(?![a-z0-9])", re.IGNORECASE)
+        found = [of_part.match(path.rsplit("/", 1)[-1]) for path in files] if self.parts else [None]
+        there = {match[1].lower() for match in found if match}
+        return [f"{self.name}__{part}" for part in self.parts if part not in there] if all(found) else []
 
     @property
     def asset_key(self) -> list[str]:

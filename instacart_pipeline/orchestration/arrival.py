@@ -175,7 +175,7 @@ class Arrival:
         for day, files in looks.items():
             state = states.get(day, DayState())
             if missing := self._missing(files):
-                if day in named and len(missing) == len(files):
+                if day in named and not any(files.values()):
                     continue  # nothing of it is left
                 incomplete.add(day)
                 waiting[day] = f"waits for {(' or ' if self.any_makes_a_day else ', ').join(missing)}"
@@ -218,7 +218,7 @@ class Arrival:
         return {table.name: self.storage.objects(table.system, table.name, dt) for table in self.tables}
 
     def missing(self, dt: str) -> list[str]:
-        """The tables that have no file at a day; none if any table makes a day and one has files."""
+        """The tables, and parts of tables, that have no file at a day; none if any table makes a day and one has files."""
         return self._missing(self.files(dt))
 
     def is_built(self, dt: str, target: TableContract) -> bool:
@@ -248,8 +248,11 @@ class Arrival:
         return _Around(next_older, newest, older, before, unknown)
 
     def _missing(self, files: Mapping[str, Sequence[RawObject]]) -> list[str]:
-        missing = [name for name, found in files.items() if not found]
-        return [] if self.any_makes_a_day and len(missing) < len(files) else missing
+        if self.any_makes_a_day and any(files.values()):
+            return []
+        return [
+            lacking for table in self.tables for lacking in table.missing_of([each.path for each in files[table.name]])
+        ]
 
     def _uploaded(self, known_days: Collection[str]) -> tuple[list[str], list[str]]:
         """The days that any table has a folder of, the newest first: those of `known_days`, and others."""

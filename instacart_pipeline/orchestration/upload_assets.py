@@ -212,6 +212,10 @@ def _metadata(found: CrawledTable, crawl: Crawl) -> Mapping[str, Any]:
     }
 
 
+def _names(paths: Sequence[str]) -> list[str]:
+    return [path.rsplit("/", 1)[-1] for path in paths]
+
+
 def _columns_check(crawled: Sequence[CrawledTable]) -> AssetCheckResult:
     missing = sorted({name for found in crawled for name in found.missing_columns})
     extra = sorted({name for found in crawled for name in found.extra_columns})
@@ -230,13 +234,19 @@ def _problem(
 ) -> UploadIncomplete | FileUnreadable | ColumnsMissing | None:
     """What keeps the day from being built, worst first, in words; None if nothing does."""
     tables = list(crawl.tables.values())
-    missing = [found.table.name for found in tables if not found.files]
-    if missing and not (any_makes_a_day and len(missing) < len(tables)):
+    missing = [name for found in tables for name in found.table.missing_of(found.files)]
+    if missing and not (any_makes_a_day and any(found.files for found in tables)):
         system = tables[0].table.system
-        there = ", ".join(found.table.name for found in tables if found.files) or "nothing"
+        # Of a table that comes in known parts, the files say which.
+        there = [
+            name
+            for found in tables
+            if found.files
+            for name in (_names(found.files) if found.table.parts else [found.table.name])
+        ]
         return UploadIncomplete(
             f"{system} upload of {dt} lacks {' and '.join(missing) if any_makes_a_day else ', '.join(missing)} "
-            f"(found {there} under raw/{system}/*/dt={dt}).\n{remedy(dt)}"
+            f"(found {', '.join(there) or 'nothing'} under raw/{system}/*/dt={dt}).\n{remedy(dt)}"
         )
     unreadable = [found.problem for found in tables if found.problem]
     if unreadable:

@@ -4,6 +4,7 @@ Belongs here: what no single contract says. A table's own rules are checked befo
 (orchestration/table_assets.py).
 """
 
+import math
 from collections.abc import Iterator
 from datetime import date, timedelta
 
@@ -20,13 +21,52 @@ from dagster import (
 
 from instacart_pipeline.orchestration.table_assets import asset_key
 from instacart_pipeline.reorder import tables as t
+from instacart_pipeline.reorder.assets import sql
+from instacart_pipeline.resources.athena import Athena
 from instacart_pipeline.resources.catalog import Catalog
 
+_FEW = 0.01
+"""The share of orders without lines that is no remark: rejected lines leave some."""
 COMPARED = (t.ORDERS, t.ORDER_PRODUCTS, t.ORDER_PRODUCTS_PRIOR, t.UP_FEATURES, t.RESULT_TABLE)
 
 
-def build_checks(days: DailyPartitionsDefinition, *, tolerance: float) -> list[AssetChecksDefinition]:
-    """The checks, partitioned by `days`. A row count further than `tolerance` from the day before's warns."""
+def build_checks(
+    days: DailyPartitionsDefinition, *, tolerance: float, max_rejected: float
+) -> list[AssetChecksDefinition]:
+    """The checks, partitioned by `days`. A row count further than `tolerance` from the day before's warns.
+
+    The day stops if a larger share of the orders than `max_rejected` has no line.
+    """
+
+    @asset_check(
+        asset=asset_key(t.ORDER_PRODUCTS),
+        additional_deps=[asset_key(t.ORDERS)],
+        blocking=True,
+        partitions_def=days,
+        pool="athena",
+        description="Every prior and train order has a line: no file of lines is missing, or cut short.",
+    )
+    def every_order_has_lines(context: AssetCheckExecutionContext, athena: Athena) -> AssetCheckResult:
+        (found,) = athena.query(sql("orders_without_lines").bind(dt=context.partition_key)).table.to_pylist()
+        without, orders = found["prior_without_lines"] + found["train_without_lines"], found["orders"]
+        share = without / orders if orders else 0.0
+        told = (
+            f"{without:,} of {orders:,} orders ({share:.1%}) have no line in order_products: {found['prior_without_lines']:,} prior and "
+            f"{found['train_without_lines']:,} train orders."
+        )
+        if share > max_rejected:
+            told += (
+                f" At most {max_rejected:.1%} may (INSTACART_MAX_REJECTED). Upload order_products__prior.csv and order_products__train.csv "
+                f"whole; or, if this is a sample of the lines, set INSTACART_MAX_REJECTED to {math.ceil(100 * share) / 100:g} for its run."
+            )
+        elif share > _FEW:
+            told += f" It is taken for a sample, as INSTACART_MAX_REJECTED={max_rejected:g} allows."
+        return AssetCheckResult(
+            passed=share <= _FEW,
+            severity=AssetCheckSeverity.ERROR if share > max_rejected else AssetCheckSeverity.WARN,
+            description=told,
+            metadata=found,
+        )
 
     @asset_check(
         asset=asset_key(t.ORDER_PRODUCTS_PRIOR),
@@ -85,4 +125,4 @@ def build_checks(days: DailyPartitionsDefinition, *, tolerance: float) -> list[A
                 metadata={"rows": now.rows, "rows_the_day_before": before.rows if before else 0},
             )
 
-    return [every_line_is_prior_or_train, row_counts]
+    return [every_order_has_lines, every_line_is_prior_or_train, row_counts]

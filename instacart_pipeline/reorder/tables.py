@@ -71,6 +71,7 @@ STAGED_ORDER_PRODUCTS = TableContract(
     database=STAGING,
     name="order_products",
     description="One row a line of an order, of prior and train orders alike.",
+    parts=("prior", "train"),
     columns=[
         Column("order_id", "bigint", key=True, references=ORDERS["order_id"]),
         Column("product_id", "bigint", key=True, references=PRODUCTS["product_id"]),

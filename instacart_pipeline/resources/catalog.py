@@ -86,6 +86,14 @@ class Catalog(ConfigurableResource[Any], ABC):
     def forget_retired(self, database: str, table: str, dt: str, locations: Sequence[str]) -> None:
         """Strike locations, whose files are gone, from the list of a partition's earlier versions."""
 
+    def lost_days(self, table: TableContract) -> Sequence[str]:
+        """The days of which the lake holds published files, newer than what the catalog names: it was lost, or restored from before.
+
+        Only a catalog beside its lake can tell; any other is taken at its word.
+        """
+        del table
+        return ()
+
     def table(self, database: str, name: str) -> CatalogTable:
         """The definition of a table. Raises TableNotFound naming what there is."""
         tables = self.tables()

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 from dagster import (
+    AssetCheckKey,
     AssetSelection,
     DagsterInstance,
     DagsterRunStatus,
@@ -43,6 +44,7 @@ from instacart_pipeline.resources.warehouse_loads import Load
 from instacart_pipeline.retail import tables as t
 from instacart_pipeline.retail.checks import left_out_of
 from instacart_pipeline.retail.sandbox_tables import SANDBOX_TABLES
+from instacart_pipeline.retail.warehouse_assets import EVERY_DAY_LOADED
 from instacart_pipeline.retail.warehouse_tables import SALES_LINES
 from instacart_pipeline.settings import Settings
 
@@ -84,7 +86,10 @@ def build_automation(days: DailyPartitionsDefinition, settings: Settings) -> Aut
         description="From the crawl to the warehouse, for a day or many in one run; days without files are passed over.",
     )
     to_analyses = define_asset_job(
-        ANALYSES_JOB, analyses, tags=one_at_a_time, description="The analyses as of a day, from the warehouse."
+        ANALYSES_JOB,
+        analyses | AssetSelection.checks(AssetCheckKey(asset_key(SALES_LINES), EVERY_DAY_LOADED)),
+        tags=one_at_a_time,
+        description="The analyses as of a day, from the warehouse, if it has every day.",
     )
     return Automation(
         jobs=[daily, to_warehouse, to_analyses],

@@ -23,6 +23,7 @@ from instacart_pipeline.lake.sql import Query
 from instacart_pipeline.orchestration.day_ranges import days_of_run, record_day
 from instacart_pipeline.orchestration.table_assets import Results, asset_key, load, table_asset
 from instacart_pipeline.resources.athena import Athena, QueryResult
+from instacart_pipeline.resources.catalog import Catalog
 from instacart_pipeline.resources.warehouse import Loaded, Warehouse
 from instacart_pipeline.retail import warehouse_tables as w
 from instacart_pipeline.retail.tables import TRANSACTIONS
@@ -31,6 +32,7 @@ SQL = Path(__file__).parent / "sql"
 POOL = "warehouse"
 REBUILT = (w.PRODUCTS, w.CUSTOMERS, w.DATES, w.CANCELLATIONS)
 """The tables that are made of all lines, whichever days came anew."""
+EVERY_DAY_LOADED = "every_day_loaded"
 _SHOWN = 10
 
 
@@ -83,7 +85,45 @@ def build_warehouse_checks(days: DailyPartitionsDefinition) -> list[AssetChecksD
             metadata={"days": len(loaded), "days_differing": len(differing), "lines": lines, "amount": str(amount)},
         )
 
-    return [warehouse_equals_the_lake]
+    @asset_check(
+        name=EVERY_DAY_LOADED,
+        asset=asset_key(w.SALES_LINES),
+        additional_deps=[asset_key(TRANSACTIONS)],
+        blocking=True,
+        partitions_def=days,
+        pool=POOL,
+        description="The catalog and the warehouse have every day that the lake has, up to the run's: analyses look back at all of them.",
+    )
+    def every_day_loaded(
+        context: AssetCheckExecutionContext, catalog: Catalog, warehouse: Warehouse
+    ) -> AssetCheckResult:
+        last = days_of_run(context)[-1]
+        unnamed = {dt for dt in catalog.lost_days(TRANSACTIONS) if dt <= last}
+        published = {found.dt for found in catalog.partitions(TRANSACTIONS.database, TRANSACTIONS.name)}
+        unloaded = {dt for dt in published - set(warehouse.days(w.SALES_LINES)) if dt <= last} - unnamed
+        told = []
+        if unnamed:
+            told.append(
+                f"The catalog lacks {len(unnamed):,} days whose lines lie in the lake ({_span(unnamed)}): it was lost, or restored from before."
+            )
+        if unloaded:
+            told.append(f"The warehouse lacks {len(unloaded):,} days that the lake has ({_span(unloaded)}).")
+        if lacking := unnamed | unloaded:
+            told.append(
+                f"Bring them back with `instacart-pipeline run {TRANSACTIONS.system} --from {min(lacking)} --to {max(lacking)}`."
+            )
+        return AssetCheckResult(
+            passed=not told,
+            description=" ".join(told) or f"All {len(published):,} days of the lake are in the warehouse.",
+            metadata={"days": len(published), "not_in_catalog": len(unnamed), "not_in_warehouse": len(unloaded)},
+        )
+
+    return [warehouse_equals_the_lake, every_day_loaded]
+
+
+def _span(days: set[str]) -> str:
+    first, *others = sorted(days)
+    return f"{first} to {others[-1]}" if others else first
 
 
 def _sales_lines(days: DailyPartitionsDefinition) -> AssetsDefinition:

@@ -128,7 +128,8 @@ def test_a_run_without_two_tables_names_them_and_what_there_is(platform: Platfor
     platform.upload(upload_folder)
     run = platform.run()
     assert (
-        f"reorder upload of {DT} lacks aisles, products (found departments, orders, order_products under" in run.error
+        f"reorder upload of {DT} lacks aisles, products (found departments, orders, order_products__prior.csv, order_products__train.csv under"
+        in run.error
     )
     assert f"instacart-pipeline upload reorder DIR --dt {DT}" in run.error
     assert unpublished(platform, *t.ADMITTED.values(), *t.DERIVED)

@@ -31,7 +31,9 @@ def publish(platform: Platform, rows: Mapping[TableContract, int], dt: str) -> N
 def row_count_checks(platform: Platform, *tables: TableContract) -> dict[str, dg.AssetCheckEvaluation]:
     """What comes of the row count checks when assets that do nothing stand in for the tables."""
     days = daily(platform.settings.first_day, platform.settings.timezone)
-    checks = build_checks(days, tolerance=platform.settings.row_count_tolerance)
+    checks = build_checks(
+        days, tolerance=platform.settings.row_count_tolerance, max_rejected=platform.settings.max_rejected
+    )
 
     def idle(table: TableContract) -> dg.AssetsDefinition:
         @dg.asset(key=asset_key(table), partitions_def=days)
@@ -46,9 +48,36 @@ def row_count_checks(platform: Platform, *tables: TableContract) -> dict[str, dg
         | dg.AssetSelection.assets(*map(asset_key, tables)).without_checks(),
         instance=shared_instance(),
         partition_key=DT,
-        resources={"catalog": platform.catalog},
+        resources={"catalog": platform.catalog, "athena": platform.resources.athena},
     )
     return {check.asset_key.path[-1]: check for check in result.get_asset_check_evaluations()}
+
+
+@pytest.mark.parametrize(
+    ("max_rejected", "passes", "told"),
+    [
+        (0.01, False, "Upload order_products__prior.csv and order_products__train.csv whole; or, if this is a sample"),
+        (0.95, True, "It is taken for a sample, as INSTACART_MAX_REJECTED=0.95 allows."),
+    ],
+)
+def test_orders_without_lines_stop_the_day_unless_it_is_a_sample_on_purpose(
+    tmp_path: Path, upload_folder: Path, max_rejected: float, passes: bool, told: str
+) -> None:
+    lines = (upload_folder / "order_products__prior.csv").read_text().splitlines()
+    (upload_folder / "order_products__prior.csv").write_text("\n".join(lines[:4]) + "\n")
+    platform = Platform(tmp_path / "home", max_rejected=max_rejected)
+    platform.upload(upload_folder)
+    result = (
+        build_defs(platform.settings)
+        .resolve_job_def("reorder_daily")
+        .execute_in_process(instance=shared_instance(), partition_key=DT, raise_on_error=False)
+    )
+    assert result.success == passes
+    (check,) = [check for check in result.get_asset_check_evaluations() if not check.passed]
+    assert check.check_name == "every_order_has_lines"
+    assert check.description
+    assert told in check.description
+    assert (platform.catalog.find(t.UP_FEATURES, DT) is not None) == passes
 
 
 # The rows of the day before and of the day, whether that passes, and what is said.

@@ -178,6 +178,7 @@ def test_what_was_published_and_the_catalog_does_not_name_is_never_removed(tmp_p
     for name in ("catalog.sqlite", "catalog.sqlite-wal", "catalog.sqlite-shm"):
         (tmp_path / "home" / name).unlink(missing_ok=True)
     assert lake.unnamed(TABLE, DT) == [published]
+    assert lake.catalog.lost_days(TABLE) == [DT]
     newer = publish(lake, "rows")
     assert lake.sweep(TABLE, DT) == []
     assert folders(lake) == {published, newer}

@@ -122,7 +122,8 @@ class Shop:
         return self.instance.get_materialized_partitions(dg.AssetKey(table.asset_key))
 
     def _materialized(self, assets: Sequence[Any], first: str, last: str) -> Run:
-        resources = {"warehouse": self.warehouse, "athena": self.platform.resources.athena}
+        found = self.platform.resources
+        resources = {"warehouse": self.warehouse, "athena": found.athena, "catalog": found.catalog}
         days: dict[str, Any] = {"partition_key": first}
         if last:
             days = {"partition_key": last, "tags": {FROM_DAY: first}}

@@ -18,7 +18,7 @@ from instacart_pipeline.resources.warehouse import Loaded
 from instacart_pipeline.retail import sandbox_tables as s
 from instacart_pipeline.retail import warehouse_tables as w
 from instacart_pipeline.retail.lines import Line, counted
-from instacart_pipeline.retail.tables import UNKNOWN
+from instacart_pipeline.retail.tables import TRANSACTIONS, UNKNOWN
 from instacart_pipeline.retail.warehouse_assets import warehouse_sql
 from instacart_pipeline_tests.retail.shop import Shop, hold_to_the_rule, line
 from instacart_pipeline_tests.tiers import costs
@@ -61,7 +61,7 @@ def test_a_day_loaded_again_takes_the_place_of_its_lines_alone(shop: Shop) -> No
 
 
 def test_without_a_day_loaded_there_is_nothing_to_rebuild_and_the_error_says_what_to_do(shop: Shop) -> None:
-    shop.sold([line("1", f"{D1} 10:00")])
+    shop.sold([line("1", f"{D3} 10:00")])
     run = shop.run(D2, warehouse=[w.SALES_LINES, w.PRODUCTS], analyses=[])
     assert not run.success
     assert "Load one with `instacart-pipeline run retail --dt" in run.errors["retail__warehouse__products"]
@@ -84,6 +84,40 @@ def test_a_warehouse_that_differs_from_the_lake_stops_everything_after_it_and_sa
     assert f"{D2}: 1 lines of 15.3000 in the warehouse, 2 of 10.2000 in the lake. 1 of 2 days differ." in str(
         check.description
     )
+
+
+def test_a_warehouse_that_lacks_days_of_the_lake_stops_the_analyses_and_names_the_command_that_loads_them(
+    shop: Shop,
+) -> None:
+    shop.sold([line("1", f"{D1} 10:00"), line("2", f"{D2} 10:00"), line("3", f"{D3} 10:00")])
+    assert shop.run(D1, D3, analyses=[s.MONTHLY_REVENUE]).success
+    before = shop.published(D3, [s.MONTHLY_REVENUE])
+    (shop.platform.home / "warehouse.duckdb").unlink()
+    run = shop.run(D3, analyses=[s.MONTHLY_REVENUE])
+    assert run.failed_checks == {("sales_lines", "every_day_loaded")}
+    (check,) = [check for check in shop.evaluations() if not check.passed]
+    assert check.description == (
+        f"The warehouse lacks 2 days that the lake has ({D1} to {D2}). "
+        f"Bring them back with `instacart-pipeline run retail --from {D1} --to {D2}`."
+    )
+    assert shop.published(D3, [s.MONTHLY_REVENUE]) == before
+    shop.load(D1, D2, rebuilt=[])
+    assert shop.run(D3, analyses=[s.MONTHLY_REVENUE]).success
+    assert shop.published(D3, [s.MONTHLY_REVENUE]) == before
+
+
+def test_a_catalog_that_lacks_days_of_the_lake_stops_the_analyses_too(shop: Shop) -> None:
+    shop.sold([line("1", f"{D1} 10:00"), line("3", f"{D3} 10:00")])
+    assert shop.run(D1, D3, analyses=[]).success
+    for lost in shop.platform.home.glob("catalog.sqlite*"):
+        lost.unlink()
+    shop.sold([line("3", f"{D3} 10:00", 7)])
+    assert shop.platform.catalog.lost_days(TRANSACTIONS) == [D1]
+    run = shop.run(D3, analyses=[])
+    assert run.failed_checks == {("sales_lines", "every_day_loaded")}
+    (check,) = [check for check in shop.evaluations() if not check.passed]
+    assert check.description
+    assert check.description.startswith(f"The catalog lacks 1 days whose lines lie in the lake ({D1}): it was lost")
 
 
 def test_a_line_that_is_loaded_for_another_day_already_is_refused_and_what_was_there_stays(shop: Shop) -> None:

@@ -7,9 +7,12 @@ from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 
+from instacart_pipeline.lake.contracts import PARTITION, TableContract
 from instacart_pipeline.lake.places import kept, located
 from instacart_pipeline.lake.versions import Version, supersedes
+from instacart_pipeline.lake.zones import Zones
 from instacart_pipeline.resources.catalog import Catalog, CatalogTable, Partition
+from instacart_pipeline.resources.local.lake import was_left
 from instacart_pipeline.resources.local.sqlite_file import transaction
 
 _SCHEMA = """
@@ -65,6 +68,18 @@ class SqliteCatalog(Catalog):
             )
             versions = [(dt, self._version(location, parameters)) for dt, location, parameters in rows]
             return [Partition(dt, version.location, version.parameters()) for dt, version in versions]
+
+    def lost_days(self, table: TableContract) -> Sequence[str]:
+        """See Catalog."""
+        folder = Path(Zones(f"{self.home}/lake").table(table))
+        # The lake is looked at first: what is published meanwhile is named then.
+        published = [
+            (path.parent.name.removeprefix(f"{PARTITION}="), path.name.removeprefix("v="))
+            for path in folder.glob(f"{PARTITION}=*/v=*")
+            if not was_left(path)
+        ]
+        named = {found.dt: found.version.name for found in self.partitions(table.database, table.name)}
+        return sorted({dt for dt, version in published if version > named.get(dt, "")})
 
     def drop_partition(self, database: str, table: str, dt: str) -> None:
         """See Catalog."""
