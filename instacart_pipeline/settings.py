@@ -237,10 +237,9 @@ class Settings:
     @property
     def engine_threads(self) -> int:
         """Threads of one embedded engine, when all concurrent steps run one."""
-        cores = (
-            self.threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        )
-        return max(1, cores // self.steps_at_once)
+        affinity = getattr(os, "sched_getaffinity", None)  # macOS has none
+        cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+        return max(1, (self.threads or cores) // self.steps_at_once)
 
 
 def _at_odds(settings: Settings) -> list[str]:
