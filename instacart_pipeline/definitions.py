@@ -27,6 +27,7 @@ from instacart_pipeline.customers.mart_assets import build_mart_assets, build_ma
 from instacart_pipeline.customers.segment_assets import build_segment_assets, build_segment_checks
 from instacart_pipeline.customers.tables import SANDBOX as CUSTOMERS_SANDBOX
 from instacart_pipeline.orchestration.failure import build_failure_sensors
+from instacart_pipeline.orchestration.lost_runs import locking
 from instacart_pipeline.orchestration.partitions import daily, weekly
 from instacart_pipeline.profiles import build_resources
 from instacart_pipeline.reorder import assets as reorder_assets
@@ -112,12 +113,14 @@ def _with_freshness(
 def _executor(settings: Settings) -> ExecutorDefinition:
     # An embedded engine uses every core by itself, so one step after another in one process is the fastest by far.
     if settings.steps_at_once == 1:
-        return in_process_executor
-    return multiprocess_executor.configured(
-        {
-            "max_concurrent": settings.steps_at_once,
-            "start_method": {"forkserver": {"preload_modules": ["instacart_pipeline.definitions"]}},
-        }
+        return locking(in_process_executor)
+    return locking(
+        multiprocess_executor.configured(
+            {
+                "max_concurrent": settings.steps_at_once,
+                "start_method": {"forkserver": {"preload_modules": ["instacart_pipeline.definitions"]}},
+            }
+        )
     )
 
 

@@ -14,12 +14,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from dagster import (
     DagsterEventType,
     DagsterInstance,
     DagsterRun,
+    DagsterRunStatus,
     EventLogEntry,
     JobDefinition,
     RunsFilter,
@@ -34,7 +36,8 @@ from instacart_pipeline.lake.errors import InputInvalid, PipelineError
 from instacart_pipeline.lake.zones import parse_day
 from instacart_pipeline.orchestration.day_ranges import FROM_DAY
 from instacart_pipeline.orchestration.failure import alert_of
-from instacart_pipeline.orchestration.one_run import ONE_RUN_OF, STARTED_BY, alone
+from instacart_pipeline.orchestration.lost_runs import STARTED_BY, end_lost_runs
+from instacart_pipeline.orchestration.one_run import ONE_RUN_OF, alone
 from instacart_pipeline.settings import PROJECT, Settings
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -144,24 +147,49 @@ def run_job(name: str, dt: str, *, last: str = "", quiet: bool) -> RunReport:
                 report.note(entry)
                 show(entry)
 
-            def run_it() -> DagsterRun:
-                if settings.steps_at_once == 1:
-                    return _run_here(job, instance, days, note)
-                return _run_in_processes(name, instance, days, note)
+            def send_alert(run: DagsterRun) -> None:
+                try:
+                    build_resources(settings).alerts.send(alert_of(instance, run, settings.dagster_url))
+                except PipelineError as error:
+                    # The daemon, where one is up, sends it; what the run itself failed of is to be seen all the same.
+                    report.errors.append(("alert", f"The alert was not sent: {error}"))
 
-            if system := job.tags.get(ONE_RUN_OF):
-                with alone(instance, system, output.note):
-                    run = run_it()
-            else:
-                run = run_it()
+            def end_lost() -> None:
+                for lost in end_lost_runs(instance):
+                    output.note(f"Run {lost.run_id} ({lost.job_name}) was lost: its process is gone. It is failed now.")
+                    send_alert(lost)
+
+            end_lost()
+            with interrupted_by_signals():
+                if system := job.tags.get(ONE_RUN_OF):
+                    with alone(instance, system, output.note, end_lost):
+                        run = _run(name, instance, days, note)
+                else:
+                    run = _run(name, instance, days, note)
+        if run.status is DagsterRunStatus.CANCELED:
+            output.note(f"Run {run.run_id} was canceled.")
+            raise KeyboardInterrupt
         report.run_id, report.success, report.seconds = run.run_id, run.is_success, time.perf_counter() - started
         if not report.success:
-            try:
-                build_resources(settings).alerts.send(alert_of(instance, run, settings.dagster_url))
-            except PipelineError as error:
-                # The daemon, where one is up, sends it; what the run itself failed of is to be seen all the same.
-                report.errors.append(("alert", f"The alert was not sent: {error}"))
+            send_alert(run)
     return report
+
+
+@contextmanager
+def interrupted_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP, unless nohup has it ignored, do what Ctrl-C does: Dagster changes the handler of that one."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        of_ctrl_c = signal.getsignal(signal.SIGINT)
+        (of_ctrl_c if callable(of_ctrl_c) else signal.default_int_handler)(number, frame)
+
+    numbers = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, interrupt) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
@@ -202,24 +230,7 @@ def serve_dagster(host: str, port: int) -> None:
     os.execv(program, [program, "dev", "-w", str(PROJECT / "workspace.yaml"), "-h", host, "-p", str(port)])  # noqa: S606
 
 
-def _run_here(
-    job: JobDefinition, instance: DagsterInstance, days: _Days, note: Callable[[EventLogEntry], None]
-) -> DagsterRun:
-    run_id = str(uuid.uuid4())
-    instance.add_event_listener(run_id, note)
-    result = job.execute_in_process(
-        instance=instance,
-        run_id=run_id,
-        raise_on_error=False,
-        run_config=_QUIET,
-        tags={**days.tags(), STARTED_BY: "cli"},
-    )
-    return result.dagster_run
-
-
-def _run_in_processes(
-    name: str, instance: DagsterInstance, days: _Days, note: Callable[[EventLogEntry], None]
-) -> DagsterRun:
+def _run(name: str, instance: DagsterInstance, days: _Days, note: Callable[[EventLogEntry], None]) -> DagsterRun:
     token = str(uuid.uuid4())
     ended = threading.Event()
 
@@ -236,7 +247,8 @@ def _run_in_processes(
     follower = threading.Thread(target=follow)
     follower.start()
     try:
-        tags = {**days.tags(), STARTED_BY: token}
+        # Dagster can't run it again: it has no code location to run it in.
+        tags = {**days.tags(), STARTED_BY: token, "dagster/max_retries": "0"}
         result = execute_job(reconstructable_job(name), instance, run_config=_QUIET, tags=tags)
     finally:
         ended.set()

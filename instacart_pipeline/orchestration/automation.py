@@ -31,7 +31,7 @@ from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.orchestration.arrival import Arrival, Heard, Reached
 from instacart_pipeline.orchestration.arrival_memory import Memory
 from instacart_pipeline.orchestration.day_ranges import days_of_tags
-from instacart_pipeline.orchestration.one_run import fail_dead_commands, unfinished
+from instacart_pipeline.orchestration.one_run import unfinished
 from instacart_pipeline.resources.uploads import UploadNotices
 from instacart_pipeline.resources.warehouse import Warehouse
 from instacart_pipeline.resources.warehouse_loads import Load
@@ -94,8 +94,6 @@ def upload_sensor(
         required_resource_keys={*watched.needs, *({"uploads"} if hears else ())},
     )
     def uploads_of_a_system(context: SensorEvaluationContext) -> SensorResult:
-        if watched.one_run_of:
-            fail_dead_commands(context.instance, watched.one_run_of)
         arrival, all_days = watched.arrival(context.resources), watched.days.get_partition_keys()
         heard = Heard(Memory.of(context.cursor))
         if hears:

@@ -28,6 +28,7 @@ from dagster import (
     sensor,
 )
 
+from instacart_pipeline.orchestration.lost_runs import end_lost_runs
 from instacart_pipeline.resources.alerts import Alert, Alerts
 from instacart_pipeline.resources.leftovers import Leftovers
 from instacart_pipeline.settings import Settings
@@ -82,7 +83,7 @@ def build_failure_sensors(settings: Settings) -> list[SensorDefinition]:
         name="failed_runs",
         minimum_interval_seconds=_INTERVAL_SECONDS,
         default_status=DefaultSensorStatus.RUNNING,
-        description="Sends an alert for each failed run, and stops the jobs it left running.",
+        description="Fails the runs whose process is gone, sends an alert for each failed run, and stops the jobs it left running.",
     )
     def failed_runs(context: SensorEvaluationContext, alerts: Alerts, leftovers: Leftovers) -> SensorResult:
         def look_after(run: DagsterRun) -> None:
@@ -91,6 +92,8 @@ def build_failure_sensors(settings: Settings) -> list[SensorDefinition]:
             finally:
                 _stop_and_say(context, run, leftovers)
 
+        if context.cursor:  # the first tick only notes where it starts from, and would pass them over
+            end_lost_runs(context.instance)
         return _tick(context, DagsterEventType.RUN_FAILURE, look_after)
 
     @sensor(

@@ -35,7 +35,7 @@ from instacart_pipeline.orchestration.arrival import Arrival, Heard, Pace
 from instacart_pipeline.orchestration.arrival_memory import Memory
 from instacart_pipeline.orchestration.automation import Automation, loaded_into
 from instacart_pipeline.orchestration.day_ranges import days_of_tags, only_days, without_those_at_fault
-from instacart_pipeline.orchestration.one_run import fail_dead_commands, tags_of, unfinished
+from instacart_pipeline.orchestration.one_run import tags_of, unfinished
 from instacart_pipeline.orchestration.table_assets import asset_key
 from instacart_pipeline.resources.catalog import Catalog
 from instacart_pipeline.resources.storage import Storage
@@ -144,7 +144,6 @@ def _arrivals(
     def retail_arrivals(
         context: SensorEvaluationContext, storage: Storage, catalog: Catalog, warehouse: Warehouse
     ) -> SensorResult:
-        fail_dead_commands(context.instance, t.SYSTEM)
         under_way = _days_under_way(context.instance)
         # The queue of notices serves the reorder system, which would lose what is received here. So this sensor looks around.
         tick = arrival(storage, catalog, warehouse, settings).tick(

@@ -17,6 +17,7 @@ from instacart_pipeline.definitions import build_defs
 from instacart_pipeline.lake.errors import JobFailed
 from instacart_pipeline.orchestration import failure
 from instacart_pipeline.orchestration.failure import alert_of, build_failure_sensors, stop_left
+from instacart_pipeline.orchestration.lost_runs import lock_run
 from instacart_pipeline.reorder.automation import DAILY_JOB
 from instacart_pipeline.resources.alerts import Alert, Alerts
 from instacart_pipeline.resources.leftovers import Leftovers
@@ -160,6 +161,13 @@ def test_an_alert_of_a_failed_run_gives_its_first_error_and_its_page(
 def test_an_alert_of_a_run_that_just_ended_says_so(sensors: Sensors) -> None:
     alert = alert_of(sensors.instance, sensors.run(), URL)
     assert alert.error == "The run ended without a failed step: its process was killed or lost."
+
+
+def test_a_run_whose_process_is_gone_is_alerted_by_the_next_tick(sensors: Sensors, post: Post) -> None:
+    run = sensors.run(ends="lost")
+    lock_run(sensors.instance, run.run_id).close()  # as the kernel does when the process ends
+    sensors.tick()
+    assert post.sent == [run.run_id]
 
 
 def test_each_failed_run_is_alerted_once_and_those_before_the_first_tick_are_not(

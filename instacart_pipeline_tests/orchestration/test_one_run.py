@@ -1,7 +1,6 @@
 """Runs of a system follow each other, one that was killed holds up nobody, and what dagster.yaml says of runs."""
 
-from __future__ import annotations
-
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,22 +8,23 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from instacart_pipeline.orchestration.one_run import (
-    ONE_RUN_OF,
-    STARTED_BY,
-    alone,
-    fail_dead_commands,
-    tags_of,
-    unfinished,
-)
-from instacart_pipeline.settings import PROJECT
+from instacart_pipeline.cli.running import interrupted_by_signals
+from instacart_pipeline.definitions import build_defs
+from instacart_pipeline.orchestration import lost_runs
+from instacart_pipeline.orchestration.lost_runs import STARTED_BY, end_lost_runs, lock_run, locking
+from instacart_pipeline.orchestration.one_run import ONE_RUN_OF, alone, tags_of, unfinished
+from instacart_pipeline.settings import PROJECT, Settings
 
 STARTED = dg.DagsterRunStatus.STARTED
 
 
 @pytest.fixture
 def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as made:
+    # Copying what a run prints, and telemetry, start processes.
+    no_logs = {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
+    with dg.DagsterInstance.local_temp(
+        str(tmp_path), {"compute_logs": no_logs, "telemetry": {"enabled": False}}
+    ) as made:
         yield made
 
 
@@ -38,7 +38,7 @@ def test_a_command_waits_for_a_run_under_way_and_says_so(instance: dg.DagsterIns
     run_id, told, entered = under_way(instance), list[str](), threading.Event()
 
     def command() -> None:
-        with alone(instance, "shop", told.append):
+        with alone(instance, "shop", told.append, list):
             entered.set()
 
     thread = threading.Thread(target=command)
@@ -54,10 +54,10 @@ def test_commands_follow_each_other_and_those_of_another_system_do_not_wait(inst
     told, entered = list[str](), threading.Event()
 
     def command() -> None:
-        with alone(instance, "shop", told.append):
+        with alone(instance, "shop", told.append, list):
             entered.set()
 
-    with alone(instance, "shop", told.append), alone(instance, "mart", told.append):
+    with alone(instance, "shop", told.append, list), alone(instance, "mart", told.append, list):
         thread = threading.Thread(target=command)
         thread.start()
         assert not entered.wait(0.5)
@@ -66,19 +66,67 @@ def test_commands_follow_each_other_and_those_of_another_system_do_not_wait(inst
     assert entered.is_set()
 
 
-def test_the_run_of_a_command_that_was_killed_is_failed_and_no_other(instance: dg.DagsterInstance) -> None:
-    dead, other = under_way(instance, **{STARTED_BY: "cli"}), under_way(instance)
-    with alone(instance, "mart", print):
-        fail_dead_commands(instance, "shop")
-    assert [run.run_id for run in unfinished(instance, "shop")] == [other]
-    assert instance.get_run_by_id(dead).status is dg.DagsterRunStatus.FAILURE  # type: ignore[union-attr]
+@pytest.mark.parametrize("status", ["FAILURE", "CANCELED"])
+def test_a_run_whose_process_is_gone_is_ended_once_and_one_whose_process_lives_goes_on(
+    instance: dg.DagsterInstance, status: str
+) -> None:
+    gone, living, unknown = (under_way(instance) for _ in range(3))
+    lock_run(instance, gone).close()  # as the kernel does when the process ends
+    if status == "CANCELED":
+        instance.report_run_canceling(instance.get_run_by_id(gone))  # type: ignore[arg-type]
+    with lock_run(instance, living):
+        assert [run.run_id for run in end_lost_runs(instance)] == ([gone] if status == "FAILURE" else [])
+        assert end_lost_runs(instance) == []
+    assert instance.get_run_by_id(gone).status.value == status  # type: ignore[union-attr]
+    assert {run.run_id for run in unfinished(instance, "shop")} == {living, unknown}
 
 
-def test_the_run_of_a_living_command_is_left_alone(instance: dg.DagsterInstance) -> None:
-    with alone(instance, "shop", print):
-        living = under_way(instance, **{STARTED_BY: "cli"})
-        fail_dead_commands(instance, "shop")
-        assert [run.run_id for run in unfinished(instance, "shop")] == [living]
+def test_a_run_of_another_machine_is_left_to_that_machine(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = under_way(instance)
+    with monkeypatch.context() as other:
+        other.setattr(lost_runs.socket, "gethostname", lambda: "elsewhere")
+        lock_run(instance, elsewhere).close()
+    assert end_lost_runs(instance) == []
+    assert [run.run_id for run in unfinished(instance, "shop")] == [elsewhere]
+
+
+def test_a_command_goes_on_once_the_lost_run_it_waited_for_is_ended(instance: dg.DagsterInstance) -> None:
+    lock_run(instance, under_way(instance)).close()
+    told = list[str]()
+    with alone(instance, "shop", told.append, lambda: end_lost_runs(instance)):
+        assert told == []
+
+
+def test_a_command_that_was_killed_before_its_run_started_holds_up_nothing(instance: dg.DagsterInstance) -> None:
+    instance.add_run(dg.DagsterRun("some_job", tags={**tags_of("shop"), STARTED_BY: "cli"}))
+    assert unfinished(instance, "shop") == []
+
+
+@dg.op(config_schema=int)
+def interrupted(context: dg.OpExecutionContext) -> None:
+    signal.raise_signal(context.op_config)
+
+
+@dg.job(executor_def=locking(dg.in_process_executor))
+def some_job() -> None:
+    interrupted()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_a_commands_run_as_canceled(instance: dg.DagsterInstance, number: int) -> None:
+    job, config = dg.reconstructable(some_job), {"ops": {"interrupted": {"config": int(number)}}}
+    with interrupted_by_signals():
+        ended = dg.execute_job(job, instance, run_config=config, tags={STARTED_BY: "cli"}).dagster_run
+    assert ended.status is dg.DagsterRunStatus.CANCELED
+
+
+def test_every_job_is_terminated_after_a_day() -> None:
+    jobs = build_defs(Settings()).resolve_all_job_defs()
+    named = {job.name: job.tags.get("dagster/max_runtime") for job in jobs if not job.name.startswith("__")}
+    assert named
+    assert set(named.values()) == {"86400"}
 
 
 def test_the_projects_instance_runs_a_lost_run_again_once_and_one_run_per_day_and_system(
