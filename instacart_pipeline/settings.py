@@ -17,8 +17,12 @@ from zoneinfo import ZoneInfo
 from instacart_pipeline import setting_readers as read
 from instacart_pipeline.lake.errors import SettingsInvalid
 
-PROJECT = Path(__file__).resolve().parents[1]
-"""The clone: where dagster.yaml and workspace.yaml lie."""
+_PACKAGE = Path(__file__).resolve().parent
+_IN_CLONE = not (_PACKAGE / "dagster.yaml").exists()
+CONFIG = _PACKAGE.parent if _IN_CLONE else _PACKAGE
+"""Where dagster.yaml and workspace.yaml lie: in the clone, or in the package that was installed from a wheel."""
+PROJECT = _PACKAGE.parent if _IN_CLONE else Path.cwd()
+"""The clone; of an installed package, the working directory."""
 
 Profile = Literal["local", "aws"]
 GlueEngine = Literal["duckdb", "spark"]

@@ -6,6 +6,7 @@ What a command needs is imported inside it, so that --help answers at once.
 """
 
 from enum import Enum
+from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -21,8 +22,6 @@ from instacart_pipeline.cli.system_commands import Json, generate_app, run_app, 
 from instacart_pipeline.lake.errors import PipelineError
 
 app = typer.Typer(
-    help="A retail data platform: uploads become catalogued tables, features, a model, its endpoint and its page.\n\n"
-    "Everything is kept below INSTACART_HOME (default: .instacart in the clone).",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -39,6 +38,25 @@ class Format(str, Enum):
     TABLE = "table"
     CSV = "csv"
     JSON = "json"
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"instacart-pipeline {version('instacart_pipeline')}")  # noqa: T201
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    show_version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """A retail data platform: uploads become catalogued tables, features, a model, its endpoint and its page.
+
+    Everything is kept below INSTACART_HOME: by default .instacart in the clone, or in the working directory if the package was installed.
+    """
+    del show_version  # its callback has printed it
 
 
 @app.command()

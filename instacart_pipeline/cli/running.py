@@ -36,9 +36,10 @@ from instacart_pipeline.lake.errors import InputInvalid, PipelineError
 from instacart_pipeline.lake.zones import parse_day
 from instacart_pipeline.orchestration.day_ranges import FROM_DAY
 from instacart_pipeline.orchestration.failure import alert_of
+from instacart_pipeline.orchestration.instance import dagster_home
 from instacart_pipeline.orchestration.lost_runs import STARTED_BY, end_lost_runs
 from instacart_pipeline.orchestration.one_run import ONE_RUN_OF, alone
-from instacart_pipeline.settings import PROJECT, Settings
+from instacart_pipeline.settings import CONFIG, PROJECT, Settings
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -210,24 +211,35 @@ def prepare_dagster_home(settings: Settings) -> None:
     """Make the folder for Dagster's own state and set DAGSTER_HOME and INSTACART_HOME for this process and its children."""
     os.environ["INSTACART_HOME"] = str(settings.home)
     if not os.environ.get("DAGSTER_HOME"):
-        home = settings.home / "dagster"
+        home = dagster_home(settings)
         home.mkdir(parents=True, exist_ok=True)
         config = home / "dagster.yaml"
         if not config.exists():
             config.unlink(missing_ok=True)
-            config.symlink_to(PROJECT / "dagster.yaml")
+            config.symlink_to(CONFIG / "dagster.yaml")
         os.environ["DAGSTER_HOME"] = str(home)
 
 
 def serve_dagster(host: str, port: int) -> None:
     """Become `dagster dev`: the UI and the daemon, with the project's workspace."""
     prepare_dagster_home(Settings.from_env())
-    program = str(Path(sys.executable).with_name("dagster"))
     os.chdir(PROJECT)
     # A shell starts what it puts in the background deaf to Ctrl-C, and Dagster's children would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    os.execv(program, [program, "dev", "-w", str(PROJECT / "workspace.yaml"), "-h", host, "-p", str(port)])  # noqa: S606
+    command = [
+        sys.executable,
+        "-m",
+        "dagster",
+        "dev",
+        "-w",
+        str(CONFIG / "workspace.yaml"),
+        "-h",
+        host,
+        "-p",
+        str(port),
+    ]
+    os.execv(sys.executable, command)  # noqa: S606
 
 
 def _run(name: str, instance: DagsterInstance, days: _Days, note: Callable[[EventLogEntry], None]) -> DagsterRun:

@@ -8,7 +8,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from instacart_pipeline.cli.running import interrupted_by_signals
+from instacart_pipeline.cli.running import interrupted_by_signals, prepare_dagster_home
 from instacart_pipeline.definitions import build_defs
 from instacart_pipeline.orchestration import lost_runs
 from instacart_pipeline.orchestration.lost_runs import STARTED_BY, end_lost_runs, lock_run, locking
@@ -142,3 +142,16 @@ def test_the_projects_instance_runs_a_lost_run_again_once_and_one_run_per_day_an
     assert list(queue.tag_concurrency_limits) == [
         {"key": key, "value": by_value, "limit": 1} for key in ("dagster/partition", ONE_RUN_OF)
     ]
+
+
+def test_dagster_started_in_the_clone_without_a_variable_keeps_its_runs_where_commands_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INSTACART_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    with dg.DagsterInstance.from_config(str(PROJECT)) as by_dagster:
+        assert by_dagster.root_directory == str(tmp_path / "home" / "dagster")
+        run_id = by_dagster.add_run(dg.DagsterRun("some_job")).run_id
+    prepare_dagster_home(Settings.from_env())
+    with dg.DagsterInstance.get() as by_command:
+        assert by_command.has_run(run_id)
