@@ -17,6 +17,7 @@ from instacart_pipeline_tests.aws_double import AwsDouble, opened
 from instacart_pipeline_tests.aws_double.botocore_costs import pay_once
 from instacart_pipeline_tests.aws_double.server import REGION
 from instacart_pipeline_tests.platform import Platform, write_upload
+from instacart_pipeline_tests.resources.disks import small_disk  # noqa: F401  # a fixture
 from instacart_pipeline_tests.tiers import costs, missing, skip_without
 
 if TYPE_CHECKING:

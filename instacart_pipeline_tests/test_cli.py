@@ -11,6 +11,7 @@ from instacart_pipeline.cli.running import AssetReport, RunReport
 from instacart_pipeline.reorder import tables as t
 from instacart_pipeline_tests.command_line import CommandResult, call, call_process
 from instacart_pipeline_tests.platform import DT, Platform, write_upload
+from instacart_pipeline_tests.resources.disks import Disk
 from instacart_pipeline_tests.tiers import costs
 
 COMMANDS = (
@@ -55,6 +56,33 @@ def home(built: tuple[Path, CommandResult, CommandResult]) -> Path:
 def empty_home(tmp_path: Path) -> Path:
     """Where nothing is yet."""
     return tmp_path / "home"
+
+
+@pytest.mark.parametrize(
+    ("file", "command", "kind"),
+    [
+        ("catalog.sqlite", "tables", "FileDamaged"),
+        ("endpoints/reorder.json", "predict 1", "FileDamaged"),
+        ("dagster/history/runs.db", f"run reorder --dt {DT}", "DagsterStateUnusable"),
+    ],
+)
+def test_a_damaged_file_is_named_with_what_to_do(empty_home: Path, file: str, command: str, kind: str) -> None:
+    path = empty_home / file
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"what this held was overwritten" * 1000)
+    told = call(empty_home, *command.split())
+    assert told.code == 1
+    assert told.err.startswith(f"{kind}: {path} is damaged: ")
+    assert "Move " in told.err
+
+
+@pytest.mark.parametrize("command", ["tables", f"run reorder --dt {DT}"])
+def test_a_full_disk_is_said(small_disk: Disk, command: str) -> None:
+    small_disk.fill()
+    told = call(small_disk.path / "home", *command.split())
+    assert told.code == 1
+    assert "is full" in told.err or "No space" in told.err
+    assert "Make room on" in told.err
 
 
 def test_an_upload_lists_its_files(built: tuple[Path, CommandResult, CommandResult]) -> None:

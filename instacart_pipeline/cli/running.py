@@ -11,7 +11,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -29,6 +29,7 @@ from dagster import (
     build_reconstructable_job,
     execute_job,
 )
+from sqlalchemy.exc import SQLAlchemyError
 
 from instacart_pipeline.cli import output
 from instacart_pipeline.lake.contracts import TableContract
@@ -39,6 +40,7 @@ from instacart_pipeline.orchestration.failure import alert_of
 from instacart_pipeline.orchestration.instance import dagster_home
 from instacart_pipeline.orchestration.lost_runs import STARTED_BY, end_lost_runs
 from instacart_pipeline.orchestration.one_run import ONE_RUN_OF, alone
+from instacart_pipeline.resources.local.doctor import damaged_dagster_files
 from instacart_pipeline.settings import CONFIG, PROJECT, Settings
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -151,7 +153,7 @@ def run_job(name: str, dt: str, *, last: str = "", quiet: bool) -> RunReport:
             def send_alert(run: DagsterRun) -> None:
                 try:
                     build_resources(settings).alerts.send(alert_of(instance, run, settings.dagster_url))
-                except PipelineError as error:
+                except (PipelineError, OSError) as error:
                     # The daemon, where one is up, sends it; what the run itself failed of is to be seen all the same.
                     report.errors.append(("alert", f"The alert was not sent: {error}"))
 
@@ -193,9 +195,30 @@ def interrupted_by_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+class DagsterStateUnusable(PipelineError):
+    """Dagster can't read or write its runs and events."""
+
+
 @contextmanager
 def dagster_instance(settings: Settings) -> Iterator[DagsterInstance]:
-    """The Dagster instance: DAGSTER_HOME if it is set, else below INSTACART_HOME with the project's dagster.yaml."""
+    """The Dagster instance: DAGSTER_HOME if it is set, else below INSTACART_HOME with the project's dagster.yaml.
+
+    Raises DagsterStateUnusable, also for what the block does with it.
+    """
+    try:
+        with _opened_instance(settings) as instance:
+            yield instance
+    except SQLAlchemyError as error:
+        home = dagster_home(settings)
+        for damaged in damaged_dagster_files(home):
+            raise DagsterStateUnusable(f"{damaged.found}. {damaged.remedy}") from error
+        raise DagsterStateUnusable(
+            f"Dagster can't use its files in {home}: {getattr(error, 'orig', error)}. Make room on its disk, then run again."
+        ) from error
+
+
+@contextmanager
+def _opened_instance(settings: Settings) -> Iterator[DagsterInstance]:
     prepare_dagster_home(settings)
     # Dagster makes its SQLite files when it first opens them, and two processes doing so at once get in each other's way.
     with (Path(os.environ["DAGSTER_HOME"]) / ".opening").open("w") as lock:
@@ -222,7 +245,8 @@ def prepare_dagster_home(settings: Settings) -> None:
 
 def serve_dagster(host: str, port: int) -> None:
     """Become `dagster dev`: the UI and the daemon, with the project's workspace."""
-    prepare_dagster_home(Settings.from_env())
+    with dagster_instance(Settings.from_env()):
+        pass  # what is wrong with Dagster's files is said in our words
     os.chdir(PROJECT)
     # A shell starts what it puts in the background deaf to Ctrl-C, and Dagster's children would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -248,13 +272,14 @@ def _run(name: str, instance: DagsterInstance, days: _Days, note: Callable[[Even
 
     def follow() -> None:
         cursor, last = None, False
-        while not last:
-            last = ended.wait(0.5)
-            for run in instance.get_runs(RunsFilter(tags={STARTED_BY: token}), limit=1):
-                connection = instance.get_records_for_run(run.run_id, cursor=cursor)
-                cursor = connection.cursor
-                for record in connection.records:
-                    note(record.event_log_entry)
+        with suppress(SQLAlchemyError):  # the run itself says what is wrong with Dagster's files
+            while not last:
+                last = ended.wait(0.5)
+                for run in instance.get_runs(RunsFilter(tags={STARTED_BY: token}), limit=1):
+                    connection = instance.get_records_for_run(run.run_id, cursor=cursor)
+                    cursor = connection.cursor
+                    for record in connection.records:
+                        note(record.event_log_entry)
 
     follower = threading.Thread(target=follow)
     follower.start()

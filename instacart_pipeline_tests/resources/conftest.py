@@ -18,7 +18,6 @@ from instacart_pipeline_tests.aws_platform import AwsPlatform
 from instacart_pipeline_tests.faulty_run import processes
 from instacart_pipeline_tests.platform import Platform
 from instacart_pipeline_tests.resources.aws.streams import moto_site, node_site  # noqa: F401  # fixtures
-from instacart_pipeline_tests.resources.disks import small_disk  # noqa: F401  # a fixture
 from instacart_pipeline_tests.resources.streams import (  # noqa: F401  # fixtures
     lookups,
     lookups_twin,

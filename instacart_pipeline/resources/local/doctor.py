@@ -10,9 +10,13 @@ from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
+import duckdb
+
 from instacart_pipeline.lake.errors import SettingsInvalid
 from instacart_pipeline.resources.findings import Finding, Health
+from instacart_pipeline.resources.local.endpoints import LocalEndpoints
 from instacart_pipeline.resources.local.java import java_home
+from instacart_pipeline.resources.local.sqlite_file import FileDamaged, damage, remedy_of
 from instacart_pipeline.settings import Settings
 
 _ROOM = 20e9
@@ -25,6 +29,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield folder
     if folder.health == "ok":
         yield _disk(settings.home)
+        yield from _damaged(settings.home)
     yield _memory(settings)
     yield _engine()
     yield _spark(settings)
@@ -59,6 +64,36 @@ def _disk(home: Path) -> Finding:
     return Finding("disk", "ok", f"{free / 1e9:.0f} GB free")
 
 
+def _damaged(home: Path) -> Iterator[Finding]:
+    """What is kept on this machine and can't be read."""
+    for service in ("catalog", "model_registry"):
+        path = home / f"{service}.sqlite"
+        if path.exists() and (text := damage(path)):
+            yield Finding(service, "bad", f"{path} is damaged: {text}", remedy_of(path))
+    try:
+        LocalEndpoints(home=str(home)).locations()
+    except FileDamaged as error:
+        found, _, remedy = str(error).rpartition(". ")
+        yield Finding("endpoints", "bad", found, remedy)
+    warehouse = home / "warehouse.duckdb"
+    if warehouse.exists():
+        try:
+            duckdb.connect(warehouse, read_only=True).close()
+        except duckdb.Error as error:
+            if "lock" not in str(error):  # a load that is under way holds one
+                remedy = "Move it aside with the .wal beside it; then run all days of retail in one command (--from, --to) and each week of customers."
+                yield Finding("warehouse", "bad", f"{warehouse} is damaged: {error}", remedy)
+    yield from damaged_dagster_files(home / "dagster")
+
+
+def damaged_dagster_files(folder: Path) -> Iterator[Finding]:
+    """The SQLite files below the Dagster home that can't be read."""
+    for path in sorted(folder.rglob("*.db")):
+        if text := damage(path):
+            remedy = f"Move {folder} aside: Dagster begins a new history of runs. Tables, models and uploads stay as they are."
+            yield Finding("dagster", "bad", f"{path} is damaged: {text}", remedy)
+
+
 def _memory(settings: Settings) -> Finding:
     there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if settings.memory_bytes > there:
@@ -72,8 +107,6 @@ def _memory(settings: Settings) -> Finding:
 
 
 def _engine() -> Finding:
-    import duckdb  # noqa: PLC0415  # loaded where it is used
-
     (answer,) = duckdb.connect().execute("SELECT version()").fetchone() or ("",)
     return Finding("engine", "ok", f"DuckDB {answer}")
 

@@ -37,6 +37,7 @@ from instacart_pipeline.resources.endpoints import (
     EndpointUnavailable,
     Reply,
 )
+from instacart_pipeline.resources.local.sqlite_file import FileDamaged
 from instacart_pipeline.resources.model_registry import ModelVersion
 
 _ANSWER_SECONDS = 60.0
@@ -113,6 +114,10 @@ class LocalEndpoints(Endpoints):
             return ModelVersion.from_json(json.loads(pointer.read_bytes())).moved(partial(located, self.home))
         except FileNotFoundError:
             return None
+        except (ValueError, KeyError, TypeError) as error:
+            raise FileDamaged(
+                f"{pointer} is damaged: {error}. Move it aside, then run the model's job again, which deploys an approved version."
+            ) from error
 
     def _write(self, path: Path, version: ModelVersion, canary: Canary) -> None:
         """Write a pointer: the version, its location relative to the home, and the canary for each server process to try it with."""

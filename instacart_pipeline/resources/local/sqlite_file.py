@@ -12,7 +12,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from instacart_pipeline.lake.errors import PipelineError
@@ -21,24 +21,48 @@ _WAIT_SECONDS = 60.0
 """How long a writer waits for another. A transaction here takes milliseconds; only a stopped process holds one longer."""
 _LOOK_SECONDS = 0.002
 """How often a writer looks whether its turn has come."""
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+NOT_WRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
+"""Errors of the system that keep a file from being written: its disk is full, or this user may not."""
+_REBUILT = {
+    "catalog.sqlite": "run every day again, from its upload; `instacart-pipeline sweep` removes the versions that are not in the new catalog",
+    "model_registry.sqlite": "run the jobs of the models again, which register new versions",
+}
+"""How what a file held comes back."""
 
 
 class FileDamaged(PipelineError):
     """A file of this machine's services is not what they wrote."""
 
 
+class FileBusy(PipelineError):
+    """Another process holds a file of this machine's services for too long."""
+
+
+class FileNotWritable(PipelineError):
+    """A file of this machine's services can't be written: its disk is full, or this user may not."""
+
+
+def damage(path: Path) -> str:
+    """What is wrong with the content of a SQLite file, in SQLite's words; "" if nothing is, or it can't be read at all just now."""
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as db:
+            (found,) = db.execute("PRAGMA quick_check(1)").fetchone()
+            return "" if found == "ok" else str(found)
+    except sqlite3.DatabaseError as error:
+        return str(error) if _is_damage(str(error)) else ""
+
+
 @contextmanager
 def transaction(path: Path, schema: str, *, write: bool = False) -> Iterator[sqlite3.Connection]:
-    """A transaction on the file at `path`, which is made with `schema` on first use. An error inside undoes it."""
-    connection = _made(path, schema, _WAIT_SECONDS)
-    try:
+    """A transaction on the file at `path`, which is made with `schema` on first use. An error inside undoes it.
+
+    Raises FileBusy, FileNotWritable or FileDamaged if the file can't be used.
+    """
+    with translated(path, FileBusy, FileNotWritable), closing(_made(path, schema, _WAIT_SECONDS)) as connection:
         # A writer takes its place in the queue before it reads, so that what it decides on can't change under it.
         connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
         yield connection
         connection.execute("COMMIT")
-    finally:
-        connection.close()
 
 
 class SqliteFile:
@@ -105,19 +129,31 @@ def translated(path: Path, busy: type[PipelineError], full: type[PipelineError])
         yield
     except sqlite3.DatabaseError as error:
         text = str(error)
-        if "is full" in text or "I/O error" in text or "unable to open" in text:
-            raise full(f"{path} can't be written: {text}. Make room on its disk, then go on.") from error
+        if any(words in text for words in ("is full", "I/O error", "unable to open", "readonly")):
+            raise full(_not_writable(path, text)) from error
         if "locked" in text:
             raise busy(f"{path} is held by another process for too long: {text}. Try again in a moment.") from error
-        if "malformed" in text or "not a database" in text:
-            raise FileDamaged(
-                f"{path} is damaged: {text}. Move it aside with the -wal and -shm beside it; what it held can be put again."
-            ) from error
+        if _is_damage(text):
+            raise FileDamaged(f"{path} is damaged: {text}. {remedy_of(path)}") from error
         raise
     except OSError as error:
-        if error.errno not in _NO_ROOM:
+        if error.errno not in NOT_WRITABLE:
             raise
-        raise full(f"{path} can't be written: {error.strerror}. Make room on its disk, then go on.") from error
+        raise full(_not_writable(path, error.strerror or "")) from error
+
+
+def remedy_of(path: Path) -> str:
+    """What to do about a file that is damaged."""
+    again = _REBUILT.get(path.name, "what it held can be put again")
+    return f"Move it aside with the -wal and -shm beside it; then {again}."
+
+
+def _is_damage(text: str) -> bool:
+    return "malformed" in text or "not a database" in text
+
+
+def _not_writable(path: Path, text: str) -> str:
+    return f"{path} can't be written: {text}. Make room on its disk, then go on. If there is room, let this user write to its folder."
 
 
 def _begin(db: sqlite3.Connection, wait_seconds: float) -> None:
