@@ -47,12 +47,7 @@ setup(
     author="The instacart_pipeline developers",
     license="Apache-2.0",
     license_files=["LICENSE"],
-    classifiers=[
-        "Operating System :: POSIX",
-        "Programming Language :: Python :: 3",
-        "Topic :: Database",
-        "Typing :: Typed",
-    ],
+    classifiers=["Operating System :: POSIX", "Programming Language :: Python :: 3", "Typing :: Typed"],
     cmdclass={"build_py": BuildWithConfig},
     packages=find_packages(include=["instacart_pipeline", "instacart_pipeline.*"]),
     package_data={"instacart_pipeline": ["**/*.sql", "**/*.json", "serving/static/*", "py.typed"]},

@@ -32,6 +32,9 @@ COMMANDS = (
 )
 
 
+RUN = f"run reorder --dt {DT}"
+
+
 @pytest.fixture(scope="module")
 def upload(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_upload(tmp_path_factory.mktemp("cli") / "upload")
@@ -58,31 +61,23 @@ def empty_home(tmp_path: Path) -> Path:
     return tmp_path / "home"
 
 
-@pytest.mark.parametrize(
-    ("file", "command", "kind"),
-    [
-        ("catalog.sqlite", "tables", "FileDamaged"),
-        ("endpoints/reorder.json", "predict 1", "FileDamaged"),
-        ("dagster/history/runs.db", f"run reorder --dt {DT}", "DagsterStateUnusable"),
-    ],
-)
-def test_a_damaged_file_is_named_with_what_to_do(empty_home: Path, file: str, command: str, kind: str) -> None:
+DAMAGED = {"catalog.sqlite": "tables", "endpoints/reorder.json": "predict 1", "dagster/history/runs.db": RUN}
+
+
+@pytest.mark.parametrize("file", DAMAGED)
+def test_a_damaged_file_is_named_with_what_to_do(empty_home: Path, file: str) -> None:
     path = empty_home / file
     path.parent.mkdir(parents=True)
     path.write_bytes(b"what this held was overwritten" * 1000)
-    told = call(empty_home, *command.split())
-    assert told.code == 1
-    assert told.err.startswith(f"{kind}: {path} is damaged: ")
-    assert "Move " in told.err
+    told = call(empty_home, *DAMAGED[file].split())
+    assert (told.code, f": {path} is damaged: " in told.err, "Move " in told.err) == (1, True, True)
 
 
-@pytest.mark.parametrize("command", ["tables", f"run reorder --dt {DT}"])
+@pytest.mark.parametrize("command", ["tables", RUN])
 def test_a_full_disk_is_said(small_disk: Disk, command: str) -> None:
     small_disk.fill()
     told = call(small_disk.path / "home", *command.split())
-    assert told.code == 1
-    assert "is full" in told.err or "No space" in told.err
-    assert "Make room on" in told.err
+    assert (told.code, "Make room on" in told.err) == (1, True)
 
 
 def test_an_upload_lists_its_files(built: tuple[Path, CommandResult, CommandResult]) -> None:

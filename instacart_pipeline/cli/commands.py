@@ -20,7 +20,7 @@ from instacart_pipeline.cli import (
 )
 from instacart_pipeline.cli.system_commands import Json, generate_app, run_app, upload_app
 from instacart_pipeline.lake.errors import PipelineError
-from instacart_pipeline.resources.local.sqlite_file import NOT_WRITABLE, FileNotWritable
+from instacart_pipeline.resources.local.sqlite_file import NOT_WRITABLE, FileUnusable
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -215,7 +215,7 @@ def main() -> None:
         if problem.errno not in NOT_WRITABLE:
             raise
         output.error(
-            FileNotWritable(f"{problem}. Make room on the disk. If there is room, let this user read and write there.")
+            FileUnusable(f"{problem}. Make room on the disk. If there is room, let this user read and write there.")
         )
         raise SystemExit(1) from None
     except KeyboardInterrupt:

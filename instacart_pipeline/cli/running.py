@@ -11,9 +11,8 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -41,6 +40,7 @@ from instacart_pipeline.orchestration.instance import dagster_home
 from instacart_pipeline.orchestration.lost_runs import STARTED_BY, end_lost_runs
 from instacart_pipeline.orchestration.one_run import ONE_RUN_OF, alone
 from instacart_pipeline.resources.local.doctor import damaged_dagster_files
+from instacart_pipeline.resources.local.sqlite_file import FileDamaged, FileUnusable
 from instacart_pipeline.settings import CONFIG, PROJECT, Settings
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -163,12 +163,10 @@ def run_job(name: str, dt: str, *, last: str = "", quiet: bool) -> RunReport:
                     send_alert(lost)
 
             end_lost()
-            with interrupted_by_signals():
-                if system := job.tags.get(ONE_RUN_OF):
-                    with alone(instance, system, output.note, end_lost):
-                        run = _run(name, instance, days, note)
-                else:
-                    run = _run(name, instance, days, note)
+            end_by_signals()
+            system = job.tags.get(ONE_RUN_OF)
+            with alone(instance, system, output.note, end_lost) if system else nullcontext():
+                run = _run(name, instance, days, note)
         if run.status is DagsterRunStatus.CANCELED:
             output.note(f"Run {run.run_id} was canceled.")
             raise KeyboardInterrupt
@@ -178,56 +176,40 @@ def run_job(name: str, dt: str, *, last: str = "", quiet: bool) -> RunReport:
     return report
 
 
-@contextmanager
-def interrupted_by_signals() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP, unless nohup has it ignored, do what Ctrl-C does: Dagster changes the handler of that one."""
+def end_by_signals() -> None:
+    """Let SIGTERM and SIGHUP do what Ctrl-C does, whose handler Dagster changes meanwhile. nohup has SIGHUP ignored: so it stays."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         of_ctrl_c = signal.getsignal(signal.SIGINT)
         (of_ctrl_c if callable(of_ctrl_c) else signal.default_int_handler)(number, frame)
 
-    numbers = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, interrupt) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-class DagsterStateUnusable(PipelineError):
-    """Dagster can't read or write its runs and events."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, interrupt)
 
 
 @contextmanager
 def dagster_instance(settings: Settings) -> Iterator[DagsterInstance]:
     """The Dagster instance: DAGSTER_HOME if it is set, else below INSTACART_HOME with the project's dagster.yaml.
 
-    Raises DagsterStateUnusable, also for what the block does with it.
+    Raises FileDamaged and FileUnusable of its files, also for what the block does with it.
     """
+    prepare_dagster_home(settings)
+    home = dagster_home(settings)
     try:
-        with _opened_instance(settings) as instance:
+        # Dagster makes its SQLite files when it first opens them, and two processes doing so at once get in each other's way.
+        with (home / ".opening").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            instance = DagsterInstance.get()
+            instance.get_runs(limit=1)
+            instance.get_asset_keys(limit=1)
+        with instance:
             yield instance
     except SQLAlchemyError as error:
-        home = dagster_home(settings)
         for damaged in damaged_dagster_files(home):
-            raise DagsterStateUnusable(f"{damaged.found}. {damaged.remedy}") from error
-        raise DagsterStateUnusable(
-            f"Dagster can't use its files in {home}: {getattr(error, 'orig', error)}. Make room on its disk, then run again."
-        ) from error
-
-
-@contextmanager
-def _opened_instance(settings: Settings) -> Iterator[DagsterInstance]:
-    prepare_dagster_home(settings)
-    # Dagster makes its SQLite files when it first opens them, and two processes doing so at once get in each other's way.
-    with (Path(os.environ["DAGSTER_HOME"]) / ".opening").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        instance = DagsterInstance.get()
-        instance.get_runs(limit=1)
-        instance.get_asset_keys(limit=1)
-    with instance:
-        yield instance
+            raise FileDamaged(f"{damaged.found}. {damaged.remedy}") from error
+        text = f"Dagster can't use its files in {home}: {getattr(error, 'orig', error)}. Make room on its disk, then go on."
+        raise FileUnusable(text) from error
 
 
 def prepare_dagster_home(settings: Settings) -> None:
@@ -251,19 +233,8 @@ def serve_dagster(host: str, port: int) -> None:
     # A shell starts what it puts in the background deaf to Ctrl-C, and Dagster's children would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    command = [
-        sys.executable,
-        "-m",
-        "dagster",
-        "dev",
-        "-w",
-        str(CONFIG / "workspace.yaml"),
-        "-h",
-        host,
-        "-p",
-        str(port),
-    ]
-    os.execv(sys.executable, command)  # noqa: S606
+    options = ["-w", str(CONFIG / "workspace.yaml"), "-h", host, "-p", str(port)]
+    os.execv(sys.executable, [sys.executable, "-m", "dagster", "dev", *options])  # noqa: S606
 
 
 def _run(name: str, instance: DagsterInstance, days: _Days, note: Callable[[EventLogEntry], None]) -> DagsterRun:

@@ -15,10 +15,8 @@ from instacart_pipeline.settings import Settings
 class HomeInstance(DagsterInstance):
     """Keeps runs, events and logs in the Dagster home, wherever Dagster found dagster.yaml: without DAGSTER_HOME it would be a temporary folder."""
 
-    @staticmethod
-    def config_schema() -> Mapping[str, object]:
-        """What dagster.yaml may hold more than that of any instance."""
-        return {}
+    config_schema = dict
+    """No setting of its own in dagster.yaml."""
 
     @staticmethod
     def config_defaults(_base_dir: str) -> Mapping[str, object]:

@@ -11,7 +11,7 @@ import socket
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 from dagster import (
     DagsterEvent,
@@ -21,6 +21,7 @@ from dagster import (
     DagsterRunStatus,
     Executor,
     ExecutorDefinition,
+    InitExecutorContext,
 )
 
 STARTED_BY = "instacart_pipeline/started_by"
@@ -61,39 +62,27 @@ def end_lost_runs(instance: DagsterInstance) -> Sequence[DagsterRun]:
 
 def locking(inner: ExecutorDefinition) -> ExecutorDefinition:
     """The executor `inner`, whose runs are locked for their process."""
-    creation = inner.executor_creation_fn
-    assert creation is not None  # noqa: S101  # Dagster's own executors have one
-    return ExecutorDefinition(
-        inner.name,
-        inner.config_schema,
-        inner.get_requirements,
-        lambda context: _LockingExecutor(creation(context)),
-        inner.description,
-    )
 
+    def create(context: InitExecutorContext) -> Executor:
+        executor: Any = cast(Any, inner.executor_creation_fn)(context)
+        execute = executor.execute
 
-class _LockingExecutor(Executor):
-    def __init__(self, inner: Executor) -> None:
-        self._inner = inner
+        def execute_locked(plan_context: Any, plan: Any) -> Iterator[DagsterEvent]:
+            run, instance = plan_context.dagster_run, plan_context.instance
+            executor.lock = lock_run(instance, run.run_id)  # until the run's last event is written, after this function
+            try:
+                yield from execute(plan_context, plan)
+            except (KeyboardInterrupt, DagsterExecutionInterruptedError):
+                # Dagster takes an interrupt that nobody asked for in the UI for a failure. Who stops a command asks for it.
+                if STARTED_BY in run.tags:
+                    instance.report_run_canceling(run, "The command was interrupted.")
+                raise
 
-    @property
-    def retries(self) -> Any:
-        return self._inner.retries
+        executor.execute = execute_locked
+        return cast(Executor, executor)
 
-    @property
-    def step_dependency_config(self) -> Any:
-        return self._inner.step_dependency_config
-
-    def execute(self, plan_context: Any, execution_plan: Any) -> Iterator[DagsterEvent]:
-        instance, run = plan_context.instance, plan_context.dagster_run
-        self._lock = lock_run(instance, run.run_id)  # until the run's last event is written, after this function
-        try:
-            yield from self._inner.execute(plan_context, execution_plan)
-        except (KeyboardInterrupt, DagsterExecutionInterruptedError):
-            # Dagster takes an interrupt that nobody asked for in the UI for a failure. Who stops a command asks for it.
-            if STARTED_BY in run.tags:
-                instance.report_run_canceling(run, "The command was interrupted.")
-            raise
+    schema: Any = inner.config_schema
+    return ExecutorDefinition(inner.name, schema, inner.get_requirements, create, inner.description)
 
 
 def _folder(instance: DagsterInstance) -> Path:

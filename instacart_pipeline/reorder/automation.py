@@ -41,26 +41,15 @@ def build_automation(days: DailyPartitionsDefinition, settings: Settings) -> Aut
     features = uploaded | AssetSelection.assets(*map(asset_key, FEATURES))
     model = AssetSelection.assets(*map(asset_key, m.MODEL_TABLES)) | AssetSelection.groups(MODELS)
     baskets = AssetSelection.assets(*map(asset_key, BASKETS))
-    daily = define_asset_job(
-        DAILY_JOB, features | result, tags=MAX_RUNTIME, description="A day's chain: from the crawl to the result table."
+    job = partial(define_asset_job, tags=MAX_RUNTIME)
+    daily = job(DAILY_JOB, features | result, description="A day's chain: from the crawl to the result table.")
+    to_features = job("reorder_features", features, description="From the crawl to the feature tables.")
+    to_result = job("reorder_result", result, description="The result table from the feature tables.")
+    to_model = job(
+        MODEL_JOB, model, description="From the result table to the model, its endpoint and the predicted baskets."
     )
-    to_features = define_asset_job(
-        "reorder_features", features, tags=MAX_RUNTIME, description="From the crawl to the feature tables."
-    )
-    to_result = define_asset_job(
-        "reorder_result", result, tags=MAX_RUNTIME, description="The result table from the feature tables."
-    )
-    to_model = define_asset_job(
-        MODEL_JOB,
-        model,
-        tags=MAX_RUNTIME,
-        description="From the result table to the model, its endpoint and the predicted baskets.",
-    )
-    to_baskets = define_asset_job(
-        BASKETS_JOB,
-        baskets,
-        tags=MAX_RUNTIME,
-        description="The predicted baskets by the model in use, when no new one took its place.",
+    to_baskets = job(
+        BASKETS_JOB, baskets, description="The predicted baskets by the model in use, when no new one took its place."
     )
     watched = Watched(
         days, lambda found: Arrival(found.storage, found.catalog, t.STAGED, t.RESULT_TABLE, settings.settle_seconds)

@@ -1,6 +1,7 @@
 """Runs of a system follow each other, one that was killed holds up nobody, and what dagster.yaml says of runs."""
 
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,9 +9,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from instacart_pipeline.cli.running import interrupted_by_signals, prepare_dagster_home
+from instacart_pipeline.cli.running import end_by_signals, prepare_dagster_home
 from instacart_pipeline.definitions import build_defs
-from instacart_pipeline.orchestration import lost_runs
 from instacart_pipeline.orchestration.lost_runs import STARTED_BY, end_lost_runs, lock_run, locking
 from instacart_pipeline.orchestration.one_run import ONE_RUN_OF, alone, tags_of, unfinished
 from instacart_pipeline.settings import PROJECT, Settings
@@ -84,19 +84,10 @@ def test_a_run_whose_process_is_gone_is_ended_once_and_one_whose_process_lives_g
 def test_a_run_of_another_machine_is_left_to_that_machine(
     instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    elsewhere = under_way(instance)
-    with monkeypatch.context() as other:
-        other.setattr(lost_runs.socket, "gethostname", lambda: "elsewhere")
-        lock_run(instance, elsewhere).close()
+    with lock_run(instance, under_way(instance)):
+        monkeypatch.setattr(socket, "gethostname", lambda: "elsewhere")
     assert end_lost_runs(instance) == []
-    assert [run.run_id for run in unfinished(instance, "shop")] == [elsewhere]
-
-
-def test_a_command_goes_on_once_the_lost_run_it_waited_for_is_ended(instance: dg.DagsterInstance) -> None:
-    lock_run(instance, under_way(instance)).close()
-    told = list[str]()
-    with alone(instance, "shop", told.append, lambda: end_lost_runs(instance)):
-        assert told == []
+    assert len(unfinished(instance, "shop")) == 1
 
 
 def test_a_command_that_was_killed_before_its_run_started_holds_up_nothing(instance: dg.DagsterInstance) -> None:
@@ -117,16 +108,14 @@ def some_job() -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_a_commands_run_as_canceled(instance: dg.DagsterInstance, number: int) -> None:
     job, config = dg.reconstructable(some_job), {"ops": {"interrupted": {"config": int(number)}}}
-    with interrupted_by_signals():
-        ended = dg.execute_job(job, instance, run_config=config, tags={STARTED_BY: "cli"}).dagster_run
-    assert ended.status is dg.DagsterRunStatus.CANCELED
+    end_by_signals()
+    ended = dg.execute_job(job, instance, run_config=config, tags={STARTED_BY: "cli"})
+    assert ended.dagster_run.status is dg.DagsterRunStatus.CANCELED
 
 
 def test_every_job_is_terminated_after_a_day() -> None:
-    jobs = build_defs(Settings()).resolve_all_job_defs()
-    named = {job.name: job.tags.get("dagster/max_runtime") for job in jobs if not job.name.startswith("__")}
-    assert named
-    assert set(named.values()) == {"86400"}
+    jobs = [job for job in build_defs(Settings()).resolve_all_job_defs() if not job.name.startswith("__")]
+    assert {job.tags.get("dagster/max_runtime") for job in jobs} == {"86400"}
 
 
 def test_the_projects_instance_runs_a_lost_run_again_once_and_one_run_per_day_and_system(

@@ -34,12 +34,8 @@ class FileDamaged(PipelineError):
     """A file of this machine's services is not what they wrote."""
 
 
-class FileBusy(PipelineError):
-    """Another process holds a file of this machine's services for too long."""
-
-
-class FileNotWritable(PipelineError):
-    """A file of this machine's services can't be written: its disk is full, or this user may not."""
+class FileUnusable(PipelineError):
+    """A file of this machine's services can't be written: another process holds it for too long, its disk is full, or this user may not."""
 
 
 def damage(path: Path) -> str:
@@ -56,9 +52,9 @@ def damage(path: Path) -> str:
 def transaction(path: Path, schema: str, *, write: bool = False) -> Iterator[sqlite3.Connection]:
     """A transaction on the file at `path`, which is made with `schema` on first use. An error inside undoes it.
 
-    Raises FileBusy, FileNotWritable or FileDamaged if the file can't be used.
+    Raises FileUnusable and FileDamaged.
     """
-    with translated(path, FileBusy, FileNotWritable), closing(_made(path, schema, _WAIT_SECONDS)) as connection:
+    with translated(path, FileUnusable, FileUnusable), closing(_made(path, schema, _WAIT_SECONDS)) as connection:
         # A writer takes its place in the queue before it reads, so that what it decides on can't change under it.
         connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
         yield connection
