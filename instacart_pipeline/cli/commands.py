@@ -214,9 +214,7 @@ def main() -> None:
     except OSError as problem:
         if problem.errno not in NOT_WRITABLE:
             raise
-        output.error(
-            FileUnusable(f"{problem}. Make room on the disk. If there is room, let this user read and write there.")
-        )
+        output.error(FileUnusable(f"{problem}. Make room on the disk, or let this user read and write there."))
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         output.note("Stopped.")

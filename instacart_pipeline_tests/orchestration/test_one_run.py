@@ -22,9 +22,8 @@ STARTED = dg.DagsterRunStatus.STARTED
 def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
     # Copying what a run prints, and telemetry, start processes.
     no_logs = {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
-    with dg.DagsterInstance.local_temp(
-        str(tmp_path), {"compute_logs": no_logs, "telemetry": {"enabled": False}}
-    ) as made:
+    quiet = {"compute_logs": no_logs, "telemetry": {"enabled": False}}
+    with dg.DagsterInstance.local_temp(str(tmp_path), quiet) as made:
         yield made
 
 
