@@ -31,9 +31,10 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("any machine")
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # A shell starts what it puts in the background deaf to Ctrl-C; tests that interrupt themselves must not depend on that.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# A shell starts what it puts in the background deaf to Ctrl-C, and nohup to hanging up; tests of signals must not depend on that.
+for _number, _handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _handler)
 
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
