@@ -168,6 +168,16 @@ def test_sql_prints_json(home: Path) -> None:
     assert told.err == ""
 
 
+def test_sql_keeps_columns_of_one_name_apart_and_values_as_they_are(empty_home: Path) -> None:
+    query = "SELECT 1 AS a, CAST(0.10 AS decimal(20, 2)) AS a, CAST(NULL AS varchar) AS b, '' AS c, 'x, \"y\"' AS a_1"
+    assert call(empty_home, "sql", query, "--format", "json").out == (
+        '[\n  {"a": 1, "a_2": 0.10, "b": null, "c": "", "a_1": "x, \\"y\\""}\n]\n'
+    )
+    assert call(empty_home, "sql", query, "--format", "csv").out == 'a,a,b,c,a_1\n1,0.10,,"","x, ""y"""\n'
+    shown = call(empty_home, "sql", query).out.splitlines()
+    assert [cell.strip() for cell in shown[3].strip("│").split("│")] == ["1", "0.10", "", "", 'x, "y"']
+
+
 def test_sql_prints_csv(home: Path) -> None:
     told = call(home, "sql", QUERY, "--format", "csv")
     assert list(csv.reader(io.StringIO(told.out)))[:3] == [

@@ -65,7 +65,13 @@ def sql(
     statement: Annotated[
         str, typer.Argument(help='Athena SQL, such as "SELECT * FROM reorder_curated.orders LIMIT 5".')
     ],
-    form: Annotated[Format, typer.Option("--format", help="How to print the rows.")] = Format.TABLE,
+    form: Annotated[
+        Format,
+        typer.Option(
+            "--format",
+            help="How to print the rows. Columns of one name are a, a_1, ... in json; in csv a NULL is empty and an empty text is quoted.",
+        ),
+    ] = Format.TABLE,
     limit: Annotated[int, typer.Option(help="Most rows a table shows; csv and json print all.")] = 100,
 ) -> None:
     """Query the lake with Athena SQL. Tables are named database.table; every table has the day in the column dt."""

@@ -1,12 +1,12 @@
 """What the commands print: tables for people, JSON and CSV for programs. Errors and notes go to standard error."""
 
-import csv
 import json
-import sys
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from decimal import Decimal
+from itertools import chain, count
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -205,16 +205,22 @@ def query_result(result: "QueryResult", form: str) -> None:
     """Print the rows of a query as a table, CSV or JSON."""
     from pyarrow import types  # noqa: PLC0415
 
+    # Rows are taken by place: columns may share a name.
     names = result.table.column_names
+    batches = (
+        zip(*(column.to_pylist() for column in batch.columns), strict=True) for batch in result.table.to_batches()
+    )
+    values = (row for batch in batches for row in batch)
     if form == "json":
-        print(json.dumps(result.table.to_pylist(), default=_plain, indent=2, ensure_ascii=False))  # noqa: T201
+        keys = [_json(name) for name in _apart(names)]
+        objects = (", ".join(f"{key}: {_json(value)}" for key, value in zip(keys, row, strict=True)) for row in values)
+        text = ",\n".join(f"  {{{members}}}" for members in objects)
+        print(f"[\n{text}\n]" if text else "[]")  # noqa: T201
     elif form == "csv":
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(names)
-        for batch in result.table.to_batches():
-            writer.writerows(zip(*(column.to_pylist() for column in batch.columns), strict=True))
+        for row in chain([names], values):
+            print(",".join(map(_csv, row)))  # noqa: T201
     else:
-        rows = [["" if value is None else str(value) for value in row.values()] for row in result.table.to_pylist()]
+        rows = [["" if value is None else str(value) for value in row] for row in values]
         kinds = enumerate(result.table.schema.types)
         numbers = [
             place
@@ -272,6 +278,35 @@ def table_description(found: "CatalogTable", partitions: "Sequence[Partition]", 
 
 def _count(value: int | None) -> str:
     return "" if value is None else f"{value:,}"
+
+
+def _apart(names: Sequence[str]) -> list[str]:
+    """Names made different: a, a_1, a_2 for the columns that share the name a."""
+    made: list[str] = []
+    for name in names:
+        others = (f"{name}_{number}" for number in count(1))
+        made.append(name if name not in made else next(each for each in others if each not in {*made, *names}))
+    return made
+
+
+def _json(value: Any) -> str:
+    """A value as JSON: decimals with all their digits, what JSON has no word for (dates, times, NaN, infinity) as a string."""
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_json(str(key))}: {_json(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(_json, value)) + "]"
+    if value is None or isinstance(value, (bool, int, str)) or (isinstance(value, float) and math.isfinite(value)):
+        return json.dumps(value, ensure_ascii=False)
+    return json.dumps(str(value))
+
+
+def _csv(value: object) -> str:
+    """A value as CSV: nothing for NULL, "" for an empty text, quotes where they are needed."""
+    text = "" if value is None else str(value)
+    needs_quotes = (value is not None and not text) or any(character in text for character in ',"\r\n')
+    return '"' + text.replace('"', '""') + '"' if needs_quotes else text
 
 
 def _plain(value: Any) -> Any:
