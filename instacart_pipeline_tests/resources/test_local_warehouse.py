@@ -18,6 +18,7 @@ from instacart_pipeline_tests.resources.warehouses import FIRST, SECOND, Shop, l
 from instacart_pipeline_tests.struck_engine import struck_before
 from instacart_pipeline_tests.tiers import costs
 
+STORAGE_OF_DUCKDB_1_0 = 64
 NEW = "20260102T000000000000-000000"
 
 
@@ -32,6 +33,11 @@ def shop(tmp_path: Path) -> Shop:
     made.load(FIRST, SECOND)
     made.put(FIRST, [line("d")], NEW)
     return made
+
+
+def test_a_new_file_opens_in_the_drivers_of_duckdb_1(shop: Shop) -> None:
+    header = (shop.twin.home / "warehouse.duckdb").read_bytes()[:20]
+    assert int.from_bytes(header[12:20], "little") == STORAGE_OF_DUCKDB_1_0
 
 
 def test_a_load_whose_process_is_killed_leaves_the_old_rows_and_can_be_done_again(

@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 
 _STAGED, _TOGETHER = "staged", "together"
 """Schemas of the engine's memory: the rows to be loaded, and those together with the rows that stay."""
+_STORAGE_VERSION = "v1.0.0"
+"""The oldest DuckDB whose drivers open the file."""
 _LAKE_TYPES = {"varchar": "string", "integer": "int"}
 
 
@@ -117,7 +119,9 @@ class LocalWarehouse(Warehouse):
             fcntl.flock(lock, fcntl.LOCK_EX if writing else fcntl.LOCK_SH)
             with self.lake.engine() as connection:
                 if writing:
-                    connection.execute(f"ATTACH {quoted(str(path))} AS warehouse")
+                    # BI tools bring a DuckDB of their own, often an older one. A file that is there keeps the version it has.
+                    version = "" if path.exists() else f" (STORAGE_VERSION '{_STORAGE_VERSION}')"
+                    connection.execute(f"ATTACH {quoted(str(path))} AS warehouse{version}")
                 elif path.exists():
                     connection.execute(f"ATTACH {quoted(str(path))} AS warehouse (READ_ONLY)")
                 else:
