@@ -15,8 +15,9 @@ from typing import Any
 from unittest.mock import patch
 
 from instacart_pipeline import definitions
-from instacart_pipeline.cli import main
+from instacart_pipeline.cli import main, running
 from instacart_pipeline.lake.errors import PipelineError
+from instacart_pipeline.reorder.automation import DAILY_JOB
 from instacart_pipeline.settings import Settings
 
 PROGRAM = str(Path(sys.executable).with_name("instacart-pipeline"))
@@ -77,6 +78,10 @@ def _definitions(command: str = "", *_arguments: str) -> Iterator[None]:
     """The definitions that a new process would load: this one's were loaded under the settings of another call."""
     with ExitStack() as changed:
         if command == "run":
+            # Dagster keeps the job that a process loaded last, which is another home's here.
+            kept = type(running.reconstructable_job(DAILY_JOB))
+            kept.get_definition.cache_clear()
+            kept.get_repository_definition.cache_clear()
             with suppress(PipelineError):  # what is wrong with the settings, the command says itself
                 changed.enter_context(patch.object(definitions, "defs", definitions.build_defs(Settings.from_env())))
         yield
