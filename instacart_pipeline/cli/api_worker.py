@@ -34,26 +34,28 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description="One process of the API; `instacart-pipeline serve` starts it.")
     parser.add_argument("--fd", type=int, required=True, help="a listening socket")
+    parser.add_argument("--host", default="127.0.0.1", help="the name that the socket listens by")
     parser.add_argument("--metrics", type=Path, required=True, help="a folder that all processes of the API share")
     parser.add_argument("--access-log", action="store_true", help="log a line a request, without its headers")
     options = parser.parse_args()
     threading.Thread(target=end_with_parent, daemon=True).start()
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
     metrics.share(options.metrics)
-    _serve(options.fd, options.metrics, access_log=options.access_log)
+    _serve(options.fd, options.metrics, options.host, access_log=options.access_log)
 
 
-def _serve(fd: int, folder: Path, *, access_log: bool) -> None:
+def _serve(fd: int, folder: Path, host: str, *, access_log: bool) -> None:
     import uvicorn  # noqa: PLC0415  # as above
 
+    from instacart_pipeline.container.connections import BoundedConnection  # noqa: PLC0415
     from instacart_pipeline.serving.api import create_app  # noqa: PLC0415
     from instacart_pipeline.settings import Settings  # noqa: PLC0415
 
     settings, numbers = Settings.from_env(), metrics.Metrics(folder)
     config = uvicorn.Config(
-        create_app(_parts(settings, numbers), settings.api_keys, numbers),
+        create_app(_parts(settings, numbers), settings.api_keys, numbers, host=host),
         loop="uvloop",
-        http="httptools",
+        http=BoundedConnection,
         ws="none",
         log_config=None,
         log_level="info" if access_log else "warning",

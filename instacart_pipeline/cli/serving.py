@@ -6,11 +6,10 @@ server (container/).
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import socket
 import sys
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -18,6 +17,7 @@ from urllib.parse import urlsplit
 from instacart_pipeline.cli import output
 from instacart_pipeline.cli.children import Children, await_answer, stopped_by_signals
 from instacart_pipeline.lake.errors import PipelineError, SettingsInvalid
+from instacart_pipeline.serving.guard import is_loopback
 from instacart_pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ def serve(settings: Settings, host: str, port: int, *, workers: int, model_port:
             *_python("instacart_pipeline.cli.api_worker"),
             "--fd",
             str(listening.fileno()),
+            "--host",
+            host,
             "--metrics",
             str(numbers),
         ]
@@ -118,18 +120,12 @@ def show_basket(told: Basket) -> None:
 
 
 def _hold_keys(settings: Settings, host: str) -> None:
-    if settings.api_keys or _is_loopback(host):
+    if settings.api_keys or is_loopback(host):
         return
     raise SettingsInvalid(
         f"At {host} others than this machine could reach the API, and no key protects it. Set INSTACART_API_KEYS to one or more "
         f"keys of 16 characters or more, separated by commas; or serve this machine alone with --host 127.0.0.1."
     )
-
-
-def _is_loopback(host: str) -> bool:
-    with suppress(ValueError):
-        return ipaddress.ip_address(host).is_loopback
-    return host == "localhost"
 
 
 def _missing(settings: Settings) -> str:
@@ -165,7 +161,7 @@ def _pointer(settings: Settings) -> str:
 def _model_server(settings: Settings, workers: int) -> list[str]:
     place = urlsplit(settings.model_url)
     port = place.port or 80
-    if not _is_loopback(place.hostname or ""):
+    if not is_loopback(place.hostname or ""):
         raise SettingsInvalid(
             f"INSTACART_MODEL_URL is {settings.model_url}, where this machine can't start the model's server. Choose http://127.0.0.1:PORT."
         )

@@ -141,6 +141,8 @@ def _serve(options: argparse.Namespace, listening: socket.socket) -> int:
     """Answer in this process until it is told to end."""
     import uvicorn  # noqa: PLC0415  # the parent of workers needs none
 
+    from instacart_pipeline.container.connections import BoundedConnection  # noqa: PLC0415  # as above
+
     with ExitStack() as stack:
         source: FixedModel | WatchedModel
         if options.watch:
@@ -151,7 +153,7 @@ def _serve(options: argparse.Namespace, listening: socket.socket) -> int:
         config = uvicorn.Config(
             Container(source),
             loop="uvloop",
-            http="httptools",
+            http=BoundedConnection,
             ws="none",
             lifespan="off",
             interface="asgi3",

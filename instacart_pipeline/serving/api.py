@@ -25,8 +25,11 @@ _header = APIKeyHeader(name="X-API-Key", auto_error=False)
 _bearer = HTTPBearer(auto_error=False)
 
 
-def create_app(parts: Sequence[Part], keys: Sequence[str] = (), metrics: Metrics | None = None) -> FastAPI:
-    """The application of some parts. With `keys`, all but pages, /health and the OpenAPI document asks for one of them.
+def create_app(
+    parts: Sequence[Part], keys: Sequence[str] = (), metrics: Metrics | None = None, host: str = "127.0.0.1"
+) -> FastAPI:
+    """The application of some parts. With `keys`, all but pages, /health and the OpenAPI document asks for one of them; without, it
+    answers requests to `host` and this machine's own names alone.
 
     `metrics` is what the parts count into as well; without it the application has its own.
     """
@@ -53,7 +56,9 @@ def create_app(parts: Sequence[Part], keys: Sequence[str] = (), metrics: Metrics
         lifespan=lifespan,
     )
     tell_errors(app)
-    app.add_middleware(Guard, pages=frozenset(page for part in parts for page in part.pages))
+    app.add_middleware(
+        Guard, pages=frozenset(page for part in parts for page in part.pages), host=None if keys else host
+    )
     app.add_middleware(Counting, metrics=counted)  # around the guard, whose refusals count too
     locks: list[Any] = [Depends(_lock(Keys(keys)))] if keys else []
     for part in parts:

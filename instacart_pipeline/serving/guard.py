@@ -1,4 +1,4 @@
-"""What stands in front of every request: the limit of a body, the headers that browsers heed, and API keys.
+"""What stands in front of every request: the names it may come by, the limit of a body, the headers that browsers heed, and API keys.
 
 Belongs here: what holds for all addresses alike. Doesn't: what a single one takes (bodies.py).
 """
@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import ipaddress
 import json
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence, Set
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from instacart_pipeline.container.contract import MAX_BODY
 from instacart_pipeline.serving.errors import Refused, refusal
@@ -34,10 +37,14 @@ _NAME_DIGITS = 16
 
 
 class Guard:
-    """An ASGI application around another one, which has its pages at `pages`."""
+    """An ASGI application around another one, which has its pages at `pages`.
 
-    def __init__(self, app: ASGIApp, pages: Set[str]) -> None:
-        self.app, self._pages = app, pages
+    With a `host` it answers to that name and this machine's own alone: a page of another site, whose name leads here for once, would
+    otherwise read everything in its visitor's browser (DNS rebinding).
+    """
+
+    def __init__(self, app: ASGIApp, pages: Set[str], host: str | None) -> None:
+        self.app, self._pages, self._host = app, pages, host
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, unless its body is too large, and its answer back, with the headers."""
@@ -53,9 +60,13 @@ class Guard:
                 message["headers"] = [*message.get("headers", []), *_HEADERS, self._cached(scope)]
             await send(message)
 
-        length = dict(scope["headers"]).get(b"content-length", b"0")
+        headers = dict(scope["headers"])
+        if self._host is not None and not self._is_own(headers.get(b"host", b"localhost").decode("latin-1")):
+            await _refuse(sending, 421, "misdirected", f"{_KEYLESS} {self._host}; or set INSTACART_API_KEYS.")
+            return
+        length = headers.get(b"content-length", b"0")
         if length.isdigit() and int(length) > MAX_BODY:
-            await _too_large(sending)
+            await _refuse(sending, *_TOO_LARGE)
             return
         size = 0
 
@@ -72,7 +83,14 @@ class Guard:
         except _TooLarge:
             if begun:
                 raise
-            await _too_large(sending)
+            await _refuse(sending, *_TOO_LARGE)
+
+    def _is_own(self, named: str) -> bool:
+        try:
+            name = urlsplit(f"//{named}").hostname
+        except ValueError:
+            return False
+        return name is not None and (is_loopback(name) or name == (self._host or "").lower())
 
     def _cached(self, scope: Scope) -> tuple[bytes, bytes]:
         # Answers change with the data; the pages' own files are asked for again, and sent only if they changed.
@@ -84,17 +102,28 @@ class _TooLarge(Exception):
     """More came than the request said, or it said nothing."""
 
 
-async def _too_large(send: Callable[[MutableMapping[str, Any]], Awaitable[None]]) -> None:
-    body = json.dumps(
-        refusal("too_large", f"The body is larger than {MAX_BODY:,} bytes. Send fewer rows at a time.")
-    ).encode()
+_TOO_LARGE = 413, "too_large", f"The body is larger than {MAX_BODY:,} bytes. Send fewer rows at a time."
+_KEYLESS = "No API key protects this server, so it answers to this machine's own names alone. Ask it by localhost, 127.0.0.1 or"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a name or an address is this machine's own, which no other one reaches."""
+    with suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost"
+
+
+async def _refuse(
+    send: Callable[[MutableMapping[str, Any]], Awaitable[None]], status: int, code: str, message: str
+) -> None:
+    body = json.dumps(refusal(code, message)).encode()
     # The rest of the body is not read: the connection can't be used again.
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(body)),
         (b"connection", b"close"),
     ]
-    await send({"type": "http.response.start", "status": 413, "headers": headers})
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 

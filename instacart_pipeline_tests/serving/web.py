@@ -8,11 +8,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import httpx
 import uvicorn
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from fastapi import FastAPI
+
+from instacart_pipeline.container.connections import BoundedConnection
 
 PATIENCE = 120.0
 """Seconds until something that must come about is given up: more than a busy machine takes for anything here."""
@@ -20,10 +23,10 @@ _NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # loading the machin
 
 
 @contextmanager
-def listening(app: FastAPI) -> Iterator[str]:
+def listening(app: Any, connection: type[BoundedConnection] = BoundedConnection) -> Iterator[str]:
     """The address of an application that is served over HTTP for the length of the block."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", ws="none"))
+        server = uvicorn.Server(uvicorn.Config(app, http=connection, log_level="warning", ws="none"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
@@ -47,7 +50,7 @@ def called(app: FastAPI) -> Iterator[httpx.Client]:
     with (
         start_blocking_portal() as portal,
         portal.wrap_async_context_manager(app.router.lifespan_context(app)),
-        httpx.Client(transport=_Called(app, portal), base_url="http://in-process") as client,
+        httpx.Client(transport=_Called(app, portal), base_url="http://localhost") as client,
     ):
         yield client
 

@@ -177,7 +177,7 @@ def test_a_request_that_is_cut_short_is_no_failure_of_the_server(
     port, before = int(url.rsplit(":", 1)[1]), cut_short()
     for _ in range(3):
         with socket.create_connection(("127.0.0.1", port)) as connection:
-            head = "POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\nContent-Length: 1000\r\n\r\n"
+            head = "POST /invocations HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/csv\r\nContent-Length: 1000\r\n\r\n"
             connection.sendall(head.encode() + b"1,2,3")
     until(lambda: cut_short() == before + 3)
     assert client.post("/invocations", content=ORIGINAL_ROW, headers=CSV).text == "0.3\n"

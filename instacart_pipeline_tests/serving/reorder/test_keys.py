@@ -65,6 +65,26 @@ def test_a_key_that_is_no_text_is_only_unknown(locked: httpx.Client) -> None:
     assert answer.status_code == 401
 
 
+@pytest.mark.parametrize("host", ["evil.example:8000", "127.0.0.1.evil.example", "localhost.evil.example", "[", ""])
+def test_without_keys_a_page_whose_name_leads_here_is_refused(client: httpx.Client, host: str) -> None:
+    for answer in (
+        client.get("/v1/users/7/basket", headers={"Host": host}),
+        client.post("/v1/probability", content=shop.ORIGINAL_ROW, headers={"Host": host}),
+    ):
+        assert (answer.status_code, answer.json()["error"]["code"]) == (421, "misdirected")
+        assert "set INSTACART_API_KEYS" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8000", "127.0.0.1:1", "127.1.2.3", "[::1]:8000"])
+def test_without_keys_this_machines_own_names_are_answered(client: httpx.Client, host: str) -> None:
+    assert client.get("/v1/users", headers={"Host": host}).status_code == 200
+
+
+def test_with_keys_any_name_is_answered(locked: httpx.Client) -> None:
+    answer = locked.get("/v1/users", headers={"Host": "shop.example", "X-API-Key": KEYS[0]})
+    assert answer.status_code == 200
+
+
 @pytest.mark.parametrize("key", KEYS)
 def test_each_key_opens_by_either_header(locked: httpx.Client, key: str) -> None:
     for headers in ({"X-API-Key": key}, {"Authorization": f"Bearer {key}"}):

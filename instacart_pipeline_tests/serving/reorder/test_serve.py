@@ -14,6 +14,7 @@ import pytest
 from instacart_pipeline.cli import serving as command
 from instacart_pipeline.cli.children import stopped_by_signals
 from instacart_pipeline.container import child_server
+from instacart_pipeline.container.connections import MAX_LINE
 from instacart_pipeline.resources.local.endpoints import LocalEndpoints
 from instacart_pipeline_tests.command_line import call
 from instacart_pipeline_tests.platform import Platform
@@ -38,6 +39,7 @@ def test_serve_answers_for_every_system_asks_for_its_keys_and_ends_with_all_it_s
         assert f"The pages: {address}/, {address}/sales and {address}/customers; it asks for one of" in served.text()
         assert [served.client.get(page).status_code for page in ("/", "/sales", "/customers")] == [200] * 3
         assert served.client.get("/v1/users").status_code == 401
+        assert served.client.get("/", headers={"X": "a" * MAX_LINE}).status_code == 431
         served.client.headers["X-API-Key"] = KEY
         assert served.client.get("/v1/users/7/basket").json()["basket"][0]["product_name"] == shop.NAMES[1]
         assert served.client.post("/invocations", content=shop.ORIGINAL_ROW, headers=CSV).text == "0.3\n"
