@@ -21,8 +21,10 @@ export INSTACART_HOME ?= $(CURDIR)/.instacart
 # Child processes would compile the package again each time, and the tests themselves.
 export PYTHONDONTWRITEBYTECODE :=
 
-# What `make run` builds: the share of the full Instacart set and of thelook's customers, the day, and the Monday that customers are as of.
+# What `make run` builds: the share of the full Instacart set and of thelook's customers, the days of invoices, the day, and the Monday that
+# customers are as of.
 SCALE ?= 0.05
+INVOICE_DAYS ?= 30
 DAY ?= $(shell date -u +%F)
 MONDAY ?= $(shell $(PYTHON) -c 'from datetime import date, timedelta; day = date.fromisoformat("$(DAY)"); print(day - timedelta(day.weekday()))')
 
@@ -47,7 +49,7 @@ run: .venv/.run
 	@$(CLI) sql "SELECT p.product_name, f.prod_orders, f.prod_reorders FROM reorder_features.prd_features AS f \
 		JOIN reorder_curated.products AS p ON p.product_id = f.product_id AND p.dt = f.dt \
 		WHERE f.dt = '$(DAY)' ORDER BY f.prod_orders DESC LIMIT 5"
-	@[ -d $(INSTACART_HOME)/generated-retail ] || $(CLI) generate retail --days 30 --lines-a-day 500 --out $(INSTACART_HOME)/generated-retail
+	@[ -d $(INSTACART_HOME)/generated-retail ] || $(CLI) generate retail --days $(INVOICE_DAYS) --lines-a-day 500 --out $(INSTACART_HOME)/generated-retail
 	@$(CLI) upload retail $(INSTACART_HOME)/generated-retail
 	@$(CLI) run retail --from $$(ls $(INSTACART_HOME)/generated-retail | head -1 | cut -c1-10) --to $$(ls $(INSTACART_HOME)/generated-retail | tail -1 | cut -c1-10)
 	@echo "The months' net revenue:"
