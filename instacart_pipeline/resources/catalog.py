@@ -16,6 +16,9 @@ from instacart_pipeline.lake.contracts import PARTITION, TableContract
 from instacart_pipeline.lake.errors import TableNotFound
 from instacart_pipeline.lake.versions import Version
 
+MADE_BY = "made_by"
+"""A table's parameter: what `instacart-pipeline run` is told to make it, where that isn't the system."""
+
 
 @dataclass(frozen=True)
 class CatalogTable:
@@ -38,7 +41,8 @@ class CatalogTable:
     def of(cls, contract: TableContract, location: str) -> CatalogTable:
         """The definition a contract makes."""
         columns = tuple((column.name, str(column.type)) for column in contract.columns)
-        return cls(contract.database, contract.name, columns, location, contract.description)
+        made_by = {MADE_BY: contract.made_by} if contract.made_by else {}
+        return cls(contract.database, contract.name, columns, location, contract.description, parameters=made_by)
 
 
 @dataclass(frozen=True)

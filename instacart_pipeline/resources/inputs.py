@@ -8,7 +8,7 @@ from __future__ import annotations
 from instacart_pipeline.lake.errors import TableNotFound
 from instacart_pipeline.lake.sql import Query
 from instacart_pipeline.lake.versions import Version
-from instacart_pipeline.resources.catalog import Catalog
+from instacart_pipeline.resources.catalog import MADE_BY, Catalog
 
 
 def inputs_of(catalog: Catalog, query: Query, dt: str) -> dict[str, Version]:
@@ -18,10 +18,10 @@ def inputs_of(catalog: Catalog, query: Query, dt: str) -> dict[str, Version]:
         table = catalog.table(database, name)
         found = catalog.partitions(database, name, dt)
         if not found:
-            system = database.rsplit("_", 1)[0]
+            made_by = table.parameters.get(MADE_BY, database.rsplit("_", 1)[0])
             raise TableNotFound(
                 f"{query.name} reads {table.qualified_name}, which has no partition dt={dt}. "
-                f"Build it with `instacart-pipeline run {system} --dt {dt}`."
+                f"Build it with `instacart-pipeline run {made_by} --dt {dt}`."
             )
         versions[table.qualified_name] = found[0].version
     return versions

@@ -14,14 +14,18 @@ import pytest
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.s3.models import s3_backends
 
+from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.errors import JobFailed, TableNotFound
 from instacart_pipeline.lake.rules import Outcome
+from instacart_pipeline.lake.sql import Query
 from instacart_pipeline.lake.versions import Version
+from instacart_pipeline.reorder import model_tables as m
 from instacart_pipeline.reorder import tables as t
 from instacart_pipeline.resources.aws import locks
 from instacart_pipeline.resources.aws.catalog import GlueCatalog
 from instacart_pipeline.resources.aws.session import AwsSession
 from instacart_pipeline.resources.catalog import Catalog, CatalogTable
+from instacart_pipeline.resources.inputs import inputs_of
 from instacart_pipeline.resources.local.catalog import SqliteCatalog
 from instacart_pipeline_tests.aws_double.server import AwsDouble
 from instacart_pipeline_tests.aws_platform import LAKE
@@ -174,6 +178,16 @@ def test_a_day_that_is_not_built_says_how_to_build_it(catalog: Catalog) -> None:
         TableNotFound, match=r"reorder_curated.orders has no partition dt=2026-11-20. Build it with `instacart-"
     ):
         catalog.current(t.ORDERS, DT)
+
+
+@pytest.mark.parametrize(("table", "made_by"), [(t.ORDERS, "reorder"), (m.TRAINING_PAIRS, "reorder-model")])
+def test_a_query_on_a_day_that_is_not_built_names_the_command_that_builds_that_table(
+    catalog: Catalog, table: TableContract, made_by: str
+) -> None:
+    catalog.put_table(CatalogTable.of(table, f"/lake/{table.name}"))
+    query = Query.parse("pairs", f"SELECT count(*) AS n FROM {table.qualified_name}")
+    with pytest.raises(TableNotFound, match=f"Build it with `instacart-pipeline run {made_by} --dt {DT}`"):
+        inputs_of(catalog, query, DT)
 
 
 def _hold_that_none_is_lost(open_catalog: OpenCatalog, writing: Callable[[], bool]) -> None:
