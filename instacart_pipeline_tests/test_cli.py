@@ -2,11 +2,12 @@
 
 import csv
 import io
+import os
 from pathlib import Path
 
 import pytest
 
-from instacart_pipeline.cli import output
+from instacart_pipeline.cli import commands, output
 from instacart_pipeline.cli.running import AssetReport, RunReport
 from instacart_pipeline.reorder import tables as t
 from instacart_pipeline_tests.command_line import CommandResult, call, call_process
@@ -78,6 +79,22 @@ def test_a_full_disk_is_said(small_disk: Disk, command: str) -> None:
     small_disk.fill()
     told = call(small_disk.path / "home", *command.split())
     assert (told.code, "Make room on" in told.err) == (1, True)
+
+
+def test_a_command_whose_terminal_was_closed_ends_like_one_that_was_interrupted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept = os.dup(2)
+    ours, terminal = os.openpty()
+    os.dup2(terminal, 2)
+    os.close(ours)
+    monkeypatch.setattr(commands, "app", lambda prog_name: os.write(2, f"{prog_name}: too late".encode()))
+    try:
+        with pytest.raises(SystemExit) as ended:
+            commands.main()
+    finally:
+        os.dup2(kept, 2)
+    assert ended.value.code == 130
 
 
 def test_an_upload_lists_its_files(built: tuple[Path, CommandResult, CommandResult]) -> None:

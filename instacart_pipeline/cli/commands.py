@@ -218,6 +218,8 @@ def main() -> None:
         output.error(error)
         raise SystemExit(1) from None
     except OSError as problem:
+        if output.terminal_was_closed():
+            raise SystemExit(130) from None  # nobody reads any more, and the signal ended what ran
         if problem.errno not in NOT_WRITABLE:
             raise
         output.error(FileUnusable(f"{problem}. Make room on the disk, or let this user read and write there."))

@@ -1,7 +1,9 @@
 """What the commands print: tables for people, JSON and CSV for programs. Errors and notes go to standard error."""
 
+import errno
 import json
 import math
+import termios
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -56,6 +58,20 @@ def note(text: str) -> None:
 def error(problem: Exception) -> None:
     """Print an error: its kind, and its text."""
     _err.print(f"[bold red]{type(problem).__name__}[/]: {escape(str(problem))}", highlight=False, soft_wrap=True)
+
+
+def terminal_was_closed() -> bool:
+    """Whether what this process prints went to a terminal that is gone, so that printing fails."""
+    return any(_why_no_terminal(printed) == errno.EIO for printed in (1, 2))
+
+
+def _why_no_terminal(printed: int) -> int:
+    try:
+        termios.tcgetattr(printed)
+    except termios.error as error:
+        why: int = error.args[0]
+        return why
+    return 0
 
 
 def progress() -> Progress:
