@@ -20,7 +20,7 @@ from instacart_pipeline.reorder.model.code import model_code
 from instacart_pipeline.reorder.model.features import ORIGINAL
 from instacart_pipeline.reorder.names import ENDPOINT
 from instacart_pipeline.resources.endpoints import Canary
-from instacart_pipeline.resources.local.endpoints import LocalEndpoints
+from instacart_pipeline.resources.endpoints.local import LocalEndpoints
 from instacart_pipeline.resources.model_registry import ModelVersion
 
 FEATURES, TREES, DEPTH, BULK = 60, 300, 6, 10_000

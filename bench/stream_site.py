@@ -24,8 +24,8 @@ from types import TracebackType
 from typing import Any, cast
 
 from bench.measure import Cost, measure
-from instacart_pipeline.resources.local.stream import LocalStream
 from instacart_pipeline.resources.stream import Entry
+from instacart_pipeline.resources.stream.local import LocalStream
 from instacart_pipeline.retail.lines import counted, folded, read_line
 
 BATCH = 500

@@ -15,27 +15,27 @@ from instacart_pipeline.resources.athena import Athena
 from instacart_pipeline.resources.catalog import Catalog
 from instacart_pipeline.resources.crawler import Crawler
 from instacart_pipeline.resources.databrew import DataBrew
+from instacart_pipeline.resources.doctor import Finding
 from instacart_pipeline.resources.endpoints import Endpoints
-from instacart_pipeline.resources.findings import Finding
 from instacart_pipeline.resources.glue import Glue
-from instacart_pipeline.resources.intake import Intake
-from instacart_pipeline.resources.leftovers import Leftovers
+from instacart_pipeline.resources.ingest import Intake
 from instacart_pipeline.resources.lookup_tables import LookupTables
 from instacart_pipeline.resources.model_registry import ModelRegistry
+from instacart_pipeline.resources.orphaned_jobs import Leftovers
 from instacart_pipeline.resources.sagemaker import SageMaker
 from instacart_pipeline.resources.storage import Storage
 from instacart_pipeline.resources.stream import Stream
 from instacart_pipeline.resources.table_files import TableFiles
-from instacart_pipeline.resources.uploads import UploadNotices
+from instacart_pipeline.resources.upload_notices import UploadNotices
 from instacart_pipeline.resources.warehouse import Warehouse
 from instacart_pipeline.retail.consumers.roster import NAMES
 from instacart_pipeline.settings import Settings
 
 if TYPE_CHECKING:
-    from instacart_pipeline.resources.aws.lake import AwsLake
-    from instacart_pipeline.resources.aws.session import AwsSession
-    from instacart_pipeline.resources.local.lake import LocalLake
-    from instacart_pipeline.resources.local.sweep import Swept
+    from instacart_pipeline.resources.aws_account.lake import AwsLake
+    from instacart_pipeline.resources.aws_account.session import AwsSession
+    from instacart_pipeline.resources.local_machine.lake import LocalLake
+    from instacart_pipeline.resources.local_machine.sweep import Swept
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,8 @@ def build_lake(settings: Settings) -> LocalLake | AwsLake:
 
 def local_lake(settings: Settings) -> LocalLake:
     """The lake of this machine."""
-    from instacart_pipeline.resources.local.catalog import SqliteCatalog  # noqa: PLC0415  # see above
-    from instacart_pipeline.resources.local.lake import LocalLake  # noqa: PLC0415
+    from instacart_pipeline.resources.catalog.local import SqliteCatalog  # noqa: PLC0415  # see above
+    from instacart_pipeline.resources.local_machine.lake import LocalLake  # noqa: PLC0415
 
     return LocalLake(
         catalog=SqliteCatalog(home=str(settings.home)),
@@ -90,22 +90,22 @@ def local_lake(settings: Settings) -> LocalLake:
 
 
 def _local(settings: Settings) -> Resources:
-    from instacart_pipeline.resources.local.alerts import LogFileAlerts  # noqa: PLC0415
-    from instacart_pipeline.resources.local.athena import LocalAthena  # noqa: PLC0415
-    from instacart_pipeline.resources.local.crawler import LocalCrawler  # noqa: PLC0415
-    from instacart_pipeline.resources.local.databrew import LocalDataBrew  # noqa: PLC0415
-    from instacart_pipeline.resources.local.endpoints import LocalEndpoints  # noqa: PLC0415
-    from instacart_pipeline.resources.local.glue import LocalGlue  # noqa: PLC0415
-    from instacart_pipeline.resources.local.intake import LocalIntake  # noqa: PLC0415
-    from instacart_pipeline.resources.local.leftovers import NoLeftovers  # noqa: PLC0415
-    from instacart_pipeline.resources.local.lookup_tables import SqliteLookupTables  # noqa: PLC0415
-    from instacart_pipeline.resources.local.model_registry import SqliteModelRegistry  # noqa: PLC0415
-    from instacart_pipeline.resources.local.sagemaker import LocalSageMaker  # noqa: PLC0415
-    from instacart_pipeline.resources.local.storage import LocalStorage  # noqa: PLC0415
-    from instacart_pipeline.resources.local.stream import LocalStream  # noqa: PLC0415
-    from instacart_pipeline.resources.local.table_files import LocalTableFiles  # noqa: PLC0415
-    from instacart_pipeline.resources.local.uploads import NoUploadNotices  # noqa: PLC0415
-    from instacart_pipeline.resources.local.warehouse import LocalWarehouse  # noqa: PLC0415
+    from instacart_pipeline.resources.alerts.local import LogFileAlerts  # noqa: PLC0415
+    from instacart_pipeline.resources.athena.local import LocalAthena  # noqa: PLC0415
+    from instacart_pipeline.resources.crawler.local import LocalCrawler  # noqa: PLC0415
+    from instacart_pipeline.resources.databrew.local import LocalDataBrew  # noqa: PLC0415
+    from instacart_pipeline.resources.endpoints.local import LocalEndpoints  # noqa: PLC0415
+    from instacart_pipeline.resources.glue.local import LocalGlue  # noqa: PLC0415
+    from instacart_pipeline.resources.ingest.local import LocalIntake  # noqa: PLC0415
+    from instacart_pipeline.resources.lookup_tables.local import SqliteLookupTables  # noqa: PLC0415
+    from instacart_pipeline.resources.model_registry.local import SqliteModelRegistry  # noqa: PLC0415
+    from instacart_pipeline.resources.orphaned_jobs.local import NoLeftovers  # noqa: PLC0415
+    from instacart_pipeline.resources.sagemaker.local import LocalSageMaker  # noqa: PLC0415
+    from instacart_pipeline.resources.storage.local import LocalStorage  # noqa: PLC0415
+    from instacart_pipeline.resources.stream.local import LocalStream  # noqa: PLC0415
+    from instacart_pipeline.resources.table_files.local import LocalTableFiles  # noqa: PLC0415
+    from instacart_pipeline.resources.upload_notices.local import NoUploadNotices  # noqa: PLC0415
+    from instacart_pipeline.resources.warehouse.local import LocalWarehouse  # noqa: PLC0415
 
     home = str(settings.home)
     lake = local_lake(settings)
@@ -139,7 +139,7 @@ def _local(settings: Settings) -> Resources:
 
 def aws_session(settings: Settings) -> AwsSession:
     """The session of the profile aws."""
-    from instacart_pipeline.resources.aws.session import AwsSession  # noqa: PLC0415
+    from instacart_pipeline.resources.aws_account.session import AwsSession  # noqa: PLC0415
 
     return AwsSession(
         region=settings.aws_region,
@@ -151,9 +151,9 @@ def aws_session(settings: Settings) -> AwsSession:
 
 def aws_lake(settings: Settings) -> AwsLake:
     """The lake in S3."""
-    from instacart_pipeline.resources.aws.catalog import GlueCatalog  # noqa: PLC0415
-    from instacart_pipeline.resources.aws.jobs import ManagedJobs  # noqa: PLC0415
-    from instacart_pipeline.resources.aws.lake import AwsLake  # noqa: PLC0415
+    from instacart_pipeline.resources.aws_account.lake import AwsLake  # noqa: PLC0415
+    from instacart_pipeline.resources.catalog.aws import GlueCatalog  # noqa: PLC0415
+    from instacart_pipeline.resources.managed_jobs.jobs import ManagedJobs  # noqa: PLC0415
 
     session = aws_session(settings)
     return AwsLake(
@@ -172,22 +172,22 @@ def aws_lake(settings: Settings) -> AwsLake:
 
 
 def _aws(settings: Settings) -> Resources:
-    from instacart_pipeline.resources.aws.alerts import SnsAlerts  # noqa: PLC0415
-    from instacart_pipeline.resources.aws.athena import AwsAthena  # noqa: PLC0415
-    from instacart_pipeline.resources.aws.crawler import GlueCrawler  # noqa: PLC0415
-    from instacart_pipeline.resources.aws.databrew import AwsDataBrew  # noqa: PLC0415
-    from instacart_pipeline.resources.aws.endpoints import AwsEndpoints  # noqa: PLC0415
-    from instacart_pipeline.resources.aws.glue import AwsGlue  # noqa: PLC0415
-    from instacart_pipeline.resources.aws.intake import AwsIntake  # noqa: PLC0415
-    from instacart_pipeline.resources.aws.leftovers import AwsLeftovers  # noqa: PLC0415
-    from instacart_pipeline.resources.aws.lookup_tables import DynamoLookupTables  # noqa: PLC0415
-    from instacart_pipeline.resources.aws.model_registry import AwsModelRegistry  # noqa: PLC0415
-    from instacart_pipeline.resources.aws.sagemaker import AwsSageMaker  # noqa: PLC0415
-    from instacart_pipeline.resources.aws.storage import S3Storage  # noqa: PLC0415
-    from instacart_pipeline.resources.aws.stream import KinesisStream  # noqa: PLC0415
-    from instacart_pipeline.resources.aws.table_files import S3TableFiles  # noqa: PLC0415
-    from instacart_pipeline.resources.aws.uploads import SqsUploadNotices  # noqa: PLC0415
-    from instacart_pipeline.resources.aws.warehouse import RedshiftWarehouse  # noqa: PLC0415
+    from instacart_pipeline.resources.alerts.aws import SnsAlerts  # noqa: PLC0415
+    from instacart_pipeline.resources.athena.aws import AwsAthena  # noqa: PLC0415
+    from instacart_pipeline.resources.crawler.aws import GlueCrawler  # noqa: PLC0415
+    from instacart_pipeline.resources.databrew.aws import AwsDataBrew  # noqa: PLC0415
+    from instacart_pipeline.resources.endpoints.aws import AwsEndpoints  # noqa: PLC0415
+    from instacart_pipeline.resources.glue.aws import AwsGlue  # noqa: PLC0415
+    from instacart_pipeline.resources.ingest.aws import AwsIntake  # noqa: PLC0415
+    from instacart_pipeline.resources.lookup_tables.aws import DynamoLookupTables  # noqa: PLC0415
+    from instacart_pipeline.resources.model_registry.aws import AwsModelRegistry  # noqa: PLC0415
+    from instacart_pipeline.resources.orphaned_jobs.aws import AwsLeftovers  # noqa: PLC0415
+    from instacart_pipeline.resources.sagemaker.aws import AwsSageMaker  # noqa: PLC0415
+    from instacart_pipeline.resources.storage.aws import S3Storage  # noqa: PLC0415
+    from instacart_pipeline.resources.stream.aws import KinesisStream  # noqa: PLC0415
+    from instacart_pipeline.resources.table_files.aws import S3TableFiles  # noqa: PLC0415
+    from instacart_pipeline.resources.upload_notices.aws import SqsUploadNotices  # noqa: PLC0415
+    from instacart_pipeline.resources.warehouse.aws import RedshiftWarehouse  # noqa: PLC0415
 
     lake = aws_lake(settings)
     storage = S3Storage(session=lake.session, lake=settings.lake)
@@ -230,20 +230,20 @@ def _aws(settings: Settings) -> Resources:
 def examine(settings: Settings) -> Iterator[Finding]:
     """What the profile finds of what it needs, thing by thing."""
     if settings.profile == "aws":
-        from instacart_pipeline.resources.aws import doctor as aws_doctor  # noqa: PLC0415
+        from instacart_pipeline.resources.doctor import aws as aws_doctor  # noqa: PLC0415
         from instacart_pipeline.retail import lookups  # noqa: PLC0415
         from instacart_pipeline.systems import STAGED_TABLES  # noqa: PLC0415
 
         return aws_doctor.examine(settings, aws_lake(settings), tuple(STAGED_TABLES), lookups.ALL)
-    from instacart_pipeline.resources.local import doctor as local_doctor  # noqa: PLC0415
+    from instacart_pipeline.resources.doctor import local as local_doctor  # noqa: PLC0415
 
     return local_doctor.examine(settings)
 
 
 def sweep(settings: Settings, *, apply: bool) -> Swept:
     """Sweep the profile's lake. On this machine more than a tenth of it is removed only with `apply`."""
-    from instacart_pipeline.resources.local.sagemaker import LocalSageMaker  # noqa: PLC0415
-    from instacart_pipeline.resources.local.sweep import Swept, sweep  # noqa: PLC0415
+    from instacart_pipeline.resources.local_machine.sweep import Swept, sweep  # noqa: PLC0415
+    from instacart_pipeline.resources.sagemaker.local import LocalSageMaker  # noqa: PLC0415
     from instacart_pipeline.systems import LAKE_TABLES  # noqa: PLC0415
 
     sagemaker, tables = build_resources(settings).sagemaker, [table for of in LAKE_TABLES.values() for table in of]

@@ -23,9 +23,9 @@ from instacart_pipeline.lake.zones import Zones
 from instacart_pipeline.orchestration.table_assets import asset_key
 from instacart_pipeline.profiles import aws_lake
 from instacart_pipeline.reorder.automation import DAILY_JOB
-from instacart_pipeline.resources.aws.changes import Change
-from instacart_pipeline.resources.aws.lake import AwsLake
-from instacart_pipeline.resources.aws.objects import split
+from instacart_pipeline.resources.aws_account.changes import Change
+from instacart_pipeline.resources.aws_account.lake import AwsLake
+from instacart_pipeline.resources.aws_account.objects import split
 from instacart_pipeline_tests.aws_double.server import AwsDouble
 from instacart_pipeline_tests.faulty_run import processes
 from instacart_pipeline_tests.platform import DT, Platform, Row, Run, run_of, shared_instance

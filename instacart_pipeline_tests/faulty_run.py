@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import Any, Literal
 from unittest.mock import patch
 
-from instacart_pipeline.embedded import admission, parquet
+from instacart_pipeline.engine import ingest as admission
+from instacart_pipeline.engine import parquet
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.reorder.automation import DAILY_JOB
-from instacart_pipeline.resources.local import engine
-from instacart_pipeline.resources.local.catalog import SqliteCatalog
-from instacart_pipeline.resources.local.lake import LocalLake
+from instacart_pipeline.resources.catalog.local import SqliteCatalog
+from instacart_pipeline.resources.local_machine import queries as engine
+from instacart_pipeline.resources.local_machine.lake import LocalLake
 from instacart_pipeline.settings import Settings
 from instacart_pipeline_tests.platform import DT, Platform, Run
 

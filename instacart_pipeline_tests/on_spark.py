@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.sql import Query
-from instacart_pipeline.resources.inputs import inputs_of
-from instacart_pipeline.resources.spark_job import SparkStatement
+from instacart_pipeline.resources.catalog.inputs import inputs_of
+from instacart_pipeline.resources.glue.spark_job import SparkStatement
 from instacart_pipeline_tests.platform import Platform, Row
 
 if TYPE_CHECKING:

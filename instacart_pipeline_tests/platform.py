@@ -22,7 +22,7 @@ from instacart_pipeline.profiles import build_resources, local_lake
 from instacart_pipeline.reorder import tables as t
 from instacart_pipeline.reorder.automation import DAILY_JOB
 from instacart_pipeline.resources.catalog import Catalog, CatalogTable
-from instacart_pipeline.resources.local.lake import LocalLake
+from instacart_pipeline.resources.local_machine.lake import LocalLake
 from instacart_pipeline.resources.storage import Storage
 from instacart_pipeline.settings import Settings
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from instacart_pipeline.resources.local.java import java_home
+from instacart_pipeline.resources.glue.local.java import java_home
 
 
 def session() -> SparkSession:

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
-from instacart_pipeline.embedded import engine
-from instacart_pipeline.resources.local import lake
+from instacart_pipeline.engine import connection as engine
+from instacart_pipeline.resources.local_machine import lake
 
 
 class _Struck:

@@ -82,7 +82,7 @@ def test_more_memory_than_the_machine_has_is_bad(here: Doctor) -> None:
 
 
 def test_little_room_is_a_note_and_no_failure(here: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("instacart_pipeline.resources.local.doctor._ROOM", 1e18)
+    monkeypatch.setattr("instacart_pipeline.resources.doctor.local._ROOM", 1e18)
     told = here.json()
     assert (told.code, told.health["disk"]) == (0, "note")
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from instacart_pipeline.resources.aws import session
-from instacart_pipeline.resources.aws.code import ADMIT_UPLOAD, SQL_TO_PARQUET
+from instacart_pipeline.resources.aws_account import session
+from instacart_pipeline.resources.aws_account.code import ADMIT_UPLOAD, SQL_TO_PARQUET
 from instacart_pipeline_tests.aws_double.server import REGION, AwsDouble
 from instacart_pipeline_tests.aws_platform import LAKE, ROLE, AwsPlatform
 from instacart_pipeline_tests.command_line import call

@@ -20,7 +20,7 @@ from instacart_pipeline.cli import (
 )
 from instacart_pipeline.cli.system_commands import Json, generate_app, run_app, upload_app
 from instacart_pipeline.lake.errors import PipelineError
-from instacart_pipeline.resources.local.sqlite_file import NOT_WRITABLE, FileUnusable
+from instacart_pipeline.resources.local_machine.sqlite_file import NOT_WRITABLE, FileUnusable
 
 app = typer.Typer(
     no_args_is_help=True,

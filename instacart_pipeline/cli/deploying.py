@@ -1,6 +1,6 @@
 """The deploy command: what AWS must have before the first run on it, and after every change of code, SQL or recipes.
 
-Belongs here: what the systems need, gathered, and the report. Doesn't: how AWS is changed (resources/aws/deploy.py).
+Belongs here: what the systems need, gathered, and the report. Doesn't: how AWS is changed (resources/aws_account/deploy.py).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from instacart_pipeline.settings import Settings
 
 if TYPE_CHECKING:
     from instacart_pipeline.lake.contracts import TableContract
-    from instacart_pipeline.resources.aws.deploy import Deployment, System
+    from instacart_pipeline.resources.aws_account.deploy import Deployment, System
 
 _PACKAGE = Path(__file__).parents[1]
 
@@ -42,8 +42,8 @@ def deployment(settings: Settings) -> Deployment:
             f"Set INSTACART_PROFILE=aws, with INSTACART_LAKE and INSTACART_SERVICE_ROLE."
         )
     from instacart_pipeline.profiles import aws_session  # noqa: PLC0415  # brings Dagster
-    from instacart_pipeline.resources.aws.deploy import Deployment, Target  # noqa: PLC0415
-    from instacart_pipeline.resources.aws.deploy_stream import Streaming  # noqa: PLC0415
+    from instacart_pipeline.resources.aws_account.deploy import Deployment, Target  # noqa: PLC0415
+    from instacart_pipeline.resources.aws_account.deploy_stream import Streaming  # noqa: PLC0415
     from instacart_pipeline.retail import lookups  # noqa: PLC0415
     from instacart_pipeline.systems import LAKE_TABLES, STAGED_TABLES  # noqa: PLC0415
 
@@ -90,7 +90,7 @@ def deploy(settings: Settings, *, apply: bool, as_json: bool) -> bool:
 def _system(name: str, staged: Sequence[TableContract], tables: Sequence[TableContract]) -> System:
     """A system's part: its tables, and the SQL files and recipes of its folder."""
     from instacart_pipeline.lake.recipes import Recipe  # noqa: PLC0415
-    from instacart_pipeline.resources.aws.deploy import System  # noqa: PLC0415
+    from instacart_pipeline.resources.aws_account.deploy import System  # noqa: PLC0415
 
     home = _PACKAGE / name
     files = sorted([*home.glob("sql/**/*.sql"), *home.glob("recipes/*.json")])

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from instacart_pipeline.cli.uploading import Upload
     from instacart_pipeline.resources.athena import QueryResult
     from instacart_pipeline.resources.catalog import CatalogTable, Partition
-    from instacart_pipeline.resources.findings import Finding
-    from instacart_pipeline.resources.local.sweep import Swept
+    from instacart_pipeline.resources.doctor import Finding
+    from instacart_pipeline.resources.local_machine.sweep import Swept
 
 _out = Console()
 _err = Console(stderr=True)

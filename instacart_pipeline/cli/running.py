@@ -39,8 +39,8 @@ from instacart_pipeline.orchestration.failure import alert_of
 from instacart_pipeline.orchestration.instance import dagster_home
 from instacart_pipeline.orchestration.lost_runs import STARTED_BY, end_lost_runs
 from instacart_pipeline.orchestration.one_run import ONE_RUN_OF, alone
-from instacart_pipeline.resources.local.doctor import damaged_dagster_files
-from instacart_pipeline.resources.local.sqlite_file import FileDamaged, FileUnusable
+from instacart_pipeline.resources.doctor.local import damaged_dagster_files
+from instacart_pipeline.resources.local_machine.sqlite_file import FileDamaged, FileUnusable
 from instacart_pipeline.settings import CONFIG, PROJECT, Settings
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}

@@ -153,7 +153,7 @@ def _take_up_model(settings: Settings, workers: int, children: Children) -> None
 
 def _pointer(settings: Settings) -> str:
     from instacart_pipeline.reorder.names import ENDPOINT  # noqa: PLC0415
-    from instacart_pipeline.resources.local.endpoints import LocalEndpoints  # noqa: PLC0415  # brings Dagster
+    from instacart_pipeline.resources.endpoints.local import LocalEndpoints  # noqa: PLC0415  # brings Dagster
 
     return str(LocalEndpoints(home=str(settings.home)).pointer(ENDPOINT))
 

@@ -16,7 +16,7 @@ from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.orchestration.arrival_memory import DayState, Memory
 from instacart_pipeline.resources.catalog import Catalog
 from instacart_pipeline.resources.storage import RawObject, Storage, listing_digest
-from instacart_pipeline.resources.uploads import UploadNotices
+from instacart_pipeline.resources.upload_notices import UploadNotices
 
 NEWEST_DAYS = 7
 OLDER_DAYS_A_TICK = 20

@@ -32,9 +32,9 @@ from instacart_pipeline.orchestration.arrival import Arrival, Heard, Reached
 from instacart_pipeline.orchestration.arrival_memory import Memory
 from instacart_pipeline.orchestration.day_ranges import days_of_tags
 from instacart_pipeline.orchestration.one_run import unfinished
-from instacart_pipeline.resources.uploads import UploadNotices
+from instacart_pipeline.resources.upload_notices import UploadNotices
 from instacart_pipeline.resources.warehouse import Warehouse
-from instacart_pipeline.resources.warehouse_loads import Load
+from instacart_pipeline.resources.warehouse.loads import Load
 
 if TYPE_CHECKING:
     # What define_asset_job gives has no public name.

@@ -41,7 +41,7 @@ from instacart_pipeline.orchestration.table_assets import (
 )
 from instacart_pipeline.resources.catalog import Catalog
 from instacart_pipeline.resources.crawler import Crawl, CrawledTable, Crawler
-from instacart_pipeline.resources.intake import Intake
+from instacart_pipeline.resources.ingest import Intake
 from instacart_pipeline.resources.published import Published
 
 COLUMNS_AS_CONTRACTED = Rule("columns_as_contracted", "not_null", (), "Every file has all columns of the contract.")

@@ -40,7 +40,7 @@ from instacart_pipeline.orchestration.table_assets import asset_key
 from instacart_pipeline.resources.catalog import Catalog
 from instacart_pipeline.resources.storage import Storage
 from instacart_pipeline.resources.warehouse import Warehouse
-from instacart_pipeline.resources.warehouse_loads import Load
+from instacart_pipeline.resources.warehouse.loads import Load
 from instacart_pipeline.retail import tables as t
 from instacart_pipeline.retail.checks import left_out_of
 from instacart_pipeline.retail.sandbox_tables import SANDBOX_TABLES

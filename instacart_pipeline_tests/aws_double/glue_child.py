@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from instacart_pipeline.resources.local.java import java_home
+from instacart_pipeline.resources.glue.local.java import java_home
 from instacart_pipeline_tests.aws_double import glue_launcher
 from instacart_pipeline_tests.aws_double.glue_mirror import Mirror
 from instacart_pipeline_tests.aws_double.jobs import JobFailure, JobRun

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from botocore.exceptions import ClientError
 
-from instacart_pipeline.resources.scripts import sql_to_parquet
+from instacart_pipeline.resources.glue.scripts import sql_to_parquet
 from instacart_pipeline_tests.aws_double import AwsDouble
 from instacart_pipeline_tests.aws_double.support import BUCKET, Lake, eventually
 from instacart_pipeline_tests.tiers import missing

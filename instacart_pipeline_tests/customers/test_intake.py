@@ -14,7 +14,7 @@ import pytest
 from pyarrow import parquet
 
 from instacart_pipeline.customers import tables as t
-from instacart_pipeline.embedded.admission import admit
+from instacart_pipeline.engine.ingest import admit
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.orchestration.table_assets import asset_key
 from instacart_pipeline_tests.customers.shop import DT, Shop

@@ -20,8 +20,8 @@ from instacart_pipeline.lake.sql import Query
 from instacart_pipeline.lake.zones import new_version
 from instacart_pipeline.orchestration.partitions import weekly
 from instacart_pipeline.orchestration.table_assets import asset_key
-from instacart_pipeline.resources.local.warehouse import LocalWarehouse
 from instacart_pipeline.resources.warehouse import Loaded, Warehouse
+from instacart_pipeline.resources.warehouse.local import LocalWarehouse
 from instacart_pipeline_tests.customers.mart import customer_row, mart_row, no_buyer, segment_row
 from instacart_pipeline_tests.platform import Platform, Row, Run, run_of
 from instacart_pipeline_tests.struck_engine import struck_before

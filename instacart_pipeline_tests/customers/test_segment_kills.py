@@ -17,7 +17,7 @@ from instacart_pipeline.customers.mart_tables import CUSTOMER_SEGMENTS
 from instacart_pipeline.customers.tables import CUSTOMERS, SYSTEM
 from instacart_pipeline.lake.errors import ArtefactNotFound
 from instacart_pipeline.profiles import build_resources
-from instacart_pipeline.resources.local.sagemaker import LocalSageMaker
+from instacart_pipeline.resources.sagemaker.local import LocalSageMaker
 from instacart_pipeline.settings import Settings
 from instacart_pipeline_tests.container.servers import eventually, is_alive
 from instacart_pipeline_tests.customers.model.planted import shop

@@ -12,9 +12,9 @@ from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.orchestration.arrival import NEWEST_DAYS, OLDER_DAYS_A_TICK, Arrival, Heard, Pace
 from instacart_pipeline.orchestration.arrival_memory import Memory
 from instacart_pipeline.resources.catalog import CatalogTable
-from instacart_pipeline.resources.local.catalog import SqliteCatalog
-from instacart_pipeline.resources.local.storage import LocalStorage
+from instacart_pipeline.resources.catalog.local import SqliteCatalog
 from instacart_pipeline.resources.storage import RawObject, listing_digest
+from instacart_pipeline.resources.storage.local import LocalStorage
 from instacart_pipeline.retail import tables as t
 
 DT = "2011-03-07"

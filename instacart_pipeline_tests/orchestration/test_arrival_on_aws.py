@@ -15,7 +15,7 @@ import pytest
 from instacart_pipeline.definitions import build_defs
 from instacart_pipeline.orchestration import arrival
 from instacart_pipeline.reorder import tables as t
-from instacart_pipeline.resources.aws import uploads as sqs_uploads
+from instacart_pipeline.resources.upload_notices import aws as sqs_uploads
 from instacart_pipeline.settings import Settings
 from instacart_pipeline_tests.aws_double.server import AwsDouble
 from instacart_pipeline_tests.aws_platform import LAKE, AwsPlatform

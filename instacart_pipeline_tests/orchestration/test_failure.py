@@ -20,8 +20,8 @@ from instacart_pipeline.orchestration.failure import alert_of, build_failure_sen
 from instacart_pipeline.orchestration.lost_runs import lock_run
 from instacart_pipeline.reorder.automation import DAILY_JOB
 from instacart_pipeline.resources.alerts import Alert, Alerts
-from instacart_pipeline.resources.leftovers import Leftovers
-from instacart_pipeline.resources.local.alerts import LogFileAlerts
+from instacart_pipeline.resources.alerts.local import LogFileAlerts
+from instacart_pipeline.resources.orphaned_jobs import Leftovers
 from instacart_pipeline.settings import Settings
 from instacart_pipeline_tests.platform import DT, Platform
 

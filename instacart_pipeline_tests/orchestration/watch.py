@@ -16,11 +16,11 @@ from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.orchestration.arrival import Arrival, Heard, Tick
 from instacart_pipeline.orchestration.arrival_memory import Memory
 from instacart_pipeline.reorder import tables as t
-from instacart_pipeline.resources.local.catalog import SqliteCatalog
-from instacart_pipeline.resources.local.storage import LocalStorage
-from instacart_pipeline.resources.local.uploads import NoUploadNotices
+from instacart_pipeline.resources.catalog.local import SqliteCatalog
 from instacart_pipeline.resources.storage import RawObject, listing_digest
-from instacart_pipeline.resources.uploads import Notice, UploadNotices
+from instacart_pipeline.resources.storage.local import LocalStorage
+from instacart_pipeline.resources.upload_notices import Notice, UploadNotices
+from instacart_pipeline.resources.upload_notices.local import NoUploadNotices
 from instacart_pipeline_tests.platform import DT
 
 SETTLE = 30

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from instacart_pipeline.embedded import csv_records
+from instacart_pipeline.engine import csv_records
 from instacart_pipeline.lake.contracts import Column, TableContract, rejects_of
 from instacart_pipeline.lake.errors import ColumnsMissing, FileUnreadable, UploadChanged
 from instacart_pipeline.lake.versions import Version

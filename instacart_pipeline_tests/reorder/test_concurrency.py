@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from instacart_pipeline.embedded import admission, parquet
+from instacart_pipeline.engine import ingest as admission
+from instacart_pipeline.engine import parquet
 from instacart_pipeline.lake.contracts import TableContract, rejects_of
 from instacart_pipeline.lake.errors import PipelineError, UploadChanged
 from instacart_pipeline.reorder import tables as t
-from instacart_pipeline.resources.local.lake import LocalLake
+from instacart_pipeline.resources.local_machine.lake import LocalLake
 from instacart_pipeline_tests.faulty_run import RunAside, run_held_at
 from instacart_pipeline_tests.platform import DT, Platform, Row, write_upload
 from instacart_pipeline_tests.reorder.building import MADE, build, make

@@ -19,10 +19,10 @@ from instacart_pipeline.reorder import tables as t
 from instacart_pipeline.reorder.automation import MODEL_JOB
 from instacart_pipeline.reorder.model.features import FEATURES, ORIGINAL
 from instacart_pipeline.resources.endpoints import Canary
-from instacart_pipeline.resources.local.artefacts import Artefacts
-from instacart_pipeline.resources.local.endpoints import LocalEndpoints
-from instacart_pipeline.resources.local.sagemaker import LocalSageMaker
+from instacart_pipeline.resources.endpoints.local import LocalEndpoints
 from instacart_pipeline.resources.sagemaker import ProcessingJob
+from instacart_pipeline.resources.sagemaker.local import LocalSageMaker
+from instacart_pipeline.resources.sagemaker.local.artefacts import Artefacts
 from instacart_pipeline_tests.platform import DT, Platform, Run, run_of
 
 DAY_BEFORE = "2026-11-19"

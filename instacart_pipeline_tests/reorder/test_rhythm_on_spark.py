@@ -11,8 +11,8 @@ from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.sql import Query
 from instacart_pipeline.reorder import model_tables as m
 from instacart_pipeline.reorder.assets import sql
-from instacart_pipeline.resources.inputs import inputs_of
-from instacart_pipeline.resources.spark_job import SparkStatement
+from instacart_pipeline.resources.catalog.inputs import inputs_of
+from instacart_pipeline.resources.glue.spark_job import SparkStatement
 from instacart_pipeline_tests.platform import DT, Platform, write_upload
 from instacart_pipeline_tests.reorder.rhythm import alike
 from instacart_pipeline_tests.reorder.test_rhythm import built

@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.resources.catalog import Catalog, CatalogTable
-from instacart_pipeline.resources.local.catalog import SqliteCatalog
+from instacart_pipeline.resources.catalog.local import SqliteCatalog
 from instacart_pipeline_tests.platform import DT
 
 OpenCatalog = Callable[[], Catalog]

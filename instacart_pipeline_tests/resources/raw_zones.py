@@ -10,10 +10,10 @@ from pathlib import Path
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.s3.models import s3_backends
 
-from instacart_pipeline.resources.aws.session import AwsSession
-from instacart_pipeline.resources.aws.storage import S3Storage
-from instacart_pipeline.resources.local.storage import LocalStorage
+from instacart_pipeline.resources.aws_account.session import AwsSession
 from instacart_pipeline.resources.storage import RawObject, Storage
+from instacart_pipeline.resources.storage.aws import S3Storage
+from instacart_pipeline.resources.storage.local import LocalStorage
 from instacart_pipeline_tests.aws_double.server import AwsDouble
 from instacart_pipeline_tests.platform import DT
 

@@ -21,12 +21,12 @@ from instacart_pipeline.lake.sql import Query
 from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.reorder import model_tables as m
 from instacart_pipeline.reorder import tables as t
-from instacart_pipeline.resources.aws import locks
-from instacart_pipeline.resources.aws.catalog import GlueCatalog
-from instacart_pipeline.resources.aws.session import AwsSession
+from instacart_pipeline.resources.aws_account import locks
+from instacart_pipeline.resources.aws_account.session import AwsSession
 from instacart_pipeline.resources.catalog import Catalog, CatalogTable
-from instacart_pipeline.resources.inputs import inputs_of
-from instacart_pipeline.resources.local.catalog import SqliteCatalog
+from instacart_pipeline.resources.catalog.aws import GlueCatalog
+from instacart_pipeline.resources.catalog.inputs import inputs_of
+from instacart_pipeline.resources.catalog.local import SqliteCatalog
 from instacart_pipeline_tests.aws_double.server import AwsDouble
 from instacart_pipeline_tests.aws_platform import LAKE
 from instacart_pipeline_tests.platform import DT

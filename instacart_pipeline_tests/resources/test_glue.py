@@ -19,9 +19,9 @@ import pytest
 
 from instacart_pipeline.lake.errors import JobFailed, SettingsInvalid, TableNotFound
 from instacart_pipeline.reorder import tables as t
-from instacart_pipeline.resources.local.glue import LocalGlue
-from instacart_pipeline.resources.local.java import java_home
-from instacart_pipeline.resources.scripts import sql_to_parquet
+from instacart_pipeline.resources.glue.local import LocalGlue
+from instacart_pipeline.resources.glue.local.java import java_home
+from instacart_pipeline.resources.glue.scripts import sql_to_parquet
 from instacart_pipeline.settings import Settings
 from instacart_pipeline_tests.faulty_run import eventually
 from instacart_pipeline_tests.platform import DT, Platform

@@ -16,8 +16,8 @@ import pytest
 from instacart_pipeline import profiles
 from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.reorder import tables as t
-from instacart_pipeline.resources.local.lake import LocalLake
-from instacart_pipeline.resources.local.sweep import Swept
+from instacart_pipeline.resources.local_machine.lake import LocalLake
+from instacart_pipeline.resources.local_machine.sweep import Swept
 from instacart_pipeline.settings import Settings
 from instacart_pipeline_tests.platform import DT, Platform
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from instacart_pipeline.resources.local.lookup_tables import SqliteLookupTables
-from instacart_pipeline.resources.local.sqlite_file import FileDamaged
+from instacart_pipeline.resources.local_machine.sqlite_file import FileDamaged
 from instacart_pipeline.resources.lookup_tables import LookupsBusy, LookupTable
+from instacart_pipeline.resources.lookup_tables.local import SqliteLookupTables
 from instacart_pipeline_tests.resources.disks import Disk
 
 LINES = LookupTable("lines", "invoice", "line", indexes={"by_product": ("product", "line")})

@@ -29,10 +29,10 @@ from instacart_pipeline.container.training import Script
 from instacart_pipeline.lake.errors import ArtefactNotFound, JobFailed
 from instacart_pipeline.profiles import build_resources
 from instacart_pipeline.resources.endpoints import Canary
-from instacart_pipeline.resources.local import sagemaker_transform
-from instacart_pipeline.resources.local.endpoints import LocalEndpoints
-from instacart_pipeline.resources.local.sagemaker import LocalSageMaker
+from instacart_pipeline.resources.endpoints.local import LocalEndpoints
 from instacart_pipeline.resources.sagemaker import Range, TrainingJob, TransformJob, TuningJob
+from instacart_pipeline.resources.sagemaker.local import LocalSageMaker
+from instacart_pipeline.resources.sagemaker.local import transform as sagemaker_transform
 from instacart_pipeline.settings import Settings
 from instacart_pipeline_tests.container.servers import is_alive
 from instacart_pipeline_tests.platform import DT, Platform

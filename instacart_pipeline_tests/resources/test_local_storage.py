@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from instacart_pipeline.resources.local import storage as local_storage
 from instacart_pipeline.resources.storage import RawObject
+from instacart_pipeline.resources.storage import local as local_storage
 from instacart_pipeline_tests.resources.raw_zones import DAY, LocalZone
 
 FILES = {"a.csv": "id\n1\n", "b.csv.gz": "not looked into"}

@@ -15,9 +15,9 @@ from random import Random
 
 import pytest
 
-from instacart_pipeline.resources.local.sqlite_file import FileDamaged
-from instacart_pipeline.resources.local.stream import LocalStream
+from instacart_pipeline.resources.local_machine.sqlite_file import FileDamaged
 from instacart_pipeline.resources.stream import START, ClaimLost, Entry, Rewind, Shard, StreamFull
+from instacart_pipeline.resources.stream.local import LocalStream
 from instacart_pipeline_tests.resources.disks import Disk
 from instacart_pipeline_tests.resources.stream_children import put_once, put_until_killed, read_whole
 from instacart_pipeline_tests.resources.streams import eventually, the

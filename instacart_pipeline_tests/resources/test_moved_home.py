@@ -12,8 +12,8 @@ import pytest
 from instacart_pipeline.container.watch import WatchedModel
 from instacart_pipeline.reorder import tables as t
 from instacart_pipeline.resources.endpoints import Canary
-from instacart_pipeline.resources.local.sagemaker import LocalSageMaker
 from instacart_pipeline.resources.sagemaker import TrainingJob
+from instacart_pipeline.resources.sagemaker.local import LocalSageMaker
 from instacart_pipeline_tests.platform import DT, Platform
 from instacart_pipeline_tests.resources.toy_model import CODE, METRICS, ROWS
 from instacart_pipeline_tests.tiers import costs

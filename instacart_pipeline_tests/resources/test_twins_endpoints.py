@@ -16,7 +16,7 @@ import pytest
 from instacart_pipeline.lake.artefacts import Artefact, ModelCode
 from instacart_pipeline.profiles import build_resources
 from instacart_pipeline.resources.endpoints import Canary, DeploymentFailed, EndpointNotFound, Endpoints
-from instacart_pipeline.resources.local.endpoints import LocalEndpoints
+from instacart_pipeline.resources.endpoints.local import LocalEndpoints
 from instacart_pipeline.resources.model_registry import ModelVersion
 from instacart_pipeline.resources.sagemaker import TrainingJob
 from instacart_pipeline_tests.platform import Platform

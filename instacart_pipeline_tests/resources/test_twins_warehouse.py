@@ -19,7 +19,7 @@ from instacart_pipeline.lake.errors import InputInvalid, JobFailed, TableNotFoun
 from instacart_pipeline.profiles import build_resources
 from instacart_pipeline.resources.published import VersionRefused
 from instacart_pipeline.resources.warehouse import Warehouse
-from instacart_pipeline.resources.warehouse_loads import WarehouseOutdated, loads_of
+from instacart_pipeline.resources.warehouse.loads import WarehouseOutdated, loads_of
 from instacart_pipeline_tests.platform import Platform
 from instacart_pipeline_tests.resources.twins import DEEP_ON_AWS
 from instacart_pipeline_tests.resources.warehouses import FIRST, SECOND, THIRD, Shop, day_of, line, shop_of

@@ -18,7 +18,7 @@ from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.profiles import build_resources
 from instacart_pipeline.reorder import tables as t
 from instacart_pipeline.resources.crawler import Crawl
-from instacart_pipeline.resources.intake import Intake
+from instacart_pipeline.resources.ingest import Intake
 from instacart_pipeline.resources.published import Published
 from instacart_pipeline_tests.platform import Platform, Row
 

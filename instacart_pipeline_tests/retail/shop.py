@@ -16,9 +16,9 @@ from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.sql import Query, schema_of
 from instacart_pipeline.lake.zones import new_version
 from instacart_pipeline.orchestration.day_ranges import FROM_DAY
-from instacart_pipeline.resources.local.warehouse import LocalWarehouse
 from instacart_pipeline.resources.lookup_tables import Item, Value
 from instacart_pipeline.resources.warehouse import Loaded, Warehouse
+from instacart_pipeline.resources.warehouse.local import LocalWarehouse
 from instacart_pipeline.retail.analysis_assets import analysis_sql, build_analysis_assets
 from instacart_pipeline.retail.cancellations import cancelled_sale
 from instacart_pipeline.retail.lines import Line, counted

@@ -16,8 +16,8 @@ from instacart_pipeline.orchestration.day_ranges import (
     without_those_at_fault,
 )
 from instacart_pipeline.resources.catalog import CatalogTable
-from instacart_pipeline.resources.local.catalog import SqliteCatalog
-from instacart_pipeline.resources.warehouse_loads import Load
+from instacart_pipeline.resources.catalog.local import SqliteCatalog
+from instacart_pipeline.resources.warehouse.loads import Load
 from instacart_pipeline.retail.automation import behind_the_warehouse
 from instacart_pipeline.retail.sandbox_tables import SANDBOX_TABLES
 from instacart_pipeline.retail.warehouse_tables import SALES_LINES

@@ -13,8 +13,8 @@ from instacart_pipeline.lake.contracts import TableContract, rejects_of
 from instacart_pipeline.orchestration.day_ranges import FAILED_DAYS, FROM_DAY, ONLY_DAYS
 from instacart_pipeline.orchestration.table_assets import asset_key
 from instacart_pipeline.resources.glue import GlueJob
-from instacart_pipeline.resources.intake import Intake
-from instacart_pipeline.resources.local.intake import LocalIntake
+from instacart_pipeline.resources.ingest import Intake
+from instacart_pipeline.resources.ingest.local import LocalIntake
 from instacart_pipeline.resources.published import Published
 from instacart_pipeline.retail import tables as t
 from instacart_pipeline.retail.assets import build_assets, sql

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from instacart_pipeline.embedded.admission import admit
+from instacart_pipeline.engine.ingest import admit
 from instacart_pipeline.retail.lines import FIELDS, Line, LineInvalid, read_line
 from instacart_pipeline.retail.tables import STREAMED_LINES
 

@@ -14,9 +14,9 @@ import pytest
 from pydantic import Field
 
 from instacart_pipeline.resources.alerts import Alert, Alerts
-from instacart_pipeline.resources.local.lookup_tables import SqliteLookupTables
-from instacart_pipeline.resources.local.stream import LocalStream
+from instacart_pipeline.resources.lookup_tables.local import SqliteLookupTables
 from instacart_pipeline.resources.stream import Lag, StreamBusy
+from instacart_pipeline.resources.stream.local import LocalStream
 from instacart_pipeline.retail.consumers.roster import NAMES
 from instacart_pipeline.retail.lookups import DEAD_LETTERS
 from instacart_pipeline.retail.stream_sensors import SENSOR, build_stream_sensors

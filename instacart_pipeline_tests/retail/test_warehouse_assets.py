@@ -12,9 +12,9 @@ import pytest
 
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.sql import Query
-from instacart_pipeline.resources.local.warehouse import LocalWarehouse
 from instacart_pipeline.resources.published import VersionRefused
 from instacart_pipeline.resources.warehouse import Loaded
+from instacart_pipeline.resources.warehouse.local import LocalWarehouse
 from instacart_pipeline.retail import sandbox_tables as s
 from instacart_pipeline.retail import warehouse_tables as w
 from instacart_pipeline.retail.lines import Line, counted

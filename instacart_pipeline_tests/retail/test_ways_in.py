@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from instacart_pipeline.embedded.admission import admit
+from instacart_pipeline.engine.ingest import admit
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.sql import schema_of
 from instacart_pipeline.retail import tables as t

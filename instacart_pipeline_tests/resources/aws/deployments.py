@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from instacart_pipeline.cli.deploying import deploy
-from instacart_pipeline.resources.aws import code
+from instacart_pipeline.resources.aws_account import code
 from instacart_pipeline.settings import Settings
 from instacart_pipeline_tests.aws_double import AwsDouble
 from instacart_pipeline_tests.aws_double.server import REGION
@@ -41,7 +41,7 @@ def writes(double: AwsDouble) -> list[str]:
 
 def scripts() -> dict[str, bytes]:
     """The scripts of Glue jobs as they lie in the package."""
-    home = Path(code.__file__).parents[1] / "scripts"
+    home = Path(code.__file__).parents[1] / "glue" / "scripts"
     return {name: (home / name).read_bytes() for name in code.GLUE_JOBS.values()}
 
 

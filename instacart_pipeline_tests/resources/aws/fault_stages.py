@@ -15,9 +15,9 @@ from typing import Any
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.reorder import tables as t
-from instacart_pipeline.resources.aws import warehouse_sql as sql
-from instacart_pipeline.resources.aws.redshift_statements import rows_of
 from instacart_pipeline.resources.storage import listing_digest
+from instacart_pipeline.resources.warehouse.aws import sql
+from instacart_pipeline.resources.warehouse.aws.statements import rows_of
 from instacart_pipeline_tests.aws_double import AwsDouble, opened
 from instacart_pipeline_tests.aws_double.jobs import JobRun
 from instacart_pipeline_tests.aws_double.outcomes import JobService

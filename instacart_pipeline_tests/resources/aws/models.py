@@ -6,8 +6,8 @@ import json
 
 from instacart_pipeline.lake.artefacts import MODEL, OUTPUT, SOURCE, Artefact, ModelCode
 from instacart_pipeline.lake.zones import new_version
-from instacart_pipeline.resources.aws.artefacts import Artefacts
-from instacart_pipeline.resources.aws.lake import AwsLake
+from instacart_pipeline.resources.aws_account.lake import AwsLake
+from instacart_pipeline.resources.sagemaker.aws.artefacts import Artefacts
 from instacart_pipeline_tests.platform import DT
 from instacart_pipeline_tests.resources.toy_model import CODE, ROWS
 

@@ -13,12 +13,12 @@ import pyarrow.parquet as pq
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.lake.zones import new_version
-from instacart_pipeline.resources.aws.catalog import GlueCatalog
-from instacart_pipeline.resources.aws.jobs import ManagedJobs
-from instacart_pipeline.resources.aws.lake import AwsLake
-from instacart_pipeline.resources.aws.objects import split
-from instacart_pipeline.resources.aws.session import AwsSession
+from instacart_pipeline.resources.aws_account.lake import AwsLake
+from instacart_pipeline.resources.aws_account.objects import split
+from instacart_pipeline.resources.aws_account.session import AwsSession
 from instacart_pipeline.resources.catalog import CatalogTable
+from instacart_pipeline.resources.catalog.aws import GlueCatalog
+from instacart_pipeline.resources.managed_jobs.jobs import ManagedJobs
 from instacart_pipeline_tests.aws_double import AwsDouble
 from instacart_pipeline_tests.aws_double.server import REGION
 from instacart_pipeline_tests.platform import DT, Row

@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from instacart_pipeline.resources.aws.checkpoints import CHECKPOINTS
-from instacart_pipeline.resources.aws.deploy_stream import table_definition
-from instacart_pipeline.resources.aws.lookup_tables import DynamoLookupTables
-from instacart_pipeline.resources.aws.session import AwsSession
-from instacart_pipeline.resources.aws.stream import KinesisStream
+from instacart_pipeline.resources.aws_account.deploy_stream import table_definition
+from instacart_pipeline.resources.aws_account.session import AwsSession
 from instacart_pipeline.resources.lookup_tables import LookupTable
+from instacart_pipeline.resources.lookup_tables.aws import DynamoLookupTables
+from instacart_pipeline.resources.stream.aws import KinesisStream
+from instacart_pipeline.resources.stream.aws.checkpoints import CHECKPOINTS
 from instacart_pipeline_tests.aws_double import AwsDouble, opened
 from instacart_pipeline_tests.aws_double.node_double import NodeDouble, lacking
 from instacart_pipeline_tests.aws_double.server import REGION

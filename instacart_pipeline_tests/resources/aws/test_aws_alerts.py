@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from instacart_pipeline.resources.alerts import Alert, AlertUnderWay
-from instacart_pipeline.resources.aws import alerts as aws_alerts
-from instacart_pipeline.resources.aws.alerts import MOST_BYTES, SnsAlerts, subject_of, text_of
-from instacart_pipeline.resources.aws.errors import AwsError
-from instacart_pipeline.resources.aws.objects import Objects
-from instacart_pipeline.resources.aws.session import AwsSession
+from instacart_pipeline.resources.alerts import aws as aws_alerts
+from instacart_pipeline.resources.alerts.aws import MOST_BYTES, SnsAlerts, subject_of, text_of
+from instacart_pipeline.resources.aws_account.errors import AwsError
+from instacart_pipeline.resources.aws_account.objects import Objects
+from instacart_pipeline.resources.aws_account.session import AwsSession
 from instacart_pipeline_tests.aws_double.server import AwsDouble
 from instacart_pipeline_tests.platform import DT
 

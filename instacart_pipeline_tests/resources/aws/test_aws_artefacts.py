@@ -9,11 +9,11 @@ import pytest
 
 from instacart_pipeline.lake.artefacts import Artefact
 from instacart_pipeline.lake.errors import JobFailed
-from instacart_pipeline.resources.aws import attempts
-from instacart_pipeline.resources.aws.artefacts import Artefacts, Produced
-from instacart_pipeline.resources.aws.attempts import Attempt, Records
-from instacart_pipeline.resources.aws.job_service import Ended, Look
-from instacart_pipeline.resources.aws.jobs import ManagedJobs
+from instacart_pipeline.resources.managed_jobs import attempts
+from instacart_pipeline.resources.managed_jobs.attempts import Attempt, Records
+from instacart_pipeline.resources.managed_jobs.job_service import Ended, Look
+from instacart_pipeline.resources.managed_jobs.jobs import ManagedJobs
+from instacart_pipeline.resources.sagemaker.aws.artefacts import Artefacts, Produced
 from instacart_pipeline_tests.platform import DT
 from instacart_pipeline_tests.resources.aws.site import Site
 from instacart_pipeline_tests.resources.toy_model import CODE

@@ -12,18 +12,18 @@ from typing import Any
 
 import pytest
 
-from instacart_pipeline.embedded.csv_records import CHUNK
+from instacart_pipeline.engine.csv_records import CHUNK
 from instacart_pipeline.lake.contracts import Column, TableContract
 from instacart_pipeline.lake.errors import InputInvalid, JobFailed, UploadChanged
 from instacart_pipeline.resources import storage
-from instacart_pipeline.resources.aws.attempts import JobEntry, Work
-from instacart_pipeline.resources.aws.code import NotDeployed
-from instacart_pipeline.resources.aws.crawler import GlueCrawler
-from instacart_pipeline.resources.aws.crawls import CrawlBook, GlueCrawls, crawler_name
-from instacart_pipeline.resources.aws.errors import AwsBusy, AwsDenied
-from instacart_pipeline.resources.aws.storage import S3Storage
+from instacart_pipeline.resources.aws_account.code import NotDeployed
+from instacart_pipeline.resources.aws_account.errors import AwsBusy, AwsDenied
 from instacart_pipeline.resources.crawler import Crawl
+from instacart_pipeline.resources.crawler.aws import GlueCrawler
+from instacart_pipeline.resources.crawler.aws.crawls import CrawlBook, GlueCrawls, crawler_name
+from instacart_pipeline.resources.managed_jobs.attempts import JobEntry, Work
 from instacart_pipeline.resources.storage import listing_digest
+from instacart_pipeline.resources.storage.aws import S3Storage
 from instacart_pipeline_tests.aws_double import AwsDouble
 from instacart_pipeline_tests.aws_double.snapshot import Snapshot
 from instacart_pipeline_tests.aws_double.support import eventually

@@ -11,9 +11,9 @@ import pytest
 from instacart_pipeline.lake.contracts import Column, TableContract
 from instacart_pipeline.lake.errors import JobFailed, SettingsInvalid, TableNotFound, UnsupportedStep
 from instacart_pipeline.lake.recipes import Recipe
-from instacart_pipeline.resources.aws.attempts import JobEntry, Work
-from instacart_pipeline.resources.aws.databrew import AwsDataBrew, DataBrewRuns, made_for
-from instacart_pipeline.resources.aws.errors import AwsDenied
+from instacart_pipeline.resources.aws_account.errors import AwsDenied
+from instacart_pipeline.resources.databrew.aws import AwsDataBrew, DataBrewRuns, made_for
+from instacart_pipeline.resources.managed_jobs.attempts import JobEntry, Work
 from instacart_pipeline.resources.published import VersionRefused
 from instacart_pipeline_tests.aws_double.snapshot import Snapshot
 from instacart_pipeline_tests.aws_double.support import eventually

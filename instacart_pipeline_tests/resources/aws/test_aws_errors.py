@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, IncompleteReadError, ReadTimeoutError, UnauthorizedSSOTokenError
 
-from instacart_pipeline.resources.aws.errors import (
+from instacart_pipeline.resources.aws_account.errors import (
     AwsBusy,
     AwsConflict,
     AwsDenied,
@@ -18,8 +18,8 @@ from instacart_pipeline.resources.aws.errors import (
     AwsUnavailable,
     translated,
 )
-from instacart_pipeline.resources.aws.objects import Objects
-from instacart_pipeline.resources.aws.session import AwsSession
+from instacart_pipeline.resources.aws_account.objects import Objects
+from instacart_pipeline.resources.aws_account.session import AwsSession
 from instacart_pipeline.resources.catalog import CatalogTable
 from instacart_pipeline_tests.resources.aws.site import LAKE, Site
 from instacart_pipeline_tests.resources.raw_zones import fill

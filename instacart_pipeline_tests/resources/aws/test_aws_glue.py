@@ -10,10 +10,10 @@ import pytest
 from instacart_pipeline.lake.contracts import Column, TableContract
 from instacart_pipeline.lake.errors import JobFailed, TableNotFound, UnsupportedSql
 from instacart_pipeline.lake.sql import Query
-from instacart_pipeline.resources.aws.attempts import JobEntry, Work
-from instacart_pipeline.resources.aws.code import SQL_TO_PARQUET, NotDeployed, script_location
-from instacart_pipeline.resources.aws.glue import AwsGlue, GlueRuns
+from instacart_pipeline.resources.aws_account.code import SQL_TO_PARQUET, NotDeployed, script_location
 from instacart_pipeline.resources.glue import GlueJob
+from instacart_pipeline.resources.glue.aws import AwsGlue, GlueRuns
+from instacart_pipeline.resources.managed_jobs.attempts import JobEntry, Work
 from instacart_pipeline_tests.aws_double.snapshot import Snapshot
 from instacart_pipeline_tests.platform import DT
 from instacart_pipeline_tests.resources.aws.conftest import Opened

@@ -9,9 +9,9 @@ from functools import partial
 import pytest
 
 from instacart_pipeline.lake.errors import InputInvalid, PipelineError
-from instacart_pipeline.resources.aws.errors import AwsDenied, AwsUnavailable
-from instacart_pipeline.resources.aws.lookup_tables import DynamoLookupTables
+from instacart_pipeline.resources.aws_account.errors import AwsDenied, AwsUnavailable
 from instacart_pipeline.resources.lookup_tables import Item, LookupsBusy, LookupTable, Value
+from instacart_pipeline.resources.lookup_tables.aws import DynamoLookupTables
 from instacart_pipeline_tests.aws_double.meddler import Meddle, Meddler, Parameters, Pass, refused
 from instacart_pipeline_tests.resources.aws.streams import StreamSite
 from instacart_pipeline_tests.resources.streams import LookupsTwin, made_in

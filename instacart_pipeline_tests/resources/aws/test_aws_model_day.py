@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from instacart_pipeline.profiles import aws_lake
-from instacart_pipeline.resources.aws.endpoints import AwsEndpoints
-from instacart_pipeline.resources.aws.model_registry import AwsModelRegistry
 from instacart_pipeline.resources.endpoints import Canary
+from instacart_pipeline.resources.endpoints.aws import AwsEndpoints
+from instacart_pipeline.resources.model_registry.aws import AwsModelRegistry
 from instacart_pipeline.resources.sagemaker import ProcessingJob, Range, TransformJob, TuningJob
 from instacart_pipeline_tests.aws_double.server import AwsDouble
 from instacart_pipeline_tests.aws_platform import AwsPlatform

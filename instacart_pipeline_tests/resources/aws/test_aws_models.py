@@ -12,11 +12,11 @@ import pytest
 
 from instacart_pipeline.lake.artefacts import Artefact, ModelCode
 from instacart_pipeline.lake.errors import ArtefactNotFound, SettingsInvalid
-from instacart_pipeline.resources.aws.endpoints import AwsEndpoints
-from instacart_pipeline.resources.aws.errors import AwsError
-from instacart_pipeline.resources.aws.model_registry import AwsModelRegistry
+from instacart_pipeline.resources.aws_account.errors import AwsError
 from instacart_pipeline.resources.endpoints import Canary, DeploymentFailed, EndpointNotFound, EndpointUnavailable
+from instacart_pipeline.resources.endpoints.aws import AwsEndpoints
 from instacart_pipeline.resources.model_registry import ModelVersion
+from instacart_pipeline.resources.model_registry.aws import AwsModelRegistry
 from instacart_pipeline_tests.platform import DT
 from instacart_pipeline_tests.resources.aws.models import put_model
 from instacart_pipeline_tests.resources.aws.site import ROLE, Site

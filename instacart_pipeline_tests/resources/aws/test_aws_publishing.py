@@ -14,10 +14,10 @@ import pytest
 
 from instacart_pipeline.reorder import tables as t
 from instacart_pipeline.reorder.assets import sql
-from instacart_pipeline.resources.aws import attempts
-from instacart_pipeline.resources.aws.attempts import Attempt, Records
-from instacart_pipeline.resources.aws.errors import AwsDenied
-from instacart_pipeline.resources.aws.jobs import ManagedJobs
+from instacart_pipeline.resources.aws_account.errors import AwsDenied
+from instacart_pipeline.resources.managed_jobs import attempts
+from instacart_pipeline.resources.managed_jobs.attempts import Attempt, Records
+from instacart_pipeline.resources.managed_jobs.jobs import ManagedJobs
 from instacart_pipeline.resources.published import Published
 from instacart_pipeline_tests.platform import DT, Row
 from instacart_pipeline_tests.resources.aws.fault_stages import Scene, staged

@@ -11,10 +11,10 @@ import pytest
 
 from instacart_pipeline.lake.contracts import Column
 from instacart_pipeline.lake.errors import ArtefactNotFound, JobFailed, SettingsInvalid
-from instacart_pipeline.resources.aws.attempts import Work
-from instacart_pipeline.resources.aws.sagemaker import AwsSageMaker
-from instacart_pipeline.resources.aws.sagemaker_jobs import TrainingJobs, job_name
+from instacart_pipeline.resources.managed_jobs.attempts import Work
 from instacart_pipeline.resources.sagemaker import ProcessingJob, Range, TrainingJob, TransformJob, TuningJob
+from instacart_pipeline.resources.sagemaker.aws import AwsSageMaker
+from instacart_pipeline.resources.sagemaker.aws.jobs import TrainingJobs, job_name
 from instacart_pipeline_tests.aws_double.jobs import most_alive_at_once
 from instacart_pipeline_tests.aws_double.snapshot import Snapshot
 from instacart_pipeline_tests.aws_double.wire import AwsError

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from instacart_pipeline.lake.errors import UploadChanged
-from instacart_pipeline.resources.aws import storage as aws_storage
-from instacart_pipeline.resources.aws.errors import AwsDenied, AwsError, AwsUnavailable
-from instacart_pipeline.resources.aws.storage import DIGESTS_ASKED
+from instacart_pipeline.resources.aws_account.errors import AwsDenied, AwsError, AwsUnavailable
+from instacart_pipeline.resources.storage import aws as aws_storage
+from instacart_pipeline.resources.storage.aws import DIGESTS_ASKED
 from instacart_pipeline_tests.aws_double.server import AwsDouble
 from instacart_pipeline_tests.platform import DT
 from instacart_pipeline_tests.resources.raw_zones import DAY, S3Zone

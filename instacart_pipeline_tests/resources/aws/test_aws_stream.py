@@ -10,10 +10,9 @@ from functools import partial
 import pytest
 
 from instacart_pipeline.lake.errors import InputInvalid, PipelineError
-from instacart_pipeline.resources.aws import checkpoints
-from instacart_pipeline.resources.aws.errors import AwsDenied, AwsUnavailable
-from instacart_pipeline.resources.aws.stream import KinesisStream
+from instacart_pipeline.resources.aws_account.errors import AwsDenied, AwsUnavailable
 from instacart_pipeline.resources.stream import START, ClaimLost, Entry, Record, Shard, StreamBusy
+from instacart_pipeline.resources.stream.aws import KinesisStream, checkpoints
 from instacart_pipeline_tests.aws_double.meddler import Meddle, Meddler, Parameters, Pass, refused
 from instacart_pipeline_tests.resources.aws.streams import StreamSite
 from instacart_pipeline_tests.resources.streams import eventually, position_of, read_all, the

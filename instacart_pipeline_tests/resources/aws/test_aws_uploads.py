@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from instacart_pipeline.resources.aws.errors import AwsDenied, AwsError
-from instacart_pipeline.resources.aws.session import AwsSession
-from instacart_pipeline.resources.aws.uploads import HIDDEN_SECONDS, SqsUploadNotices, Unreadable, changes_in
+from instacart_pipeline.resources.aws_account.errors import AwsDenied, AwsError
+from instacart_pipeline.resources.aws_account.session import AwsSession
+from instacart_pipeline.resources.upload_notices.aws import HIDDEN_SECONDS, SqsUploadNotices, Unreadable, changes_in
 from instacart_pipeline_tests.aws_double.server import AwsDouble
 from instacart_pipeline_tests.platform import DT
 
@@ -62,7 +62,7 @@ class Mailbox:
 
     def show_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """What is received from now on is not hidden: as if five minutes went by after each call."""
-        monkeypatch.setattr("instacart_pipeline.resources.aws.uploads.HIDDEN_SECONDS", 0)
+        monkeypatch.setattr("instacart_pipeline.resources.upload_notices.aws.HIDDEN_SECONDS", 0)
 
 
 class Queue:

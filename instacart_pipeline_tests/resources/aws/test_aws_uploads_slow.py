@@ -14,7 +14,7 @@ def slow(aws: AwsDouble, monkeypatch: pytest.MonkeyPatch) -> Mailbox:
     mailbox = Mailbox(aws)
     for _ in range(25):
         mailbox.send(event(KEY))
-    monkeypatch.setattr("instacart_pipeline.resources.aws.uploads.BEGIN_SECONDS", 0.05)
+    monkeypatch.setattr("instacart_pipeline.resources.upload_notices.aws.BEGIN_SECONDS", 0.05)
     aws.faults.add("delayed", "sqs", "ReceiveMessage", times=None, seconds=0.1)
     aws.faults.add("delayed", "sqs", "DeleteMessageBatch", times=None, seconds=0.1)
     aws.requests.clear()

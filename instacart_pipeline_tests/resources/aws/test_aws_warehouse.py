@@ -10,8 +10,8 @@ import pytest
 
 from instacart_pipeline.lake.errors import JobFailed, SettingsInvalid, UploadChanged
 from instacart_pipeline.profiles import build_resources
-from instacart_pipeline.resources.aws import warehouse_sql as sql
-from instacart_pipeline.resources.aws.warehouse_loading import Loading
+from instacart_pipeline.resources.warehouse.aws import sql
+from instacart_pipeline.resources.warehouse.aws.loading import Loading
 from instacart_pipeline_tests.aws_double.snapshot import Snapshot
 from instacart_pipeline_tests.aws_platform import AwsPlatform
 from instacart_pipeline_tests.resources.aws.conftest import Opened

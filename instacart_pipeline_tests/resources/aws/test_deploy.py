@@ -17,12 +17,12 @@ from instacart_pipeline.cli import deploying
 from instacart_pipeline.cli.deploying import deploy, deployment
 from instacart_pipeline.lake.errors import SettingsInvalid
 from instacart_pipeline.lake.zones import Zones
-from instacart_pipeline.resources.aws import code
-from instacart_pipeline.resources.aws.changes import Change
-from instacart_pipeline.resources.aws.code import GLUE_JOBS
-from instacart_pipeline.resources.aws.deploy_glue import crawler_definition
-from instacart_pipeline.resources.aws.differences import differences
-from instacart_pipeline.resources.aws.errors import AwsDenied
+from instacart_pipeline.resources.aws_account import code
+from instacart_pipeline.resources.aws_account.changes import Change
+from instacart_pipeline.resources.aws_account.code import GLUE_JOBS
+from instacart_pipeline.resources.aws_account.deploy_glue import crawler_definition
+from instacart_pipeline.resources.aws_account.differences import differences
+from instacart_pipeline.resources.aws_account.errors import AwsDenied
 from instacart_pipeline.settings import Settings
 from instacart_pipeline.systems import STAGED_TABLES
 from instacart_pipeline_tests.aws_double import AwsDouble
@@ -129,7 +129,7 @@ def test_the_package_is_the_same_bytes_every_time_and_holds_what_scripts_import(
     made = code._package()
     assert made == code._package()
     names = zipfile.ZipFile(io.BytesIO(made)).namelist()
-    assert "instacart_pipeline/embedded/admission.py" in names
+    assert "instacart_pipeline/engine/ingest.py" in names
     assert "instacart_pipeline/lake/contracts.py" in names
     assert not [name for name in names if "resources" in name or "__pycache__" in name]
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from instacart_pipeline.cli.deploying import deploy
-from instacart_pipeline.resources.aws import code
-from instacart_pipeline.resources.aws.code import ADMIT_UPLOAD, GLUE_JOBS, SQL_TO_PARQUET, Bundle, glue_code
+from instacart_pipeline.resources.aws_account import code
+from instacart_pipeline.resources.aws_account.code import ADMIT_UPLOAD, GLUE_JOBS, SQL_TO_PARQUET, Bundle, glue_code
 from instacart_pipeline.settings import Settings
 from instacart_pipeline_tests.aws_double import AwsDouble, opened
 from instacart_pipeline_tests.aws_double.support import eventually
@@ -108,7 +108,7 @@ def test_changed_code_goes_to_a_place_of_its_own_and_the_jobs_to_it(
     newer = Bundle({**glue_code().files, "admit_upload.py": b"print('newer')"})
     with monkeypatch.context() as patched:
         for module in ("code", "deploy", "deploy_glue"):
-            patched.setattr(f"instacart_pipeline.resources.aws.{module}.glue_code", lambda: newer)
+            patched.setattr(f"instacart_pipeline.resources.aws_account.{module}.glue_code", lambda: newer)
         actions = changed(applied(settings, capsys))
     assert actions == {newer.location(LAKE): "create", **dict.fromkeys(GLUE_JOBS, "update")}
     s3 = double.client("s3")

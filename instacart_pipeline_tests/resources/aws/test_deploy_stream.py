@@ -9,8 +9,8 @@ import pytest
 from instacart_pipeline.cli.deploying import deployment
 from instacart_pipeline.lake.errors import PipelineError, SettingsInvalid
 from instacart_pipeline.profiles import aws_session, build_resources
-from instacart_pipeline.resources.aws.changes import Change
-from instacart_pipeline.resources.aws.deploy_stream import Streaming, plan
+from instacart_pipeline.resources.aws_account.changes import Change
+from instacart_pipeline.resources.aws_account.deploy_stream import Streaming, plan
 from instacart_pipeline.resources.stream import Entry, Rewind, Shard
 from instacart_pipeline.retail import lookups
 from instacart_pipeline.settings import Settings

@@ -8,7 +8,7 @@ import pytest
 
 from instacart_pipeline.cli.deploying import deploy
 from instacart_pipeline.reorder import tables as t
-from instacart_pipeline.resources.aws.objects import split
+from instacart_pipeline.resources.aws_account.objects import split
 from instacart_pipeline_tests.aws_double import AwsDouble
 from instacart_pipeline_tests.aws_double.server import REGION
 from instacart_pipeline_tests.aws_platform import AwsPlatform

@@ -19,9 +19,7 @@ import pytest
 from dagster import DagsterExecutionInterruptedError
 
 from instacart_pipeline.lake.errors import JobFailed
-from instacart_pipeline.resources.aws import jobs as core
-from instacart_pipeline.resources.aws.attempts import Attempt, JobEntry, Work
-from instacart_pipeline.resources.aws.errors import (
+from instacart_pipeline.resources.aws_account.errors import (
     AwsBusy,
     AwsDenied,
     AwsError,
@@ -30,11 +28,20 @@ from instacart_pipeline.resources.aws.errors import (
     AwsThrottled,
     AwsUnavailable,
 )
-from instacart_pipeline.resources.aws.interrupts import noted_interrupts
-from instacart_pipeline.resources.aws.job_service import DeadlinePassed, Ended, JobService, Look, State, StateUnknown
-from instacart_pipeline.resources.aws.jobs import ManagedJobs
-from instacart_pipeline.resources.aws.objects import Held
-from instacart_pipeline.resources.aws.session import AwsSession
+from instacart_pipeline.resources.aws_account.objects import Held
+from instacart_pipeline.resources.aws_account.session import AwsSession
+from instacart_pipeline.resources.managed_jobs import jobs as core
+from instacart_pipeline.resources.managed_jobs.attempts import Attempt, JobEntry, Work
+from instacart_pipeline.resources.managed_jobs.interrupts import noted_interrupts
+from instacart_pipeline.resources.managed_jobs.job_service import (
+    DeadlinePassed,
+    Ended,
+    JobService,
+    Look,
+    State,
+    StateUnknown,
+)
+from instacart_pipeline.resources.managed_jobs.jobs import ManagedJobs
 
 BASE = "s3://lake/work"
 WORK = Work("run-1", "reorder_features.up_features", "2026-11-20", "digest")

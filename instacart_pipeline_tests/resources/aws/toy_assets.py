@@ -7,8 +7,8 @@ from instacart_pipeline.lake.sql import Query
 from instacart_pipeline.orchestration.partitions import daily
 from instacart_pipeline.orchestration.table_assets import asset_key
 from instacart_pipeline.profiles import aws_lake, build_resources
-from instacart_pipeline.resources.aws.sagemaker import AwsSageMaker
 from instacart_pipeline.resources.sagemaker import TrainingJob, TransformJob
+from instacart_pipeline.resources.sagemaker.aws import AwsSageMaker
 from instacart_pipeline.settings import Settings
 from instacart_pipeline_tests.resources.toy_model import CODE, METRICS, ROWS, SCORES
 

@@ -9,11 +9,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from instacart_pipeline.resources.local.lookup_tables import SqliteLookupTables
-from instacart_pipeline.resources.local.storage import LocalStorage
-from instacart_pipeline.resources.local.stream import LocalStream
 from instacart_pipeline.resources.lookup_tables import Value
+from instacart_pipeline.resources.lookup_tables.local import SqliteLookupTables
+from instacart_pipeline.resources.storage.local import LocalStorage
 from instacart_pipeline.resources.stream import Entry, Record
+from instacart_pipeline.resources.stream.local import LocalStream
 from instacart_pipeline.retail.consumers.consumer import Consumer
 from instacart_pipeline.retail.consumers.events import Event, kinesis_event
 from instacart_pipeline.retail.consumers.roster import consumers

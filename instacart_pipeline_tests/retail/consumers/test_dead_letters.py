@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from instacart_pipeline.lake.errors import InputInvalid, PipelineError
-from instacart_pipeline.resources.aws.dynamo import MOST_ITEM_BYTES, size_of
-from instacart_pipeline.resources.local.lookup_tables import SqliteLookupTables
-from instacart_pipeline.resources.local.storage import LocalStorage
 from instacart_pipeline.resources.lookup_tables import Item, LookupsBusy, LookupTable
+from instacart_pipeline.resources.lookup_tables.aws.dynamo import MOST_ITEM_BYTES, size_of
+from instacart_pipeline.resources.lookup_tables.local import SqliteLookupTables
 from instacart_pipeline.resources.storage import FileNotWritten
+from instacart_pipeline.resources.storage.local import LocalStorage
 from instacart_pipeline.retail.consumers.consumer import Consumer, Taken, record_of
 from instacart_pipeline.retail.consumers.events import (
     ALL_DONE,

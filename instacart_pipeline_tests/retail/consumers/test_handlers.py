@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from instacart_pipeline.resources.local.lookup_tables import SqliteLookupTables
 from instacart_pipeline.resources.lookup_tables import Item, LookupsBusy, LookupTable, LookupTables, Page
+from instacart_pipeline.resources.lookup_tables.local import SqliteLookupTables
 from instacart_pipeline.retail.consumers.events import (
     ALL_DONE,
     Event,

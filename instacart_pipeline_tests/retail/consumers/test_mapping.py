@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from pydantic import PrivateAttr
 
-from instacart_pipeline.resources.local.stream import LocalStream
 from instacart_pipeline.resources.lookup_tables import LookupsBusy
 from instacart_pipeline.resources.stream import (
     Batch,
@@ -25,6 +24,7 @@ from instacart_pipeline.resources.stream import (
     Shard,
     StreamState,
 )
+from instacart_pipeline.resources.stream.local import LocalStream
 from instacart_pipeline.retail.consumers.consumer import Consumer, Taken
 from instacart_pipeline.retail.consumers.events import ALL_DONE, Answer, Event, Failure, failed_from
 from instacart_pipeline.retail.consumers.mapping import Delivered, Mapping

@@ -16,9 +16,9 @@ from instacart_pipeline.lake.contracts import Column, TableContract
 from instacart_pipeline.reorder import tables as t
 from instacart_pipeline.reorder.names import ENDPOINT
 from instacart_pipeline.resources.endpoints import Canary, Endpoints
-from instacart_pipeline.resources.local.endpoints import LocalEndpoints
-from instacart_pipeline.resources.local.table_files import LocalTableFiles
+from instacart_pipeline.resources.endpoints.local import LocalEndpoints
 from instacart_pipeline.resources.model_registry import ModelVersion
+from instacart_pipeline.resources.table_files.local import LocalTableFiles
 from instacart_pipeline.serving.api import create_app
 from instacart_pipeline.serving.reorder.part import reorder_part, service_of
 from instacart_pipeline.serving.reorder.service import Service

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from instacart_pipeline.resources.local.endpoints import LocalEndpoints
+from instacart_pipeline.resources.endpoints.local import LocalEndpoints
 from instacart_pipeline_tests.platform import Platform
 from instacart_pipeline_tests.serving import web
 from instacart_pipeline_tests.serving.reorder import shop

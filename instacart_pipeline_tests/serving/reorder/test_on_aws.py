@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from instacart_pipeline.resources.local.endpoints import LocalEndpoints
+from instacart_pipeline.resources.endpoints.local import LocalEndpoints
 from instacart_pipeline.serving.reorder.part import service_of
 from instacart_pipeline_tests.aws_double.server import REGION, AwsDouble
 from instacart_pipeline_tests.aws_platform import AwsPlatform

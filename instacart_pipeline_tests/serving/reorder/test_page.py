@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 
-from instacart_pipeline.resources.local.endpoints import LocalEndpoints
+from instacart_pipeline.resources.endpoints.local import LocalEndpoints
 from instacart_pipeline_tests.platform import Platform
 from instacart_pipeline_tests.serving.browser import DESKTOP, LOOK, PHONE, focused, opened
 from instacart_pipeline_tests.serving.reorder import shop

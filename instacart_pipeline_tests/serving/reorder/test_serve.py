@@ -15,7 +15,7 @@ from instacart_pipeline.cli import serving as command
 from instacart_pipeline.cli.children import stopped_by_signals
 from instacart_pipeline.container import child_server
 from instacart_pipeline.container.connections import MAX_LINE
-from instacart_pipeline.resources.local.endpoints import LocalEndpoints
+from instacart_pipeline.resources.endpoints.local import LocalEndpoints
 from instacart_pipeline_tests.command_line import call
 from instacart_pipeline_tests.platform import Platform
 from instacart_pipeline_tests.serving import web

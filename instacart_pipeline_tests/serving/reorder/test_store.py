@@ -17,7 +17,7 @@ from pyarrow import parquet
 
 from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.reorder import tables as t
-from instacart_pipeline.resources.local.table_files import LocalTableFiles
+from instacart_pipeline.resources.table_files.local import LocalTableFiles
 from instacart_pipeline.serving.days import NoDay
 from instacart_pipeline.serving.reorder import building
 from instacart_pipeline.serving.reorder.days import Days

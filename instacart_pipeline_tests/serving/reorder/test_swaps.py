@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from instacart_pipeline.resources.local.endpoints import LocalEndpoints
+from instacart_pipeline.resources.endpoints.local import LocalEndpoints
 from instacart_pipeline_tests.platform import DT, Platform
 from instacart_pipeline_tests.serving import web
 from instacart_pipeline_tests.serving.reorder import shop

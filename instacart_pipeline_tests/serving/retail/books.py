@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import httpx
 
 from instacart_pipeline.lake.contracts import TableContract
-from instacart_pipeline.resources.local.table_files import LocalTableFiles
+from instacart_pipeline.resources.table_files.local import LocalTableFiles
 from instacart_pipeline.retail import sandbox_tables as t
 from instacart_pipeline.serving.api import create_app
 from instacart_pipeline.serving.retail.sales import sales_days, sales_part

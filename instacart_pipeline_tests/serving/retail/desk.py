@@ -14,9 +14,9 @@ from zoneinfo import ZoneInfo
 import httpx
 
 from instacart_pipeline.lake.errors import PipelineError
-from instacart_pipeline.resources.local.lookup_tables import SqliteLookupTables
-from instacart_pipeline.resources.local.stream import LocalStream
+from instacart_pipeline.resources.lookup_tables.local import SqliteLookupTables
 from instacart_pipeline.resources.stream import Entry, Stream, StreamBusy, StreamFull
+from instacart_pipeline.resources.stream.local import LocalStream
 from instacart_pipeline.retail.consumers.lookups import lookups
 from instacart_pipeline.retail.consumers.mapping import Mapping
 from instacart_pipeline.retail.consumers.roster import NAMES

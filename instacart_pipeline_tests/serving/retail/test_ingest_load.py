@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from instacart_pipeline.lake.errors import PipelineError
-from instacart_pipeline.resources.local.lookup_tables import SqliteLookupTables
+from instacart_pipeline.resources.lookup_tables.local import SqliteLookupTables
 from instacart_pipeline.resources.stream import Entry
 from instacart_pipeline_tests.serving import web
 from instacart_pipeline_tests.serving.retail.desk import Desk, Faulty, a_line, desk, message

@@ -17,7 +17,7 @@ import httpx
 import psutil
 import pytest
 
-from instacart_pipeline.resources.local.stream import LocalStream
+from instacart_pipeline.resources.stream.local import LocalStream
 from instacart_pipeline_tests.serving import web
 from instacart_pipeline_tests.serving.processes import Serve, Serving
 from instacart_pipeline_tests.serving.retail.desk import a_line, lines_in
