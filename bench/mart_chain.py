@@ -1,4 +1,4 @@
-"""The customers chain up to the mart's figures: crawl, intake and features, run as `instacart-pipeline run` runs a job.
+"""The customers chain up to the mart's figures: crawl, ingest and features, run as `instacart-pipeline run` runs a job.
 
 Belongs here: a job of those assets alone; the system's own goes on to segments and the warehouse. Doesn't: measuring.
 """
@@ -20,7 +20,7 @@ JOB = "customers_figures"
 
 def main(dt: str) -> bool:
     """Run the week; whether it succeeded. The platform is that of the environment's settings."""
-    made = (*t.STAGED, *t.ADMITTED.values(), *t.DERIVED)
+    made = (*t.STAGED, *t.CURATED_TABLES.values(), *t.DERIVED)
     job = define_asset_job(JOB, AssetSelection.assets(*map(asset_key, made)))
     with dagster_instance(Settings.from_env()) as instance:
         ran = (

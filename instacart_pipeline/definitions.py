@@ -1,6 +1,6 @@
 """The whole graph: which assets, checks, jobs and resources there are, and what the resources are made of.
 
-Belongs here: putting parts together; which twins there are stands in profiles.py. Dagster loads `defs` from here; a test calls build_defs with resources of its own.
+Belongs here: putting parts together; which backends there are stands in profiles.py. Dagster loads `defs` from here; a test calls build_defs with resources of its own.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from instacart_pipeline.customers import mart_tables as mart
 from instacart_pipeline.customers import tables as customers
 from instacart_pipeline.lake.contracts import PARTITION, Column, TableContract, rejects_of
 from instacart_pipeline.reorder.model_tables import MODEL_TABLES
-from instacart_pipeline.reorder.tables import ADMITTED, DERIVED, STAGED
+from instacart_pipeline.reorder.tables import CURATED_TABLES, DERIVED, STAGED
 from instacart_pipeline.retail import tables as retail
 from instacart_pipeline.retail.sandbox_tables import SANDBOX_TABLES
 from instacart_pipeline.retail.warehouse_tables import WAREHOUSE_TABLES
@@ -48,23 +48,23 @@ def _demands(column: Column) -> str:
 
 def whole_dictionary() -> str:
     """The data dictionary of all systems."""
-    admitted, retail_admitted = list(ADMITTED.values()), list(retail.ADMITTED.values())
+    ingested, retail_curated_tables = list(CURATED_TABLES.values()), list(retail.CURATED_TABLES.values())
     return dictionary(
         [
             ("Reorder, staging: the files as uploaded", STAGED),
-            ("Reorder, curated: the same rows, typed and held to their contracts", admitted),
-            ("Rejects: one such table beside each curated one of every system", [rejects_of(admitted[0])]),
+            ("Reorder, curated: the same rows, typed and held to their contracts", ingested),
+            ("Rejects: one such table beside each curated one of every system", [rejects_of(ingested[0])]),
             ("Reorder, derived tables", DERIVED),
             ("Reorder, tables of the model", MODEL_TABLES),
             ("Retail, staging: the lines as they came by file and by the stream", retail.STAGED),
             (
                 "Retail, curated: the same lines, typed, and the transactions they make",
-                [*retail_admitted, retail.TRANSACTIONS],
+                [*retail_curated_tables, retail.TRANSACTIONS],
             ),
             ("Retail, warehouse: facts and dimensions", WAREHOUSE_TABLES),
             ("Retail, sandbox: the analyses", SANDBOX_TABLES),
             ("Customers, staging: the shop's tables as dumped", customers.STAGED),
-            ("Customers, curated: the same rows, typed and held to their contracts", customers.ADMITTED.values()),
+            ("Customers, curated: the same rows, typed and held to their contracts", customers.CURATED_TABLES.values()),
             ("Customers, features: what the mart says of a customer, part by part", customers.DERIVED),
             ("Customers, sandbox: segments and the mart", mart.MART_TABLES),
             ("Customers, warehouse: the mart and the profiles of its segments", mart.WAREHOUSE_TABLES),

@@ -1,6 +1,6 @@
-"""The profiles: which twin stands behind each service's name. The only place that picks them.
+"""The profiles: which backend stands behind each service's name. The only place that picks them.
 
-Belongs here: making the resources of a profile from the settings. A profile's twins are imported when it is asked for.
+Belongs here: making the resources of a profile from the settings. A profile's backends are imported when it is asked for.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from instacart_pipeline.resources.databrew import DataBrew
 from instacart_pipeline.resources.doctor import Finding
 from instacart_pipeline.resources.endpoints import Endpoints
 from instacart_pipeline.resources.glue import Glue
-from instacart_pipeline.resources.ingest import Intake
+from instacart_pipeline.resources.ingest import Ingest
 from instacart_pipeline.resources.lookup_tables import LookupTables
 from instacart_pipeline.resources.model_registry import ModelRegistry
-from instacart_pipeline.resources.orphaned_jobs import Leftovers
+from instacart_pipeline.resources.orphaned_jobs import OrphanedJobs
 from instacart_pipeline.resources.sagemaker import SageMaker
 from instacart_pipeline.resources.storage import Storage
 from instacart_pipeline.resources.stream import Stream
@@ -46,9 +46,9 @@ class Resources:
     storage: Storage
     uploads: UploadNotices
     alerts: Alerts
-    leftovers: Leftovers
+    orphaned_jobs: OrphanedJobs
     crawler: Crawler
-    intake: Intake
+    ingest: Ingest
     athena: Athena
     databrew: DataBrew
     glue: Glue
@@ -96,10 +96,10 @@ def _local(settings: Settings) -> Resources:
     from instacart_pipeline.resources.databrew.local import LocalDataBrew  # noqa: PLC0415
     from instacart_pipeline.resources.endpoints.local import LocalEndpoints  # noqa: PLC0415
     from instacart_pipeline.resources.glue.local import LocalGlue  # noqa: PLC0415
-    from instacart_pipeline.resources.ingest.local import LocalIntake  # noqa: PLC0415
+    from instacart_pipeline.resources.ingest.local import LocalIngest  # noqa: PLC0415
     from instacart_pipeline.resources.lookup_tables.local import SqliteLookupTables  # noqa: PLC0415
     from instacart_pipeline.resources.model_registry.local import SqliteModelRegistry  # noqa: PLC0415
-    from instacart_pipeline.resources.orphaned_jobs.local import NoLeftovers  # noqa: PLC0415
+    from instacart_pipeline.resources.orphaned_jobs.local import NoOrphanedJobs  # noqa: PLC0415
     from instacart_pipeline.resources.sagemaker.local import LocalSageMaker  # noqa: PLC0415
     from instacart_pipeline.resources.storage.local import LocalStorage  # noqa: PLC0415
     from instacart_pipeline.resources.stream.local import LocalStream  # noqa: PLC0415
@@ -116,9 +116,9 @@ def _local(settings: Settings) -> Resources:
         storage=LocalStorage(home=home),
         uploads=NoUploadNotices(),
         alerts=LogFileAlerts(path=f"{home}/alerts.log"),
-        leftovers=NoLeftovers(),
+        orphaned_jobs=NoOrphanedJobs(),
         crawler=LocalCrawler(lake=lake),
-        intake=LocalIntake(lake=lake, max_rejected=settings.max_rejected),
+        ingest=LocalIngest(lake=lake, max_rejected=settings.max_rejected),
         athena=LocalAthena(lake=lake),
         databrew=LocalDataBrew(lake=lake),
         glue=LocalGlue(lake=lake, engine=settings.glue_engine),
@@ -178,10 +178,10 @@ def _aws(settings: Settings) -> Resources:
     from instacart_pipeline.resources.databrew.aws import AwsDataBrew  # noqa: PLC0415
     from instacart_pipeline.resources.endpoints.aws import AwsEndpoints  # noqa: PLC0415
     from instacart_pipeline.resources.glue.aws import AwsGlue  # noqa: PLC0415
-    from instacart_pipeline.resources.ingest.aws import AwsIntake  # noqa: PLC0415
+    from instacart_pipeline.resources.ingest.aws import AwsIngest  # noqa: PLC0415
     from instacart_pipeline.resources.lookup_tables.aws import DynamoLookupTables  # noqa: PLC0415
     from instacart_pipeline.resources.model_registry.aws import AwsModelRegistry  # noqa: PLC0415
-    from instacart_pipeline.resources.orphaned_jobs.aws import AwsLeftovers  # noqa: PLC0415
+    from instacart_pipeline.resources.orphaned_jobs.aws import AwsOrphanedJobs  # noqa: PLC0415
     from instacart_pipeline.resources.sagemaker.aws import AwsSageMaker  # noqa: PLC0415
     from instacart_pipeline.resources.storage.aws import S3Storage  # noqa: PLC0415
     from instacart_pipeline.resources.stream.aws import KinesisStream  # noqa: PLC0415
@@ -196,9 +196,9 @@ def _aws(settings: Settings) -> Resources:
         storage=storage,
         uploads=SqsUploadNotices(session=lake.session, queue_url=settings.upload_queue, lake=settings.lake),
         alerts=SnsAlerts(session=lake.session, topic=settings.alert_topic, lake=settings.lake),
-        leftovers=AwsLeftovers(jobs=lake.jobs),
+        orphaned_jobs=AwsOrphanedJobs(jobs=lake.jobs),
         crawler=GlueCrawler(lake=lake, storage=storage),
-        intake=AwsIntake(
+        ingest=AwsIngest(
             lake=lake, storage=storage, max_rejected=settings.max_rejected, worker_type=settings.glue_worker
         ),
         athena=AwsAthena(lake=lake, reuse_minutes=settings.athena_reuse_minutes),

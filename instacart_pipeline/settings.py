@@ -213,7 +213,7 @@ class Settings:
             if name.startswith("INSTACART_") and name not in known
         ]
         settings = cls(**values)  # type: ignore[arg-type]  # each reader gives its field's type
-        problems = problems or _at_odds(settings)
+        problems = problems or _conflicting_settings(settings)
         if problems:
             raise SettingsInvalid("The environment can't be used:\n" + "\n".join(f"  {line}" for line in problems))
         return settings
@@ -246,7 +246,7 @@ class Settings:
         return max(1, (self.threads or cores) // self.steps_at_once)
 
 
-def _at_odds(settings: Settings) -> list[str]:
+def _conflicting_settings(settings: Settings) -> list[str]:
     """What is wrong with settings that are right each by itself."""
     lag, buffer = settings.stream_lag_seconds, settings.stream_buffer_seconds
     if lag > 2 * buffer:

@@ -31,20 +31,20 @@ STAGED_TABLES: Mapping[str, tuple[TableContract, ...]] = {
 
 LAKE_TABLES: Mapping[str, tuple[TableContract, ...]] = {
     reorder.SYSTEM: (
-        *reorder.ADMITTED.values(),
-        *map(rejects_of, reorder.ADMITTED.values()),
+        *reorder.CURATED_TABLES.values(),
+        *map(rejects_of, reorder.CURATED_TABLES.values()),
         *reorder.DERIVED,
         *reorder_models.MODEL_TABLES,
     ),
     retail.SYSTEM: (
-        *retail.ADMITTED.values(),
-        *map(rejects_of, retail.ADMITTED.values()),
+        *retail.CURATED_TABLES.values(),
+        *map(rejects_of, retail.CURATED_TABLES.values()),
         retail.TRANSACTIONS,
         *retail_sandbox.SANDBOX_TABLES,
     ),
     customers.SYSTEM: (
-        *customers.ADMITTED.values(),
-        *map(rejects_of, customers.ADMITTED.values()),
+        *customers.CURATED_TABLES.values(),
+        *map(rejects_of, customers.CURATED_TABLES.values()),
         *customers.DERIVED,
         *customers_mart.MART_TABLES,
     ),

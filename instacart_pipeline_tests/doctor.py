@@ -16,7 +16,7 @@ SECRET, TOKEN = "wJalrXUtnFEMI/K7MDENG/bPxRfiCY", "FwoGZXIvYXdzEJr"  # made up
 
 
 @dataclass(frozen=True)
-class Told:
+class DoctorReport:
     """What doctor said: each finding's fields, its output and the code it ended with."""
 
     code: int
@@ -51,7 +51,7 @@ class Doctor:
     capsys: pytest.CaptureFixture[str]
     monkeypatch: pytest.MonkeyPatch
 
-    def __call__(self, *arguments: str, **changes: str) -> Told:
+    def __call__(self, *arguments: str, **changes: str) -> DoctorReport:
         with self.monkeypatch.context() as environment:
             for name in [name for name in os.environ if name.startswith("INSTACART_")]:
                 environment.delenv(name)
@@ -64,12 +64,12 @@ class Doctor:
         out, err = self.capsys.readouterr()
         assert SECRET not in out + err
         assert TOKEN not in out + err
-        return Told(int(ended.value.code or 0), out, err)
+        return DoctorReport(int(ended.value.code or 0), out, err)
 
-    def json(self, **changes: str) -> Told:
+    def json(self, **changes: str) -> DoctorReport:
         return self("--json", **changes)
 
 
-def bad(told: Told) -> set[str]:
+def bad(told: DoctorReport) -> set[str]:
     """The services of which something is bad."""
     return {service for service, health in told.health.items() if health == "bad"}

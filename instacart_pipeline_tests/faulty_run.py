@@ -19,8 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 from unittest.mock import patch
 
-from instacart_pipeline.engine import ingest as admission
-from instacart_pipeline.engine import parquet
+from instacart_pipeline.engine import ingest, parquet
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.reorder.automation import DAILY_JOB
@@ -158,4 +157,4 @@ def _wrap(fault: Fault, strike: Callable[[], None]) -> None:
     patch.object(SqliteCatalog, "publish", publish_).start()
     patch.object(LocalLake, "new_version", new_version_).start()
     patch.object(engine, "write", write_).start()
-    patch.object(admission, "write", write_).start()
+    patch.object(ingest, "write", write_).start()

@@ -156,10 +156,10 @@ class Platform:
         """The rejects of an admitted table."""
         return self.rows(rejects_of(table), dt)
 
-    def leftovers(self, dt: str = DT) -> list[Path]:
+    def orphaned_files(self, dt: str = DT) -> list[Path]:
         """Unpublished folders that no living process writes, of any table."""
-        admitted = list(t.ADMITTED.values())
-        tables = [*admitted, *map(rejects_of, admitted), *t.DERIVED]
+        ingested = list(t.CURATED_TABLES.values())
+        tables = [*ingested, *map(rejects_of, ingested), *t.DERIVED]
         return [path for table in tables for path in self.lake.orphaned(table, dt)]
 
 

@@ -116,7 +116,7 @@ def test_an_upload_is_built_by_the_sensor_and_ctrl_c_ends_every_process(up: Up, 
     assert (run["status"], run["job"]) == ("SUCCESS", "reorder_daily")
     assert (run["dagster/sensor_name"], run["dagster/partition"]) == ("reorder_uploads", today)
     assert up.platform.rows(t.RESULT_TABLE, today)
-    assert up.platform.leftovers(today) == []
+    assert up.platform.orphaned_files(today) == []
 
     os.killpg(up.process.pid, signal.SIGINT)
     up.process.wait(120)

@@ -25,7 +25,7 @@ from instacart_pipeline.retail.lookups import CUSTOMERS, DEAD_LETTERS, INVOICES
 from instacart_pipeline.retail.tables import STAGED_STREAM, SYSTEM
 from instacart_pipeline_tests.aws_double.server import REGION, AwsDouble
 from instacart_pipeline_tests.aws_platform import LAKE, AwsPlatform
-from instacart_pipeline_tests.reorder.test_chain_on_aws import hold_permissions_documented
+from instacart_pipeline_tests.reorder.test_chain_on_aws import require_permissions_documented
 from instacart_pipeline_tests.retail.consumers.shop import many_lines
 from instacart_pipeline_tests.tiers import costs
 
@@ -85,7 +85,7 @@ def test_records_become_files_and_items_and_the_same_again_changes_nothing(
         assert len(raw_lines(deployed)) == len(LINES)
         assert tables.count(INVOICES) == len(LINES)
         assert tables.count(CUSTOMERS) == len({(line.customer_id, line.invoice_no) for line in LINES})
-    hold_permissions_documented({f"{each.service}:{each.operation}" for each in aws.requests})
+    require_permissions_documented({f"{each.service}:{each.operation}" for each in aws.requests})
 
 
 @pytest.mark.parametrize(("handler", "consumer"), [(to_raw_zone, "raw_zone"), (to_lookups, "lookups")])

@@ -88,7 +88,7 @@ class Children:
         """Start one more."""
         self._running.append(_Child(name, command, environment, inherited))
 
-    def hold_alive(self) -> None:
+    def require_alive(self) -> None:
         """Raise ServerEnded if one has ended."""
         for child in self._running:
             if (code := child.process.poll()) is not None and not self._stopping.is_set():
@@ -135,7 +135,7 @@ def await_answer(url: str, path: str, name: str, children: Children, stopping: t
             connection.request("GET", path)
             connection.getresponse().read()
         except (OSError, http.client.HTTPException):
-            children.hold_alive()
+            children.require_alive()
             time.sleep(0.1)
         else:
             return

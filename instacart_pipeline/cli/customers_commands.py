@@ -73,13 +73,13 @@ def upload_customers(
     from instacart_pipeline.cli.uploading import upload_folder  # noqa: PLC0415
     from instacart_pipeline.customers.tables import STAGED, SYSTEM  # noqa: PLC0415
     from instacart_pipeline.lake.zones import parse_day  # noqa: PLC0415
-    from instacart_pipeline.orchestration.partitions import hold_partition, weekly  # noqa: PLC0415
+    from instacart_pipeline.orchestration.partitions import require_partition, weekly  # noqa: PLC0415
     from instacart_pipeline.settings import Settings  # noqa: PLC0415
     from instacart_pipeline.systems import FIRST_DAYS  # noqa: PLC0415
 
     settings = Settings.from_env()
     weeks = weekly(settings.customers_first_day)
-    hold_partition(weeks, parse_day(dt), FIRST_DAYS[SYSTEM])
+    require_partition(weeks, parse_day(dt), FIRST_DAYS[SYSTEM])
     output.uploaded(upload_folder(STAGED, folder, dt), "week")
 
 

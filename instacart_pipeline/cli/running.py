@@ -38,7 +38,7 @@ from instacart_pipeline.orchestration.day_ranges import FROM_DAY
 from instacart_pipeline.orchestration.failure import alert_of
 from instacart_pipeline.orchestration.instance import dagster_home
 from instacart_pipeline.orchestration.lost_runs import STARTED_BY, end_lost_runs
-from instacart_pipeline.orchestration.one_run import ONE_RUN_OF, alone
+from instacart_pipeline.orchestration.one_run import ONE_RUN_OF, exclusive_run
 from instacart_pipeline.resources.doctor.local import damaged_dagster_files
 from instacart_pipeline.resources.local_machine.sqlite_file import FileDamaged, FileUnusable
 from instacart_pipeline.settings import CONFIG, PROJECT, Settings
@@ -140,7 +140,7 @@ def run_job(name: str, dt: str, *, last: str = "", quiet: bool) -> RunReport:
     settings = Settings.from_env()
     days, job = _Days(dt, last or dt), daily_job(name)
     for day in (days.first, days.last):
-        _hold_day(job, parse_day(day))
+        _require_day(job, parse_day(day))
     report = RunReport(name, str(days), settings.lake if settings.profile == "aws" else str(settings.home))
     started = time.perf_counter()
     with dagster_instance(settings) as instance:
@@ -165,7 +165,7 @@ def run_job(name: str, dt: str, *, last: str = "", quiet: bool) -> RunReport:
             end_lost()
             end_by_signals()
             system = job.tags.get(ONE_RUN_OF)
-            with alone(instance, system, output.note, end_lost) if system else nullcontext():
+            with exclusive_run(instance, system, output.note, end_lost) if system else nullcontext():
                 run = _run(name, instance, days, note)
         if run.status is DagsterRunStatus.CANCELED:
             output.note(f"Run {run.run_id} was canceled.")
@@ -283,14 +283,14 @@ def uploaded_between(tables: Sequence[TableContract], first: str, last: str) -> 
     return sorted(there)
 
 
-def _hold_day(job: JobDefinition, dt: str) -> None:
+def _require_day(job: JobDefinition, dt: str) -> None:
     """Raise InputInvalid unless there is such a day, or week, of the system that a job is of."""
-    from instacart_pipeline.orchestration.partitions import hold_partition  # noqa: PLC0415
+    from instacart_pipeline.orchestration.partitions import require_partition  # noqa: PLC0415
     from instacart_pipeline.systems import FIRST_DAYS  # noqa: PLC0415
 
     days, keys = job.partitions_def, job.asset_layer.executable_asset_keys
     if isinstance(days, TimeWindowPartitionsDefinition):
-        hold_partition(days, dt, FIRST_DAYS[next(iter(keys)).path[0]])
+        require_partition(days, dt, FIRST_DAYS[next(iter(keys)).path[0]])
 
 
 def _number(value: object) -> int | None:

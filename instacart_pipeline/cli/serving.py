@@ -41,7 +41,7 @@ def serve(settings: Settings, host: str, port: int, *, workers: int, model_port:
     """Serve until Ctrl-C or SIGTERM. Raises what keeps it from starting."""
     from instacart_pipeline.container.unpacking import scratch  # noqa: PLC0415  # as the command line says
 
-    _hold_keys(settings, host)
+    _require_keys(settings, host)
     local = settings.profile == "local"
     if local and model_port:
         settings = replace(settings, model_url=f"http://127.0.0.1:{model_port}")
@@ -119,7 +119,7 @@ def show_basket(told: Basket) -> None:
     )
 
 
-def _hold_keys(settings: Settings, host: str) -> None:
+def _require_keys(settings: Settings, host: str) -> None:
     if settings.api_keys or is_loopback(host):
         return
     raise SettingsInvalid(

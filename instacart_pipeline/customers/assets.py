@@ -13,7 +13,7 @@ from instacart_pipeline.customers import tables as t
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.sql import Query
 from instacart_pipeline.orchestration.table_assets import Results, publish, table_asset
-from instacart_pipeline.orchestration.upload_assets import admission_asset, staging_asset, upload_spec
+from instacart_pipeline.orchestration.upload_assets import ingest_asset, staging_asset, upload_spec
 from instacart_pipeline.resources.athena import Athena
 from instacart_pipeline.resources.glue import Glue, GlueJob
 
@@ -42,7 +42,7 @@ def build_assets(weeks: TimeWindowPartitionsDefinition) -> list[AssetsDefinition
             weeks,
         ),
         staging_asset(t.STAGED, weeks, _remedy),
-        *(admission_asset(staged, t.ADMITTED[staged], weeks) for staged in t.STAGED),
+        *(ingest_asset(staged, t.CURATED_TABLES[staged], weeks) for staged in t.STAGED),
         _athena_table(t.NEAREST_CENTERS, [t.USERS, t.DISTRIBUTION_CENTERS], weeks),
         _purchases(weeks),
         _glue_table(t.TRAFFIC_SOURCES, [t.EVENTS, t.USERS], weeks),

@@ -14,10 +14,10 @@ from instacart_pipeline.customers import mart_tables as m
 from instacart_pipeline.customers import tables as t
 from instacart_pipeline.lake.errors import InputInvalid
 from instacart_pipeline.lake.zones import parse_day
-from instacart_pipeline.orchestration.arrival import Arrival, Pace
+from instacart_pipeline.orchestration.arrival import Arrival, StartLimits
 from instacart_pipeline.orchestration.automation import (
     Automation,
-    Watched,
+    UploadSensorConfig,
     loaded_into,
     upload_sensor,
     waiting_schedule,
@@ -27,7 +27,7 @@ from instacart_pipeline.orchestration.partitions import mondays_around, why_none
 from instacart_pipeline.settings import Settings
 
 WEEKLY_JOB = "customers_weekly"
-_PACE = Pace(open_days=520, oldest_first=True)
+_PACE = StartLimits(open_days=520, oldest_first=True)
 """A week's segments are held against those of the week before, once: so it goes first. All weeks not built yet are looked at, ten years of them."""
 _SECONDS, _SECONDS_ON_AWS = 60, 600
 """Between two looks at the raw zone: on AWS each costs some lists a table and week, and a week's upload can wait ten minutes."""
@@ -55,7 +55,7 @@ def build_automation(weeks: WeeklyPartitionsDefinition, settings: Settings) -> A
             pace=_PACE,
         )
 
-    watched = Watched(weeks, arrival, frozenset({"storage", "catalog", "warehouse"}), one_run_of=t.SYSTEM)
+    watched = UploadSensorConfig(weeks, arrival, frozenset({"storage", "catalog", "warehouse"}), one_run_of=t.SYSTEM)
     return Automation(
         jobs=[weekly],
         schedules=[waiting_schedule(weekly, "0 10 * * 1", watched, weeks.timezone, made=(m.CUSTOMER_MART,))],

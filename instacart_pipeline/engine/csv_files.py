@@ -1,6 +1,6 @@
 """Reading the CSV files of an upload with DuckDB.
 
-Belongs here: the files of a raw folder, their headers, and the one set of reader options, so that the crawler, the intake
+Belongs here: the files of a raw folder, their headers, and the one set of reader options, so that the crawler, ingest
 and a query read a file alike. Doesn't: judging values (admission.py).
 """
 

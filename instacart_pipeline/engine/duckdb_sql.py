@@ -1,4 +1,4 @@
-"""Small pieces of DuckDB's SQL that the local twins share."""
+"""Small pieces of DuckDB's SQL that the local backends share."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Admitting the files of a table: good rows to Parquet, the others to its rejects.
 
 An upload is nearly always good, so it is first read as if it were: typed, straight to Parquet, and verified whole. Only if
-anything at all is wrong is it read a second time, as text, and sifted row by row (sift.py).
+anything at all is wrong is it read a second time, as text, and validated row by row (validate.py).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from instacart_pipeline.engine.csv_files import CsvFile
 from instacart_pipeline.engine.csv_records import opened
 from instacart_pipeline.engine.duckdb_sql import duckdb_type
 from instacart_pipeline.engine.parquet import write
-from instacart_pipeline.engine.validation import EXACT_IN_DOUBLE, Sifted, parsed, sift
+from instacart_pipeline.engine.validation import EXACT_IN_DOUBLE, ValidatedRows, parsed, validate_rows
 from instacart_pipeline.engine.verification import verify
 from instacart_pipeline.lake.contracts import MONEY, TableContract, rejects_of
 from instacart_pipeline.lake.errors import ColumnsMissing
@@ -31,7 +31,7 @@ _WHOLE = ("int", "bigint")
 
 
 @dataclass(frozen=True)
-class Admitted:
+class IngestedRows:
     """What became of the rows of some files: all that were read, and where they went. `outcomes` are of the good ones."""
 
     rows_in: int
@@ -41,7 +41,7 @@ class Admitted:
     outcomes: tuple[Outcome, ...]
 
 
-def admit(
+def ingest_table(
     connection: DuckDBPyConnection,
     paths: Sequence[Path],
     target: TableContract,
@@ -50,7 +50,7 @@ def admit(
     rejects_to: Path,
     scratch: Path,
     root: Path,
-) -> Admitted:
+) -> IngestedRows:
     """Read CSV files and write the good rows of `target` to the folder `to`, the others to `rejects_to`.
 
     `references` gives the folder of each table that a foreign key points to, by qualified name. Files are named in the rejects
@@ -59,13 +59,13 @@ def admit(
     Raises ColumnsMissing; FileUnreadable, naming file and line, on what can't be read at all.
     """
     files = [CsvFile.open(path) for path in paths]
-    _hold_columns(target, files)
-    sifted, rows, outcomes = _read(connection, files, target, references, to, scratch, root)
-    write(connection, sifted.rejected, rejects_of(target), rejects_to)
-    return Admitted(sifted.rows_in, rows, sifted.rejects, sifted.duplicates, outcomes)
+    _require_columns(target, files)
+    validated, rows, outcomes = _read(connection, files, target, references, to, scratch, root)
+    write(connection, validated.rejected, rejects_of(target), rejects_to)
+    return IngestedRows(validated.rows_in, rows, validated.rejects, validated.duplicates, outcomes)
 
 
-def _hold_columns(target: TableContract, files: Sequence[CsvFile]) -> None:
+def _require_columns(target: TableContract, files: Sequence[CsvFile]) -> None:
     for file in files:
         missing = [name for name in target.column_names if name not in file.header]
         unexpected = [name for name in file.header if name not in target.column_names]
@@ -84,25 +84,25 @@ def _read(
     to: Path,
     scratch: Path,
     root: Path,
-) -> tuple[Sifted, int, tuple[Outcome, ...]]:
+) -> tuple[ValidatedRows, int, tuple[Outcome, ...]]:
     import duckdb  # noqa: PLC0415  # engines are loaded where they are used
 
     if not files:
         nothing = ", ".join(f'NULL AS "{name}"' for name in target.column_names)
         write(connection, f"SELECT {nothing} WHERE false", target, to)
-        return Sifted(rows_in=0), 0, tuple(outcome_of(rule, {}) for rule in rules_of(target))
+        return ValidatedRows(rows_in=0), 0, tuple(outcome_of(rule, {}) for rule in rules_of(target))
     surveys = [survey(file.path) for file in files]
-    # Whatever goes wrong with the quick reading, the sifting finds out what it was and says it in better words.
+    # Whatever goes wrong with the quick reading, the validating finds out what it was and says it in better words.
     with suppress(duckdb.Error):
         selects = (_typed(file, target, found.digits_only) for file, found in zip(files, surveys, strict=True))
         write(connection, " UNION ALL ".join(selects), target, to)
         rows, outcomes = verify(connection, target, to, references)
         if all(outcome.passed for outcome in outcomes) and rows == sum(found.records for found in surveys):
-            return Sifted(rows_in=rows), rows, outcomes
-    sifted = sift(connection, files, target, references, scratch, root)
-    write(connection, sifted.good, target, to)
+            return ValidatedRows(rows_in=rows), rows, outcomes
+    validated = validate_rows(connection, files, target, references, scratch, root)
+    write(connection, validated.good, target, to)
     rows, outcomes = verify(connection, target, to, references)
-    return sifted, rows, outcomes
+    return validated, rows, outcomes
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def _typed(file: CsvFile, target: TableContract, digits_only: bool) -> str:
     Whole numbers are read as doubles and narrowed here: the reader itself would round 2.7 to 3 without a word. A file of
     digits alone holds nothing to round, and is spared the detour. Amounts are read as text for the same reason, and times
     since it would drop their zone. What is
-    demanded of a text beyond its column (sift.parsed) is demanded here too: no rule of a version says it.
+    demanded of a text beyond its column (validate.parsed) is demanded here too: no rule of a version says it.
     """
     whole = () if digits_only else _WHOLE
     read_as = {**dict.fromkeys(whole, "DOUBLE"), MONEY: "VARCHAR", "timestamp": "VARCHAR"}

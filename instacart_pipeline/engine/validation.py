@@ -1,4 +1,4 @@
-"""Sifting an upload row by row: which rows break the contract, why, and where they stand in their file.
+"""Validating an upload row by row: which rows break the contract, why, and where they stand in their file.
 
 Belongs here: the careful reading, for uploads in which the quick one (admission.py) met anything wrong.
 """
@@ -37,7 +37,7 @@ _KINDS = {
 }
 
 # Names with an underscore in front are this module's own: no column of a contract starts with one.
-_STRUCK = (
+_EXCLUDED = (
     "(SELECT file_number AS _file, line AS _line FROM rejected UNION ALL SELECT file_number, line FROM duplicates)"
 )
 _REJECTS = (
@@ -46,8 +46,8 @@ _REJECTS = (
 
 
 @dataclass(frozen=True)
-class Sifted:
-    """What sifting gave: counts, and a SELECT each for the good rows and for the rejects."""
+class ValidatedRows:
+    """What validating gave: counts, and a SELECT each for the good rows and for the rejects."""
 
     rows_in: int
     rejects: int = 0
@@ -56,14 +56,14 @@ class Sifted:
     rejected: str = _NO_REJECTS
 
 
-def sift(
+def validate_rows(
     connection: DuckDBPyConnection,
     files: Sequence[CsvFile],
     target: TableContract,
     references: Mapping[str, str],
     scratch: Path,
     raw_zone: Path,
-) -> Sifted:
+) -> ValidatedRows:
     """Part the rows of `files` into good ones and rejects of `target`. `references` is as in verify.
 
     Candidates (rows good by themselves) are spilled to `scratch`; the SELECTs returned read them there.
@@ -72,7 +72,7 @@ def sift(
     connection.execute(
         "CREATE TEMP TABLE rejected (file_number INT, line BIGINT, column_name VARCHAR, reason VARCHAR, raw VARCHAR)"
     )
-    rows_in = sum(_sift_file(connection, file, number, target, scratch) for number, file in enumerate(files))
+    rows_in = sum(_validate_file(connection, file, number, target, scratch) for number, file in enumerate(files))
     names = ", ".join(
         f"({number}, {quoted(str(file.path.relative_to(raw_zone)))})" for number, file in enumerate(files)
     )
@@ -87,16 +87,18 @@ def sift(
     (rejects,) = one_row(connection, "SELECT count(*) FROM rejected")
     (duplicates,) = one_row(connection, "SELECT count(*) FROM duplicates")
     typed = ", ".join(f'"{name}"' for name in target.column_names)
-    return Sifted(
+    return ValidatedRows(
         rows_in=rows_in,
         rejects=rejects,
         duplicates=duplicates,
-        good=f"SELECT {typed} FROM {candidates} ANTI JOIN {_STRUCK} AS struck USING (_file, _line)",
+        good=f"SELECT {typed} FROM {candidates} ANTI JOIN {_EXCLUDED} AS struck USING (_file, _line)",
         rejected=_REJECTS,
     )
 
 
-def _sift_file(connection: DuckDBPyConnection, file: CsvFile, number: int, target: TableContract, scratch: Path) -> int:
+def _validate_file(
+    connection: DuckDBPyConnection, file: CsvFile, number: int, target: TableContract, scratch: Path
+) -> int:
     """Write the file's candidates to scratch, enter its other rows in `rejected`, and return how many rows it has."""
     records, judged, candidates = (
         scratch / f"{name}-{number:05}.parquet" for name in ("records", "judged", "candidates")
@@ -205,7 +207,7 @@ def _reject_doubled(
     """Of rows that share `columns`, keep the first; a later one is a duplicate if it is the same throughout, else a reject."""
     names = ", ".join(f'"{name}"' for name in columns)
     everything = ", ".join(f'"{name}"' for name in target.column_names)
-    standing = f"(SELECT * FROM {candidates} ANTI JOIN {_STRUCK} AS struck USING (_file, _line))"
+    standing = f"(SELECT * FROM {candidates} ANTI JOIN {_EXCLUDED} AS struck USING (_file, _line))"
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE doubled AS"
         f" SELECT _file, _line, _raw, {everything}, row_number() OVER same AS _occurrence,"

@@ -29,7 +29,7 @@ class Column:
 
     `key` columns together name a row: never NULL, unique as a tuple. `between` is inclusive at both ends. `references`
     names the column, of a table of the same day, that must hold every value of this one. `longest` is how many characters
-    a text may have, blanks at its ends apart; the intake holds such a text to be free of control characters too, but for
+    a text may have, blanks at its ends apart; ingest holds such a text to be free of control characters too, but for
     tabs and line ends.
     """
 

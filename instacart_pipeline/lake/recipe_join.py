@@ -48,8 +48,11 @@ def join(step: Join, query: Query, datasets: Mapping[str, Frame]) -> None:
     joined = exp.Join(this=named_table(frame.table, RIGHT), on=exp.and_(*pairs), **side)
     # A partner has the key, and a key that is NULL has no partner: so a NULL key says there is none.
     key_here, key_there = step.keys[0]
-    alone = {LEFT: column_of(LEFT, key_here).is_(exp.null()), RIGHT: column_of(RIGHT, key_there).is_(exp.null())}
-    query.join(joined, items, [exp.or_(*(alone[table] for table in excluding))] if excluding else [])
+    exclusive_run = {
+        LEFT: column_of(LEFT, key_here).is_(exp.null()),
+        RIGHT: column_of(RIGHT, key_there).is_(exp.null()),
+    }
+    query.join(joined, items, [exp.or_(*(exclusive_run[table] for table in excluding))] if excluding else [])
 
 
 _JOINS: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {

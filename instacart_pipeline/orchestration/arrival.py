@@ -13,7 +13,7 @@ from itertools import pairwise
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.errors import PipelineError
 from instacart_pipeline.lake.versions import Version
-from instacart_pipeline.orchestration.arrival_memory import DayState, Memory
+from instacart_pipeline.orchestration.arrival_memory import DayState, SensorCursor
 from instacart_pipeline.resources.catalog import Catalog
 from instacart_pipeline.resources.storage import RawObject, Storage, listing_digest
 from instacart_pipeline.resources.upload_notices import UploadNotices
@@ -37,7 +37,7 @@ Reached = Callable[[str, Version], bool]
 
 
 @dataclass(frozen=True)
-class Pace:
+class StartLimits:
     """How many days are taken at once, and how often the same.
 
     `starts` are those that a tick may start. `open_days` are those not seen before, or seen arriving, that a tick looks at without
@@ -69,20 +69,20 @@ class Tick:
 
     starts: Sequence[Start]
     waiting: Mapping[str, str]
-    memory: Memory
+    memory: SensorCursor
     unknown: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
-class Heard:
+class ReceivedNotices:
     """What notices came to: the memory to go on with, the days they named, what they named that is none, and any trouble.
 
     `told`: notices are given and were had, so that a day nobody named has most likely not changed.
     """
 
-    memory: Memory
+    memory: SensorCursor
     days: Sequence[str] = ()
-    strangers: Sequence[str] = ()
+    unrecognized: Sequence[str] = ()
     trouble: str = ""
     told: bool = False
 
@@ -115,7 +115,7 @@ class Arrival:
         *,
         any_makes_a_day: bool = False,
         reached: Reached = lambda _dt, _version: True,
-        pace: Pace = Pace(),
+        pace: StartLimits = StartLimits(),
     ) -> None:
         self.storage, self.catalog, self.tables, self.target, self.settle = (
             storage,
@@ -126,7 +126,7 @@ class Arrival:
         )
         self.any_makes_a_day, self.reached, self.pace = any_makes_a_day, reached, pace
 
-    def hear(self, uploads: UploadNotices, memory: Memory, known_days: Sequence[str]) -> Heard:
+    def hear(self, uploads: UploadNotices, memory: SensorCursor, known_days: Sequence[str]) -> ReceivedNotices:
         """Take in notices, for the tick that follows.
 
         The messages of the tick before are forgotten only now: its memory has come back, so what followed from them is
@@ -138,18 +138,22 @@ class Arrival:
             memory = replace(memory, receipts=())
             notices = uploads.receive(MESSAGES_A_TICK)
         except PipelineError as error:
-            return Heard(memory, trouble=f"Notices of uploads can't be had, days are only looked at in turn: {error}")
+            return ReceivedNotices(
+                memory, trouble=f"Notices of uploads can't be had, days are only looked at in turn: {error}"
+            )
         tables, known = {(table.system, table.name) for table in self.tables}, set(known_days)
-        days, strangers = dict[str, None](), dict[str, None]()
+        days, unrecognized = dict[str, None](), dict[str, None]()
         for notice in notices:
             if (notice.system, notice.table) in tables and notice.dt in known:
                 days[notice.dt] = None
             else:
-                strangers[f"{notice.system}/{notice.table} of {notice.dt}"] = None
+                unrecognized[f"{notice.system}/{notice.table} of {notice.dt}"] = None
         receipts = tuple(dict.fromkeys(notice.receipt for notice in notices))
-        return Heard(replace(memory, receipts=receipts), tuple(days), tuple(strangers), told=uploads.gives_notices)
+        return ReceivedNotices(
+            replace(memory, receipts=receipts), tuple(days), tuple(unrecognized), told=uploads.gives_notices
+        )
 
-    def tick(self, heard: Heard, now: float, known_days: Sequence[str]) -> Tick:
+    def tick(self, heard: ReceivedNotices, now: float, known_days: Sequence[str]) -> Tick:
         """Look at the newest days, at some older ones in turn, and at those that notices named, now or before.
 
         `now` is in seconds since 1970; others than `known_days` are left alone. A day is started when every table of it is
@@ -210,7 +214,10 @@ class Arrival:
         arriving = [day for day in (looked_at if heard.told else named) if day in waiting and day not in incomplete]
         remembered = (*arriving, *named_later, *(day for day in named if day in incomplete))
         return Tick(
-            starts, waiting, Memory(states, around.next_older, remembered, memory.receipts, looked), around.unknown
+            starts,
+            waiting,
+            SensorCursor(states, around.next_older, remembered, memory.receipts, looked),
+            around.unknown,
         )
 
     def files(self, dt: str) -> dict[str, Sequence[RawObject]]:
@@ -236,7 +243,7 @@ class Arrival:
         with ThreadPoolExecutor(_LOOKS_AT_ONCE) as pool:
             return sorted(dt for dt, due in zip(days, pool.map(is_due, days), strict=True) if due)
 
-    def _around(self, memory: Memory, known_days: Collection[str]) -> "_Around":
+    def _around(self, memory: SensorCursor, known_days: Collection[str]) -> "_Around":
         uploaded, unknown = self._uploaded(known_days)
         newest, older, next_older = _in_turn(uploaded, memory.next_older)
         still_open = [day for day in uploaded if day not in memory.days or memory.days[day].is_open][

@@ -26,7 +26,7 @@ class DayState:
 
 
 @dataclass(frozen=True)
-class Memory:
+class SensorCursor:
     """What a sensor remembers between ticks.
 
     `noticed` are days that a notice named, or that were seen arriving while notices are given, and that were neither started
@@ -42,7 +42,7 @@ class Memory:
     looked: float = 0.0
 
     @classmethod
-    def of(cls, cursor: str | None) -> "Memory":
+    def of(cls, cursor: str | None) -> "SensorCursor":
         """The memory that a cursor holds; an empty one for none. Older cursors lack what was not remembered then."""
         if not cursor:
             return cls()

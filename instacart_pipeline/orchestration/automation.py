@@ -28,8 +28,8 @@ from dagster import (
 
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.versions import Version
-from instacart_pipeline.orchestration.arrival import Arrival, Heard, Reached
-from instacart_pipeline.orchestration.arrival_memory import Memory
+from instacart_pipeline.orchestration.arrival import Arrival, Reached, ReceivedNotices
+from instacart_pipeline.orchestration.arrival_memory import SensorCursor
 from instacart_pipeline.orchestration.day_ranges import days_of_tags
 from instacart_pipeline.orchestration.one_run import unfinished
 from instacart_pipeline.resources.upload_notices import UploadNotices
@@ -51,7 +51,7 @@ class Automation:
 
 
 @dataclass(frozen=True)
-class Watched:
+class UploadSensorConfig:
     """What a system's sensor and schedules look at.
 
     `arrival` makes the state machine of the resources called `needs`, which Dagster gives by these names. `one_run_of` is the system, if its
@@ -72,7 +72,7 @@ class Watched:
 def upload_sensor(
     name: str,
     job: "UnresolvedAssetJobDefinition",
-    watched: Watched,
+    watched: UploadSensorConfig,
     *,
     seconds: int,
     description: str,
@@ -95,14 +95,14 @@ def upload_sensor(
     )
     def uploads_of_a_system(context: SensorEvaluationContext) -> SensorResult:
         arrival, all_days = watched.arrival(context.resources), watched.days.get_partition_keys()
-        heard = Heard(Memory.of(context.cursor))
+        heard = ReceivedNotices(SensorCursor.of(context.cursor))
         if hears:
             uploads: UploadNotices = context.resources.uploads
             heard = arrival.hear(uploads, heard.memory, all_days)
         if heard.trouble:
             context.log.warning(heard.trouble)
-        for stranger in heard.strangers:
-            context.log.info(f"A notice named {stranger}, which is no table and day of this sensor's.")
+        for unrecognized_one in heard.unrecognized:
+            context.log.info(f"A notice named {unrecognized_one}, which is no table and day of this sensor's.")
         under_way = watched.days_under_way(context.instance)
         tick = arrival.tick(heard, time.time(), [dt for dt in all_days if dt not in under_way])
         passed_over = _told(tick.unknown, {*all_days}, unknown)
@@ -122,7 +122,7 @@ def upload_sensor(
 def waiting_schedule(
     job: "UnresolvedAssetJobDefinition",
     cron: str,
-    watched: Watched,
+    watched: UploadSensorConfig,
     timezone: str,
     *,
     made: Sequence[TableContract],

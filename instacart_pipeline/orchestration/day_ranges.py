@@ -24,7 +24,7 @@ from instacart_pipeline.resources.published import Published, VersionRefused
 
 FROM_DAY = "instacart_pipeline/from_day"
 """The tag of a run that also takes the days from that one up to its partition."""
-ONLY_DAYS = "instacart_pipeline/days"
+DAYS_TAG = "instacart_pipeline/days"
 """The tag of a run that takes just these days, the last of which is its partition."""
 FAILED_DAYS = "instacart_pipeline/failed_days"
 """The tag of a run that some of its days made fail: these, and the others are at no fault."""
@@ -52,7 +52,7 @@ def days_of_run(context: AssetExecutionContext | AssetCheckExecutionContext) -> 
 
 def days_of_tags(tags: Mapping[str, str], partition: str) -> list[str]:
     """The days that a run with these tags and this partition is over, in order."""
-    if only := tags.get(ONLY_DAYS, ""):
+    if only := tags.get(DAYS_TAG, ""):
         return only.split()
     first = tags.get(FROM_DAY, "") or partition
     if first >= partition:
@@ -61,9 +61,9 @@ def days_of_tags(tags: Mapping[str, str], partition: str) -> list[str]:
     return [(start + timedelta(days=number)).isoformat() for number in range((end - start).days + 1)]
 
 
-def only_days(days: Sequence[str]) -> dict[str, str]:
+def days_tag(days: Sequence[str]) -> dict[str, str]:
     """The tags of a run of the partition `days[-1]` that takes just `days`, which are in order."""
-    return {ONLY_DAYS: " ".join(days)} if len(days) > 1 else {}
+    return {DAYS_TAG: " ".join(days)} if len(days) > 1 else {}
 
 
 def at_fault(context: AssetExecutionContext | AssetCheckExecutionContext, days: Collection[str]) -> None:
@@ -72,10 +72,10 @@ def at_fault(context: AssetExecutionContext | AssetCheckExecutionContext, days: 
     context.instance.add_run_tags(context.run.run_id, {FAILED_DAYS: " ".join(sorted(told))})
 
 
-def without_those_at_fault(tags: Mapping[str, str]) -> list[str]:
+def days_to_retry(tags: Mapping[str, str]) -> list[str]:
     """The days of a failed run, by its tags, that are at no fault; none if it had only those that are, or nobody said."""
     failed = set(tags.get(FAILED_DAYS, "").split())
-    return [dt for dt in tags.get(ONLY_DAYS, "").split() if dt not in failed] if failed else []
+    return [dt for dt in tags.get(DAYS_TAG, "").split() if dt not in failed] if failed else []
 
 
 def record_day(context: AssetExecutionContext, table: TableContract, dt: str, metadata: Mapping[str, Any]) -> None:

@@ -30,7 +30,7 @@ from dagster import (
 
 from instacart_pipeline.orchestration.lost_runs import end_lost_runs
 from instacart_pipeline.resources.alerts import Alert, Alerts
-from instacart_pipeline.resources.orphaned_jobs import Leftovers
+from instacart_pipeline.resources.orphaned_jobs import OrphanedJobs
 from instacart_pipeline.settings import Settings
 
 RUNS_A_TICK = 10
@@ -65,7 +65,7 @@ def alert_of(instance: DagsterInstance, run: DagsterRun, dagster_url: str) -> Al
     )
 
 
-def stop_left(instance: DagsterInstance, run: DagsterRun, leftovers: Leftovers) -> list[str]:
+def stop_left(instance: DagsterInstance, run: DagsterRun, orphaned_jobs: OrphanedJobs) -> list[str]:
     """Stop the jobs that a run left behind, unless a retry of it takes them over. Returns their ids."""
     first = run.root_run_id or run.run_id
     if run.tags.get("dagster/will_retry") == "true":
@@ -73,7 +73,7 @@ def stop_left(instance: DagsterInstance, run: DagsterRun, leftovers: Leftovers) 
     retries = RunsFilter(tags={"dagster/root_run_id": first}, statuses=_ALIVE)
     if instance.get_runs(retries, limit=1):
         return []
-    return list(leftovers.stop(first))
+    return list(orphaned_jobs.stop(first))
 
 
 def build_failure_sensors(settings: Settings) -> list[SensorDefinition]:
@@ -85,12 +85,12 @@ def build_failure_sensors(settings: Settings) -> list[SensorDefinition]:
         default_status=DefaultSensorStatus.RUNNING,
         description="Fails the runs whose process is gone, sends an alert for each failed run, and stops the jobs it left running.",
     )
-    def failed_runs(context: SensorEvaluationContext, alerts: Alerts, leftovers: Leftovers) -> SensorResult:
+    def failed_runs(context: SensorEvaluationContext, alerts: Alerts, orphaned_jobs: OrphanedJobs) -> SensorResult:
         def look_after(run: DagsterRun) -> None:
             try:
                 alerts.send(alert_of(context.instance, run, settings.dagster_url))
             finally:
-                _stop_and_say(context, run, leftovers)
+                _stop_and_say(context, run, orphaned_jobs)
 
         if context.cursor:  # the first tick only notes where it starts from, and would pass them over
             end_lost_runs(context.instance)
@@ -102,26 +102,26 @@ def build_failure_sensors(settings: Settings) -> list[SensorDefinition]:
         default_status=DefaultSensorStatus.RUNNING,
         description="Stops the jobs that a cancelled run left running.",
     )
-    def canceled_runs(context: SensorEvaluationContext, leftovers: Leftovers) -> SensorResult:
-        return _tick(context, DagsterEventType.RUN_CANCELED, lambda run: _stop_and_say(context, run, leftovers))
+    def canceled_runs(context: SensorEvaluationContext, orphaned_jobs: OrphanedJobs) -> SensorResult:
+        return _tick(context, DagsterEventType.RUN_CANCELED, lambda run: _stop_and_say(context, run, orphaned_jobs))
 
     return [failed_runs, canceled_runs]
 
 
-def _stop_and_say(context: SensorEvaluationContext, run: DagsterRun, leftovers: Leftovers) -> None:
-    if stopped := stop_left(context.instance, run, leftovers):
+def _stop_and_say(context: SensorEvaluationContext, run: DagsterRun, orphaned_jobs: OrphanedJobs) -> None:
+    if stopped := stop_left(context.instance, run, orphaned_jobs):
         context.log.info(f"Stopped what the run {run.run_id} left running: {', '.join(stopped)}")
 
 
 @dataclass(frozen=True)
-class Watched:
+class RunStatusCursor:
     """What such a sensor remembers: the last event it has seen, and the runs to try again with how often they were tried."""
 
     after: int
     again: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, cursor: str | None) -> "Watched | None":
+    def of(cls, cursor: str | None) -> "RunStatusCursor | None":
         """The memory that a cursor holds. The cursor of Dagster's own sensors, used before, names the last event too."""
         if not cursor:
             return None
@@ -135,10 +135,10 @@ class Watched:
 
 def _tick(context: SensorEvaluationContext, event: EndEvent, look_after: Callable[[DagsterRun], None]) -> SensorResult:
     """Look after the runs that ended by `event` since the last tick, and after those that could not be then."""
-    memory = Watched.of(context.cursor)
+    memory = RunStatusCursor.of(context.cursor)
     if memory is None:
         newest = context.instance.fetch_run_status_changes(event, limit=1).records
-        memory = Watched(newest[0].storage_id if newest else 0)
+        memory = RunStatusCursor(newest[0].storage_id if newest else 0)
         return SensorResult(cursor=memory.cursor(), skip_reason=SkipReason("Watches from now on."))
     ended = context.instance.fetch_run_status_changes(
         RunStatusChangeRecordsFilter(event, after_storage_id=memory.after), limit=RUNS_A_TICK, ascending=True
@@ -163,7 +163,7 @@ def _tick(context: SensorEvaluationContext, event: EndEvent, look_after: Callabl
             if tries < TRIES:
                 again[run_id] = tries  # at the end of those to try again, so that all have their turn
     told = "; ".join(troubles) or (f"Runs looked after: {len(due)}." if due else "Nothing new.")
-    return SensorResult(cursor=Watched(after, again).cursor(), skip_reason=SkipReason(told))
+    return SensorResult(cursor=RunStatusCursor(after, again).cursor(), skip_reason=SkipReason(told))
 
 
 def _is_ours(context: SensorEvaluationContext, run: DagsterRun) -> bool:

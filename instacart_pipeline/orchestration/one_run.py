@@ -40,7 +40,7 @@ def unfinished(instance: DagsterInstance, system: str) -> Sequence[DagsterRun]:
 
 
 @contextmanager
-def alone(
+def exclusive_run(
     instance: DagsterInstance, system: str, tell: Callable[[str], None], end_lost: Callable[[], object]
 ) -> Iterator[None]:
     """Keep other commands' runs of the system waiting, after waiting for any run of it that is under way, and telling so. Those whose

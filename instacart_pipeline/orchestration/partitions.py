@@ -33,7 +33,7 @@ def mondays_around(dt: str) -> tuple[str, str]:
     return monday.isoformat(), (monday + timedelta(weeks=1)).isoformat()
 
 
-def hold_partition(days: TimeWindowPartitionsDefinition, dt: str, begins_with: str) -> None:
+def require_partition(days: TimeWindowPartitionsDefinition, dt: str, begins_with: str) -> None:
     """Raise InputInvalid, saying which there are, unless `dt` is a partition of `days`; `begins_with` is the variable that says the first."""
     if days.has_partition_key(dt):
         return

@@ -1,4 +1,4 @@
-"""From uploaded files to typed tables, as assets: the crawl that enters a day's files in the catalog, and the intake of each table.
+"""From uploaded files to typed tables, as assets: the crawl that enters a day's files in the catalog, and ingest of each table.
 
 Belongs here: what is the same for every system whose tables come as files. Doesn't: which tables, and which of them a day may lack.
 """
@@ -41,7 +41,7 @@ from instacart_pipeline.orchestration.table_assets import (
 )
 from instacart_pipeline.resources.catalog import Catalog
 from instacart_pipeline.resources.crawler import Crawl, CrawledTable, Crawler
-from instacart_pipeline.resources.ingest import Intake
+from instacart_pipeline.resources.ingest import Ingest
 from instacart_pipeline.resources.published import Published
 
 COLUMNS_AS_CONTRACTED = Rule("columns_as_contracted", "not_null", (), "Every file has all columns of the contract.")
@@ -111,7 +111,7 @@ def staging_asset(
     return staging
 
 
-def admission_asset(
+def ingest_asset(
     staged: TableContract,
     target: TableContract,
     days: TimeWindowPartitionsDefinition,
@@ -134,20 +134,20 @@ def admission_asset(
         further_rules=[ROWS_ACCOUNTED, REJECTS_WITHIN_LIMIT],
         many_days_at_once=bool(arriving),
     )
-    def admitted(context: AssetExecutionContext, intake: Intake, catalog: Catalog, crawler: Crawler) -> Results:
-        def admit(dt: str) -> Published:
+    def ingested(context: AssetExecutionContext, ingest: Ingest, catalog: Catalog, crawler: Crawler) -> Results:
+        def ingest_table(dt: str) -> Published:
             for _ in range(_CRAWLS_AGAIN if arriving else 0):
                 try:
-                    return intake.admit(staged, target, dt, may_lack=True)
+                    return ingest.ingest_table(staged, target, dt, may_lack=True)
                 except UploadChanged as changed:  # noqa: PERF203  # an admission costs far more than its try
                     # Where files are added at any time, one may well have come since the crawl. That is nobody's fault.
                     context.log.info(f"{changed} It is crawled again.")
                     crawler.crawl([staged], dt)
-            return intake.admit(staged, target, dt, may_lack=bool(arriving))
+            return ingest.ingest_table(staged, target, dt, may_lack=bool(arriving))
 
-        yield from publish_days(context, target, lambda: days_of(catalog, arriving or (staged,)), admit)
+        yield from publish_days(context, target, lambda: days_of(catalog, arriving or (staged,)), ingest_table)
 
-    return admitted
+    return ingested
 
 
 def days_of(catalog: Catalog, tables: Sequence[TableContract]) -> set[str]:

@@ -12,7 +12,7 @@ from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.recipes import Recipe
 from instacart_pipeline.lake.sql import Query
 from instacart_pipeline.orchestration.table_assets import Results, publish, table_asset
-from instacart_pipeline.orchestration.upload_assets import admission_asset, staging_asset, upload_spec
+from instacart_pipeline.orchestration.upload_assets import ingest_asset, staging_asset, upload_spec
 from instacart_pipeline.reorder import tables as t
 from instacart_pipeline.resources.athena import Athena
 from instacart_pipeline.resources.databrew import DataBrew
@@ -38,7 +38,7 @@ def build_assets(days: DailyPartitionsDefinition, *, result_files: int) -> list[
             t.SYSTEM, "A whole dump of the shop's five tables a day, as CSV, below raw/reorder/<table>/dt=<day>/.", days
         ),
         staging_asset(t.STAGED, days, _remedy),
-        *(admission_asset(staged, t.ADMITTED[staged], days) for staged in t.STAGED),
+        *(ingest_asset(staged, t.CURATED_TABLES[staged], days) for staged in t.STAGED),
         *_order_products(days),
         *(_features(target, days) for target in (t.USER_FEATURES_1, t.USER_FEATURES_2, t.UP_FEATURES, t.PRD_FEATURES)),
         _result_table(days, result_files),

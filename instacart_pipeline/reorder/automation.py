@@ -16,7 +16,7 @@ from dagster import (
 )
 
 from instacart_pipeline.orchestration.arrival import Arrival
-from instacart_pipeline.orchestration.automation import Automation, Watched, upload_sensor, waiting_schedule
+from instacart_pipeline.orchestration.automation import Automation, UploadSensorConfig, upload_sensor, waiting_schedule
 from instacart_pipeline.orchestration.one_run import MAX_RUNTIME
 from instacart_pipeline.orchestration.table_assets import asset_key
 from instacart_pipeline.reorder import model_tables as m
@@ -51,7 +51,7 @@ def build_automation(days: DailyPartitionsDefinition, settings: Settings) -> Aut
     to_baskets = job(
         BASKETS_JOB, baskets, description="The predicted baskets by the model in use, when no new one took its place."
     )
-    watched = Watched(
+    watched = UploadSensorConfig(
         days, lambda found: Arrival(found.storage, found.catalog, t.STAGED, t.RESULT_TABLE, settings.settle_seconds)
     )
     at = partial(waiting_schedule, watched=watched, timezone=settings.timezone)

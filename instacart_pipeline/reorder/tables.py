@@ -89,7 +89,7 @@ STAGED_ORDER_PRODUCTS = TableContract(
 ORDER_PRODUCTS = STAGED_ORDER_PRODUCTS.moved_to(CURATED)
 
 STAGED = (STAGED_AISLES, STAGED_DEPARTMENTS, STAGED_PRODUCTS, STAGED_ORDERS, STAGED_ORDER_PRODUCTS)
-ADMITTED = {staged: staged.moved_to(CURATED) for staged in STAGED}
+CURATED_TABLES = {staged: staged.moved_to(CURATED) for staged in STAGED}
 """The curated table that each staged table's good rows go to."""
 
 # Derived tables.
@@ -208,4 +208,4 @@ DERIVED = (
     PRD_FEATURES,
     RESULT_TABLE,
 )
-TABLES = (*STAGED, *ADMITTED.values(), *DERIVED)
+TABLES = (*STAGED, *CURATED_TABLES.values(), *DERIVED)

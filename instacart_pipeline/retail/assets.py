@@ -11,7 +11,7 @@ from dagster import AssetExecutionContext, AssetsDefinition, AssetSpec, DailyPar
 from instacart_pipeline.lake.sql import Query
 from instacart_pipeline.orchestration.day_ranges import publish_days
 from instacart_pipeline.orchestration.table_assets import Results, table_asset
-from instacart_pipeline.orchestration.upload_assets import admission_asset, days_of, staging_asset, upload_spec
+from instacart_pipeline.orchestration.upload_assets import days_of, ingest_asset, staging_asset, upload_spec
 from instacart_pipeline.resources.catalog import Catalog
 from instacart_pipeline.resources.glue import Glue, GlueJob
 from instacart_pipeline.retail import tables as t
@@ -34,7 +34,7 @@ def build_assets(days: DailyPartitionsDefinition) -> list[AssetsDefinition | Ass
             days,
         ),
         staging_asset(t.STAGED, days, _remedy, any_makes_a_day=True, many_days_at_once=True),
-        *(admission_asset(staged, t.ADMITTED[staged], days, arriving=t.STAGED) for staged in t.STAGED),
+        *(ingest_asset(staged, t.CURATED_TABLES[staged], days, arriving=t.STAGED) for staged in t.STAGED),
         _transactions(days),
     ]
 
@@ -47,10 +47,10 @@ def _remedy(dt: str) -> str:
 
 
 def _transactions(days: DailyPartitionsDefinition) -> AssetsDefinition:
-    admitted = list(t.ADMITTED.values())
+    ingested = list(t.CURATED_TABLES.values())
 
     @table_asset(
-        t.TRANSACTIONS, deps=admitted, kinds={"glue", "parquet"}, partitions=days, pool="glue", many_days_at_once=True
+        t.TRANSACTIONS, deps=ingested, kinds={"glue", "parquet"}, partitions=days, pool="glue", many_days_at_once=True
     )
     def transactions(context: AssetExecutionContext, glue: Glue, catalog: Catalog) -> Results:
         job = GlueJob("retail_transactions", sql("transactions"))

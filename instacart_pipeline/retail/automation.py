@@ -31,10 +31,10 @@ from dagster import (
     sensor,
 )
 
-from instacart_pipeline.orchestration.arrival import Arrival, Heard, Pace
-from instacart_pipeline.orchestration.arrival_memory import Memory
+from instacart_pipeline.orchestration.arrival import Arrival, ReceivedNotices, StartLimits
+from instacart_pipeline.orchestration.arrival_memory import SensorCursor
 from instacart_pipeline.orchestration.automation import Automation, loaded_into
-from instacart_pipeline.orchestration.day_ranges import days_of_tags, only_days, without_those_at_fault
+from instacart_pipeline.orchestration.day_ranges import days_of_tags, days_tag, days_to_retry
 from instacart_pipeline.orchestration.one_run import tags_of, unfinished
 from instacart_pipeline.orchestration.table_assets import asset_key
 from instacart_pipeline.resources.catalog import Catalog
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
 DAILY_JOB, DAYS_JOB, ANALYSES_JOB = "retail_daily", "retail_days", "retail_analyses"
 _BUFFERS_TO_SETTLE = 3
-_PACE = Pace(starts=150, open_days=400, again_after=3600)
+_PACE = StartLimits(starts=150, open_days=400, again_after=3600)
 """As many days in one run as a tick on AWS has the time to look into; and a day whose shop is open is built once an hour at most."""
 OF_LOAD = "instacart_pipeline/of_load"
 """The tag of a run of the analyses that the sensor started: which load it is for."""
@@ -147,7 +147,7 @@ def _arrivals(
         under_way = _days_under_way(context.instance)
         # The queue of notices serves the reorder system, which would lose what is received here. So this sensor looks around.
         tick = arrival(storage, catalog, warehouse, settings).tick(
-            Heard(Memory.of(context.cursor)),
+            ReceivedNotices(SensorCursor.of(context.cursor)),
             time.time(),
             [dt for dt in days.get_partition_keys() if dt not in under_way],
         )
@@ -209,7 +209,7 @@ def _analyses(job: "UnresolvedAssetJobDefinition") -> SensorDefinition:
 
 
 @dataclass(frozen=True)
-class Ended:
+class EndedAnalysesRun:
     """A run of the analyses that is over: its id, how it ended, and when, in seconds since 1970."""
 
     run_id: str
@@ -218,7 +218,7 @@ class Ended:
 
 
 @dataclass(frozen=True)
-class Again:
+class RetryDecision:
     """Whether the analyses of a load are due once more, why not if they aren't, and how many runs of them failed."""
 
     due: bool
@@ -226,35 +226,37 @@ class Again:
     failures: int
 
 
-def again_after(runs: Sequence[Ended], now: float) -> Again:
+def again_after(runs: Sequence[EndedAnalysesRun], now: float) -> RetryDecision:
     """Whether the analyses of a load are started again after their `runs` so far, the newest first.
 
     Only after one that failed: one that was cancelled was meant to end. The pause grows with each, and after the last there is no more.
     """
     failures = sum(run.status == DagsterRunStatus.FAILURE for run in runs)
     if not runs or runs[0].status != DagsterRunStatus.FAILURE:
-        return Again(due=False, why="Nothing was loaded since.", failures=failures)
+        return RetryDecision(due=False, why="Nothing was loaded since.", failures=failures)
     times = "once" if failures == 1 else f"{failures} times"
     told = f"The analyses of the newest load failed {times}, the last in run {runs[0].run_id}"
     if failures > len(_AGAIN_AFTER):
-        return Again(
+        return RetryDecision(
             due=False,
             why=f"{told}, which says why. They are started again by the next load, or by hand: run the job {ANALYSES_JOB} for the newest day.",
             failures=failures,
         )
     left = runs[0].at + _AGAIN_AFTER[failures - 1] - now
-    return Again(
+    return RetryDecision(
         due=left <= 0, why=f"{told}; they are started again in {left:,.0f} s." if left > 0 else "", failures=failures
     )
 
 
-def _ended_of(instance: DagsterInstance, mark: str) -> list[Ended]:
+def _ended_of(instance: DagsterInstance, mark: str) -> list[EndedAnalysesRun]:
     """The runs of the analyses of a load that are over, the newest first; none while one waits or is under way, or if none was started."""
     records = instance.get_run_records(RunsFilter(job_name=ANALYSES_JOB, tags={OF_LOAD: mark}))
     if not all(record.dagster_run.is_finished for record in records):
         return []
     return [
-        Ended(each.dagster_run.run_id, each.dagster_run.status, each.end_time or each.update_timestamp.timestamp())
+        EndedAnalysesRun(
+            each.dagster_run.run_id, each.dagster_run.status, each.end_time or each.update_timestamp.timestamp()
+        )
         for each in records
     ]
 
@@ -276,7 +278,7 @@ def _named(days: Sequence[str]) -> str:
 
 def _request(days: Sequence[str], key: str | None = None) -> RunRequest:
     """One run for `days`, which are in order."""
-    return RunRequest(partition_key=days[-1], run_key=key, tags=only_days(days))
+    return RunRequest(partition_key=days[-1], run_key=key, tags=days_tag(days))
 
 
 def _days_under_way(instance: DagsterInstance) -> set[str]:
@@ -291,5 +293,5 @@ def _held_up(instance: DagsterInstance) -> list[RunRequest]:
     failed = instance.get_runs(
         RunsFilter(job_name=DAYS_JOB, statuses=[DagsterRunStatus.FAILURE], updated_after=lately), limit=10
     )
-    left = {run.run_id: without_those_at_fault(run.tags) for run in failed}
+    left = {run.run_id: days_to_retry(run.tags) for run in failed}
     return [_request(days, f"without those at fault in {run_id}") for run_id, days in left.items() if days]

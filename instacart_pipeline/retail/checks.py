@@ -30,11 +30,11 @@ _SHOWN = 10
 
 def build_checks(days: DailyPartitionsDefinition) -> list[AssetChecksDefinition]:
     """The checks, partitioned by `days`."""
-    admitted = [asset_key(table) for table in t.ADMITTED.values()]
+    ingested = [asset_key(table) for table in t.CURATED_TABLES.values()]
 
     @asset_check(
         asset=asset_key(t.TRANSACTIONS),
-        additional_deps=admitted,
+        additional_deps=ingested,
         blocking=True,
         partitions_def=days,
         pool="athena",
@@ -53,7 +53,7 @@ def build_checks(days: DailyPartitionsDefinition) -> list[AssetChecksDefinition]
 
     @asset_check(
         asset=asset_key(t.TRANSACTIONS),
-        additional_deps=admitted,
+        additional_deps=ingested,
         blocking=True,
         partitions_def=days,
         pool="athena",

@@ -49,7 +49,7 @@ class Seen:
 
 
 @dataclass
-class Memory:
+class StreamSensorCursor:
     """What the sensor remembers: which consumers it has told to be behind, of how many dead letters each, and its alerts by number.
 
     `unseen` is how many times in a row each could not be looked at, `blind` for which of them that is told. An alert has the same id until it is sent, so one whose sending broke off isn't sent twice.
@@ -63,7 +63,7 @@ class Memory:
     blind: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, cursor: str | None) -> Memory:
+    def of(cls, cursor: str | None) -> StreamSensorCursor:
         """The memory that a cursor holds."""
         return cls(**json.loads(cursor)) if cursor else cls(int(time.time()))
 
@@ -82,7 +82,7 @@ def look(name: str, stream: Stream | None, tables: LookupTables) -> Seen:
     return Seen(name, max((lag.seconds for lag in lags), default=0.0), records, _letters(name, tables))
 
 
-def watch(seen: Seen, memory: Memory, limit: float, tell: Callable[[str, str, str], None]) -> None:
+def watch(seen: Seen, memory: StreamSensorCursor, limit: float, tell: Callable[[str, str, str], None]) -> None:
     """Tell what is new of a consumer, by a word, a title and a text, and remember each thing once it is told."""
     name = seen.consumer
     if seen.seconds is None:
@@ -109,7 +109,7 @@ def watch(seen: Seen, memory: Memory, limit: float, tell: Callable[[str, str, st
     memory.letters[name] = seen.letters
 
 
-def miss(name: str, why: str, memory: Memory, tell: Callable[[str, str, str], None]) -> None:
+def miss(name: str, why: str, memory: StreamSensorCursor, tell: Callable[[str, str, str], None]) -> None:
     """Count a look at a consumer that failed, and tell if none has succeeded for a while."""
     memory.unseen[name] = memory.unseen.get(name, 0) + 1
     if memory.unseen[name] >= _BLIND and name not in memory.blind:
@@ -134,7 +134,7 @@ def build_stream_sensors(settings: Settings) -> list[SensorDefinition]:
     def retail_stream(
         context: SensorEvaluationContext, stream: Stream, lookup_tables: LookupTables, alerts: Alerts
     ) -> SensorResult:
-        memory, said = Memory.of(context.cursor), list[str]()
+        memory, said = StreamSensorCursor.of(context.cursor), list[str]()
         asked = stream if settings.lag_is_known else None
 
         def tell(what: str, title: str, text: str) -> None:
@@ -156,7 +156,11 @@ def build_stream_sensors(settings: Settings) -> list[SensorDefinition]:
 
 
 def _looked_at(
-    name: str, stream: Stream | None, tables: LookupTables, memory: Memory, tell: Callable[[str, str, str], None]
+    name: str,
+    stream: Stream | None,
+    tables: LookupTables,
+    memory: StreamSensorCursor,
+    tell: Callable[[str, str, str], None],
 ) -> Seen:
     try:
         seen = look(name, stream, tables)

@@ -83,7 +83,7 @@ STAGED = (STAGED_UPLOADS, STAGED_STREAM)
 """What a day's lines come by: either or both."""
 
 UPLOADED_LINES, STREAMED_LINES = (staged.moved_to(CURATED) for staged in STAGED)
-ADMITTED = dict(zip(STAGED, (UPLOADED_LINES, STREAMED_LINES), strict=True))
+CURATED_TABLES = dict(zip(STAGED, (UPLOADED_LINES, STREAMED_LINES), strict=True))
 
 UNKNOWN = "unknown"
 """The customer_id of lines whose customer is not known."""

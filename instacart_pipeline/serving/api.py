@@ -1,6 +1,6 @@
 """The web application: the parts of the systems put together, behind one guard, with one /health and one OpenAPI document.
 
-Belongs here: what holds for all parts alike. Doesn't: what a part answers (reorder/part.py, retail/part.py), nor which twins stand behind
+Belongs here: what holds for all parts alike. Doesn't: what a part answers (reorder/part.py, retail/part.py), nor which backends stand behind
 it (the command line passes them in).
 """
 
@@ -128,14 +128,14 @@ def _page(file: str) -> Callable[[], Any]:
 
 
 def _lock(keys: Keys) -> Callable[..., Any]:
-    async def hold_key(
+    async def require_key(
         request: Request,
         key: Annotated[str | None, Depends(_header)],
         bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
     ) -> None:
         request.state.caller = keys.hold(key or (bearer.credentials if bearer else None))
 
-    return hold_key
+    return require_key
 
 
 def _describe(app: FastAPI, parts: Sequence[Part], *, open_to_all: bool) -> None:

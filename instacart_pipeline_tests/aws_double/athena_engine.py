@@ -91,7 +91,7 @@ class Engine:
         target = target_of(tree, self._catalog, self._objects) if isinstance(tree, exp.Create) else None
         query: Any = tree.expression if isinstance(tree, exp.Create) else tree
         if statement.unload:
-            statement.unload.hold_empty(self._objects)
+            statement.unload.require_empty(self._objects)
         scratch = self._folder / f"athena-{run.id}"
         scratch.mkdir()
         connection = duckdb.connect(config={"threads": 2, "temp_directory": str(scratch)})

@@ -39,7 +39,7 @@ class Unload:
             )
         return cls(found["select"], found["place"].rstrip("/") + "/", options.get("field_delimiter", "\x01"))
 
-    def hold_empty(self, objects: Objects) -> None:
+    def require_empty(self, objects: Objects) -> None:
         """Raise JobFailure if there is anything where it writes to."""
         if objects.below(self.location):
             raise JobFailure(

@@ -10,7 +10,7 @@ from typing import Any
 
 from instacart_pipeline_tests.aws_double.catalog import Catalog
 from instacart_pipeline_tests.aws_double.crawl import GROUP, Crawl
-from instacart_pipeline_tests.aws_double.jobs import JobRun, Jobs, Pace
+from instacart_pipeline_tests.aws_double.jobs import JobRun, Jobs, JobTiming
 from instacart_pipeline_tests.aws_double.logs import Logs
 from instacart_pipeline_tests.aws_double.objects import Objects
 from instacart_pipeline_tests.aws_double.paging import page
@@ -39,7 +39,7 @@ _OPERATORS = {
 class Crawlers:
     """The part of Glue's API that is about crawlers and classifiers."""
 
-    def __init__(self, jobs: Jobs, objects: Objects, catalog: Catalog, logs: Logs, pace: Pace) -> None:
+    def __init__(self, jobs: Jobs, objects: Objects, catalog: Catalog, logs: Logs, pace: JobTiming) -> None:
         self._jobs, self._objects, self._catalog, self._logs, self._pace = jobs, objects, catalog, logs, pace
         self._crawlers: dict[str, Parameters] = {}
         self._classifiers: dict[str, Parameters] = {}

@@ -28,7 +28,7 @@ class JobCancelled(Exception):
 
 
 @dataclass
-class Pace:
+class JobTiming:
     """How long the phases of a job last, in seconds."""
 
     queued: float = 0.02
@@ -111,7 +111,7 @@ class Stopped(Exception):
 class Jobs:
     """Every job run of a double, and the threads that do the work."""
 
-    def __init__(self, outcomes: Outcomes, pace: Pace) -> None:
+    def __init__(self, outcomes: Outcomes, pace: JobTiming) -> None:
         self._all: list[JobRun] = []
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from instacart_pipeline_tests.aws_double.jobs import Jobs, Pace
+from instacart_pipeline_tests.aws_double.jobs import Jobs, JobTiming
 from instacart_pipeline_tests.aws_double.logs import Logs
 from instacart_pipeline_tests.aws_double.objects import Objects
 from instacart_pipeline_tests.aws_double.sagemaker_endpoints import Endpoints
@@ -20,7 +20,7 @@ from instacart_pipeline_tests.aws_double.sagemaker_tuning import Tuning
 class SageMaker:
     """The parts of SageMaker's API."""
 
-    def __init__(self, jobs: Jobs, objects: Objects, logs: Logs, folder: Path, pace: Pace) -> None:
+    def __init__(self, jobs: Jobs, objects: Objects, logs: Logs, folder: Path, pace: JobTiming) -> None:
         shared = (jobs, objects, logs, folder)
         self.models = Models()
         self.training = Training(*shared)

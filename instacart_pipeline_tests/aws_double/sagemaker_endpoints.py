@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from instacart_pipeline_tests.aws_double.jobs import JobFailure, Pace
+from instacart_pipeline_tests.aws_double.jobs import JobFailure, JobTiming
 from instacart_pipeline_tests.aws_double.logs import Logs
 from instacart_pipeline_tests.aws_double.objects import Objects
 from instacart_pipeline_tests.aws_double.paging import page
@@ -33,7 +33,7 @@ class _Endpoint:
 class Endpoints:
     """The part of the API that is about endpoints, and the runtime that asks them. `seconds` is how long bringing up takes."""
 
-    def __init__(self, models: Models, objects: Objects, logs: Logs, pace: Pace) -> None:
+    def __init__(self, models: Models, objects: Objects, logs: Logs, pace: JobTiming) -> None:
         self._models, self._objects, self._logs, self._pace = models, objects, logs, pace
         self.seconds = 0.05
         self._configs: dict[str, tuple[float, Parameters]] = {}

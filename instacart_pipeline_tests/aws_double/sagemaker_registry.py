@@ -58,8 +58,8 @@ class Registry:
         """Enter a package as its group's next version; the same token gives the one it has made."""
         with self._lock:
             group = self._group(parameters["ModelPackageGroupName"])
-            _hold_properties(parameters.get("CustomerMetadataProperties") or {})
-            _hold_card(parameters.get("ModelCard"))
+            _require_properties(parameters.get("CustomerMetadataProperties") or {})
+            _require_card(parameters.get("ModelCard"))
             token = parameters.get("ClientToken")
             if token in self._tokens:
                 return {"ModelPackageArn": self._tokens[token]}
@@ -132,13 +132,13 @@ class Registry:
         }
 
 
-def _hold_properties(properties: dict[str, str]) -> None:
+def _require_properties(properties: dict[str, str]) -> None:
     for name, value in properties.items():
         if len(value) > _LONGEST_PROPERTY or len(name) > 128:
             raise AwsError("ValidationException", f"the metadata property {name} is no text, or too long: {value!r}")
 
 
-def _hold_card(card: Parameters | None) -> None:
+def _require_card(card: Parameters | None) -> None:
     if card is None:
         return
     try:

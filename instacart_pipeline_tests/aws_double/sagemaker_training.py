@@ -38,7 +38,7 @@ class Training(JobKind):
 
     def create_training_job(self, parameters: Parameters) -> Parameters:
         """Start a training."""
-        hold_script_mode(parameters.get("HyperParameters") or {})
+        require_script_mode(parameters.get("HyperParameters") or {})
         return self.begin(parameters["TrainingJobName"], parameters, self.work)
 
     def describe_training_job(self, parameters: Parameters) -> Parameters:
@@ -96,7 +96,7 @@ class Training(JobKind):
         container.put_archive(f"{ML}/output/data", f"{output}/output.tar.gz")
 
 
-def hold_script_mode(hyperparameters: Mapping[str, str]) -> None:
+def require_script_mode(hyperparameters: Mapping[str, str]) -> None:
     """Refuse what the double can't run: it has no built-in algorithm."""
     lacking = {"sagemaker_program", "sagemaker_submit_directory"} - set(hyperparameters)
     if lacking:

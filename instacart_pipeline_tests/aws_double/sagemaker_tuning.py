@@ -10,7 +10,7 @@ from instacart_pipeline_tests.aws_double.jobs import JobFailure, JobRun
 from instacart_pipeline_tests.aws_double.paging import page
 from instacart_pipeline_tests.aws_double.sagemaker_container import Container
 from instacart_pipeline_tests.aws_double.sagemaker_jobs import JobKind, arn
-from instacart_pipeline_tests.aws_double.sagemaker_training import Training, hold_script_mode
+from instacart_pipeline_tests.aws_double.sagemaker_training import Training, require_script_mode
 from instacart_pipeline_tests.aws_double.wire import AwsError, Parameters
 
 
@@ -28,7 +28,7 @@ class Tuning(JobKind):
     def create_hyper_parameter_tuning_job(self, parameters: Parameters) -> Parameters:
         """Start a search."""
         name, definition = parameters["HyperParameterTuningJobName"], parameters["TrainingJobDefinition"]
-        hold_script_mode(definition.get("StaticHyperParameters") or {})
+        require_script_mode(definition.get("StaticHyperParameters") or {})
         objective = parameters["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]["MetricName"]
         metrics = [each["Name"] for each in definition["AlgorithmSpecification"].get("MetricDefinitions") or ()]
         if objective not in metrics:

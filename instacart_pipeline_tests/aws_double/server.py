@@ -34,7 +34,7 @@ from instacart_pipeline_tests.aws_double.crawlers import Crawlers
 from instacart_pipeline_tests.aws_double.databrew import DataBrew
 from instacart_pipeline_tests.aws_double.faults import Faults, refusal_code
 from instacart_pipeline_tests.aws_double.glue_jobs import GlueJobs
-from instacart_pipeline_tests.aws_double.jobs import JobRun, Jobs, Pace
+from instacart_pipeline_tests.aws_double.jobs import JobRun, Jobs, JobTiming
 from instacart_pipeline_tests.aws_double.journal import Recorded, Requests
 from instacart_pipeline_tests.aws_double.logs import Logs
 from instacart_pipeline_tests.aws_double.objects import Objects
@@ -57,9 +57,9 @@ class AwsDouble:
 
     _alive: ClassVar[AwsDouble | None] = None
 
-    def __init__(self, pace: Pace | None = None) -> None:
+    def __init__(self, pace: JobTiming | None = None) -> None:
         self.requests, self.faults, self.outcomes = Requests(), Faults(), Outcomes()
-        self.pace = pace or Pace()
+        self.pace = pace or JobTiming()
         self._jobs = Jobs(self.outcomes, self.pace)
         self._moto = Moto()
         self._handlers: dict[str, list[Any]] = {}

@@ -9,7 +9,7 @@ import pytest
 
 from instacart_pipeline_tests.aws_double import AwsDouble
 from instacart_pipeline_tests.aws_double.crawl_csv import classify
-from instacart_pipeline_tests.aws_double.jobs import JobRun, Jobs, Pace
+from instacart_pipeline_tests.aws_double.jobs import JobRun, Jobs, JobTiming
 from instacart_pipeline_tests.aws_double.outcomes import Outcomes
 from instacart_pipeline_tests.aws_double.support import BUCKET, Lake, eventually
 
@@ -17,7 +17,7 @@ STATES = {"queued": "STARTING", "running": "RUNNING", "stopping": "STOPPING", "s
 
 
 def test_a_stop_that_meets_the_end_of_a_run_does_not_bring_it_back_to_life() -> None:
-    jobs, finish = Jobs(Outcomes(), Pace(0, 0, 0)), threading.Event()
+    jobs, finish = Jobs(Outcomes(), JobTiming(0, 0, 0)), threading.Event()
 
     class EndsWhenLookedAt(JobRun):
         looked = False

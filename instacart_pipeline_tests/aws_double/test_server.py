@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConn
 
 from instacart_pipeline_tests.aws_double import AwsDouble
 from instacart_pipeline_tests.aws_double.faults import Kind
-from instacart_pipeline_tests.aws_double.jobs import Pace
+from instacart_pipeline_tests.aws_double.jobs import JobTiming
 from instacart_pipeline_tests.aws_double.support import BUCKET, Lake, eventually
 
 CALLS: dict[str, Any] = {
@@ -246,7 +246,7 @@ def test_limits_of_the_models_are_held(doubles: type[AwsDouble]) -> None:
 def test_one_after_another_starts_empty_and_leaves_nothing(doubles: type[AwsDouble]) -> None:
     threads = threading.active_count()
     for _ in range(2):
-        with doubles(Pace(queued=0, running=0, stopping=0)) as aws:
+        with doubles(JobTiming(queued=0, running=0, stopping=0)) as aws:
             s3 = aws.client("s3")
             assert s3.list_buckets()["Buckets"] == []
             s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})

@@ -73,7 +73,7 @@ def read_call(request: Request) -> Call:
 def answer(call: Call, result: Mapping[str, Any]) -> Response:
     """A JSON answer. Raises AssertionError if it has members that the service's model does not know."""
     shape = model(call.service).operation_model(call.operation).output_shape
-    _hold_to(shape, result, call.operation)
+    _require_to(shape, result, call.operation)
     if call.service == "sagemaker-runtime":
         members = shape.members.items()
         headers = {
@@ -206,7 +206,7 @@ def _plain(value: Any) -> Any:
     return value.timestamp() if isinstance(value, datetime) else value
 
 
-def _hold_to(shape: Any, value: Any, where: str) -> None:
+def _require_to(shape: Any, value: Any, where: str) -> None:
     if shape is None or value is None:
         return
     if shape.type_name == "structure":
@@ -214,10 +214,10 @@ def _hold_to(shape: Any, value: Any, where: str) -> None:
         if unknown:
             raise AssertionError(f"{where} has no member {sorted(unknown)}")
         for name, each in value.items():
-            _hold_to(shape.members[name], each, f"{where}.{name}")
+            _require_to(shape.members[name], each, f"{where}.{name}")
     elif shape.type_name == "list":
         for each in value:
-            _hold_to(shape.member, each, where)
+            _require_to(shape.member, each, where)
 
 
 def _problem(shape: Any, value: Any, where: str) -> str:

@@ -19,7 +19,7 @@ from instacart_pipeline.resources.athena import QueryResult
 from instacart_pipeline_tests.customers.shop import DT, curated
 from instacart_pipeline_tests.platform import Row
 
-TABLES = (*t.ADMITTED.values(), *t.DERIVED, m.CUSTOMER_SEGMENTS)
+TABLES = (*t.CURATED_TABLES.values(), *t.DERIVED, m.CUSTOMER_SEGMENTS)
 BUILT = (t.NEAREST_CENTERS, t.PURCHASES, t.TRAFFIC_SOURCES, t.CUSTOMERS)
 """In the order in which they are made of each other."""
 

@@ -247,7 +247,7 @@ def test_the_week_is_built_on_mondays_at_ten_in_utc_and_its_runs_follow_each_oth
 def test_the_job_makes_every_table_of_the_system(definitions: dg.Definitions) -> None:
     job = definitions.resolve_job_def(WEEKLY_JOB)
     made = {"/".join(key.path) for key in job.asset_layer.executable_asset_keys}
-    tables = (*t.STAGED, *t.ADMITTED.values(), *t.DERIVED, *m.MART_TABLES, *m.WAREHOUSE_TABLES)
+    tables = (*t.STAGED, *t.CURATED_TABLES.values(), *t.DERIVED, *m.MART_TABLES, *m.WAREHOUSE_TABLES)
     assert made == {"/".join(table.asset_key) for table in tables} | {"customers/models/segmentation"}
 
 

@@ -46,7 +46,7 @@ def week(files: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Platfor
 def test_a_week_makes_every_table_and_passes_every_check(week: tuple[Platform, Run]) -> None:
     _, run = week
     assert (run.errors, run.failed_checks, run.success) == ({}, set(), True)
-    tables = (*t.STAGED, *t.ADMITTED.values(), *t.DERIVED, *m.MART_TABLES, *m.WAREHOUSE_TABLES)
+    tables = (*t.STAGED, *t.CURATED_TABLES.values(), *t.DERIVED, *m.MART_TABLES, *m.WAREHOUSE_TABLES)
     assert {table.name for table in tables} | {"segmentation"} == run.materialized
 
 

@@ -21,7 +21,7 @@ from instacart_pipeline_tests.aws_platform import AwsPlatform
 from instacart_pipeline_tests.customers.test_mart_assets import rows_of
 from instacart_pipeline_tests.customers.weeks import upload
 from instacart_pipeline_tests.platform import Platform, Row
-from instacart_pipeline_tests.reorder.test_chain_on_aws import hold_permissions_documented
+from instacart_pipeline_tests.reorder.test_chain_on_aws import require_permissions_documented
 from instacart_pipeline_tests.tiers import costs, missing
 
 DT = "2026-11-23"
@@ -55,7 +55,7 @@ def test_a_week_gives_the_same_tables_on_aws_as_on_one_machine(
         in_both = [told(rows_of(each.resources.warehouse, table)) for each in (here, there)]
         assert in_both[0] == in_both[1] != [], table.qualified_name
     assert [job for job in aws.jobs() if job.alive] == []
-    hold_permissions_documented({f"{each.service}:{each.operation}" for each in aws.requests})
+    require_permissions_documented({f"{each.service}:{each.operation}" for each in aws.requests})
 
 
 def told(rows: Iterable[Row]) -> list[Row]:

@@ -1,4 +1,4 @@
-"""What the intake makes of the shop's files: its times, its ghosts, and rows that are not what they should be."""
+"""What ingest makes of the shop's files: its times, its ghosts, and rows that are not what they should be."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from pyarrow import parquet
 
 from instacart_pipeline.customers import tables as t
-from instacart_pipeline.engine.ingest import admit
+from instacart_pipeline.engine.ingest import ingest_table
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.orchestration.table_assets import asset_key
 from instacart_pipeline_tests.customers.shop import DT, Shop
@@ -39,8 +39,8 @@ ORDER = dict.fromkeys(t.ORDERS.column_names, "") | {
 }
 
 
-class Intake:
-    """The intake over one file at a time, below `folder`; the only known user is 1."""
+class Ingest:
+    """Ingest over one file at a time, below `folder`; the only known user is 1."""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._runs = folder, 0
@@ -60,7 +60,7 @@ class Intake:
         file = folder / f"{table.name}.csv"
         write(file, rows)
         with duckdb.connect() as connection:
-            admit(connection, [file], table, self._references, good, rejects, scratch, folder)
+            ingest_table(connection, [file], table, self._references, good, rejects, scratch, folder)
         return parquet.read_table(good).to_pylist(), parquet.read_table(rejects).to_pylist()
 
 
@@ -74,8 +74,8 @@ def write(file: Path, rows: Sequence[dict[str, str]]) -> None:
 
 
 @pytest.fixture
-def intake(tmp_path: Path) -> Intake:
-    return Intake(tmp_path)
+def ingest(tmp_path: Path) -> Ingest:
+    return Ingest(tmp_path)
 
 
 TIMES = {
@@ -90,20 +90,20 @@ TIMES = {
 
 
 @pytest.mark.parametrize("beside_a_bad_row", [False, True], ids=["read quickly", "read row by row"])
-def test_times_are_read_to_the_last_fraction(intake: Intake, *, beside_a_bad_row: bool) -> None:
+def test_times_are_read_to_the_last_fraction(ingest: Ingest, *, beside_a_bad_row: bool) -> None:
     bad = [{**USER, "id": "100", "age": "old"}] if beside_a_bad_row else []
     good = [{**USER, "id": str(number), "created_at": written} for number, written in enumerate(TIMES)]
-    rows, rejects = intake.read(t.USERS, [*good, *bad])
+    rows, rejects = ingest.read(t.USERS, [*good, *bad])
     assert [row["created_at"] for row in sorted(rows, key=lambda row: int(row["id"]))] == [*TIMES.values()]
     assert len(rejects) == len(bad)
 
 
 @pytest.mark.parametrize("beside_a_bad_row", [False, True], ids=["read quickly", "read row by row"])
-def test_the_events_of_a_ghost_are_admitted_without_a_user(intake: Intake, *, beside_a_bad_row: bool) -> None:
+def test_the_events_of_a_ghost_are_admitted_without_a_user(ingest: Ingest, *, beside_a_bad_row: bool) -> None:
     bad = [{**EVENT, "id": "9", "sequence_number": ""}] if beside_a_bad_row else []
     # Where some have none, many a tool writes the others' as 1.0.
     events = [EVENT, {**EVENT, "id": "2", "user_id": ""}, {**EVENT, "id": "3", "user_id": "1.0"}]
-    rows, rejects = intake.read(t.EVENTS, [*events, *bad])
+    rows, rejects = ingest.read(t.EVENTS, [*events, *bad])
     assert [(row["id"], row["user_id"]) for row in rows] == [(1, 1), (2, None), (3, 1)]
     assert len(rejects) == len(bad)
 
@@ -135,21 +135,21 @@ FAULTS: dict[TableContract, list[tuple[dict[str, str], str, str]]] = {
 
 
 @pytest.mark.parametrize("table", FAULTS, ids=lambda table: table.name)
-def test_a_row_at_fault_is_rejected_saying_why(intake: Intake, table: TableContract) -> None:
+def test_a_row_at_fault_is_rejected_saying_why(ingest: Ingest, table: TableContract) -> None:
     key = table.key[0]
     good = {t.ORDERS: ORDER, t.EVENTS: EVENT, t.USERS: USER}[table]
     wrong = [{**good, key: str(number), **changed} for number, (changed, _, _) in enumerate(FAULTS[table], 1)]
-    rows, rejects = intake.read(table, [{**good, key: "100"}, *wrong])
+    rows, rejects = ingest.read(table, [{**good, key: "100"}, *wrong])
     assert [found[key] for found in rows] == [100]
     assert [(found["line"], found["column_name"], found["reason"]) for found in rejects] == [
         (line, column, reason) for line, (_, column, reason) in enumerate(FAULTS[table], 3)
     ]
 
 
-def test_a_column_that_no_contract_knows_is_passed_over(intake: Intake) -> None:
+def test_a_column_that_no_contract_knows_is_passed_over(ingest: Ingest) -> None:
     # The shop's own centres come with a point besides their degrees.
     center = {"id": "5", "name": "New Orleans LA", "latitude": "29.95", "longitude": "-90.0667"}
-    rows, rejects = intake.read(
+    rows, rejects = ingest.read(
         t.DISTRIBUTION_CENTERS, [{**center, "distribution_center_geom": "POINT(-90.0667 29.95)"}]
     )
     assert rows == [{"id": 5, "name": "New Orleans LA", "latitude": 29.95, "longitude": -90.0667}]

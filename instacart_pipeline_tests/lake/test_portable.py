@@ -20,7 +20,7 @@ from instacart_pipeline.lake.sql import Query, schema_of
 from instacart_pipeline.reorder.model_tables import MODEL_TABLES
 from instacart_pipeline.reorder.tables import TABLES
 from instacart_pipeline.retail.sandbox_tables import SANDBOX_TABLES
-from instacart_pipeline.retail.tables import ADMITTED, TRANSACTIONS
+from instacart_pipeline.retail.tables import CURATED_TABLES, TRANSACTIONS
 from instacart_pipeline.retail.warehouse_tables import WAREHOUSE_TABLES
 
 if TYPE_CHECKING:
@@ -30,8 +30,13 @@ PACKAGE = Path(instacart_pipeline.__file__).parent
 SQL_FILES = sorted(PACKAGE.glob("*/sql/**/*.sql"))
 ALL_TABLES = [
     *(*TABLES, *MODEL_TABLES),
-    *(*ADMITTED.values(), TRANSACTIONS, *WAREHOUSE_TABLES, *SANDBOX_TABLES),
-    *(*customers.ADMITTED.values(), *customers.DERIVED, *customers_mart.MART_TABLES, *customers_mart.WAREHOUSE_TABLES),
+    *(*CURATED_TABLES.values(), TRANSACTIONS, *WAREHOUSE_TABLES, *SANDBOX_TABLES),
+    *(
+        *customers.CURATED_TABLES.values(),
+        *customers.DERIVED,
+        *customers_mart.MART_TABLES,
+        *customers_mart.WAREHOUSE_TABLES,
+    ),
 ]
 NUMBERS = TableContract(
     "test_curated",

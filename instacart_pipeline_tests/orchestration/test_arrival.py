@@ -19,7 +19,7 @@ from instacart_pipeline.orchestration.arrival import (
     OLDER_DAYS_A_TICK,
     STARTS_A_TICK,
 )
-from instacart_pipeline.orchestration.arrival_memory import DayState, Memory
+from instacart_pipeline.orchestration.arrival_memory import DayState, SensorCursor
 from instacart_pipeline.reorder import tables as t
 from instacart_pipeline.reorder.automation import DAILY_JOB
 from instacart_pipeline.resources.storage import listing_digest
@@ -112,7 +112,7 @@ def test_a_day_is_started_when_and_only_when_it_should_be(tmp_path: Path, situat
         tick = watch.tick(after)
         keys += [start.key for start in tick.starts]
         assert (len(keys), tick.waiting.get(DT, "")) == (started, why)
-        assert Memory.of(watch.cursor) == tick.memory
+        assert SensorCursor.of(watch.cursor) == tick.memory
     assert len(set(keys)) == len(keys)
     assert all(key.startswith(f"{DT}/") for key in keys)
 
@@ -160,7 +160,7 @@ def years(tmp_path_factory: pytest.TempPathFactory) -> Watch:
         watch.upload("A", day)
         listing = listing_digest(found for files in watch.arrival.files(day).values() for found in files)
         states[day] = DayState(seen=listing, started=listing, content="A", starts=1)
-    watch.cursor = Memory(states).cursor()
+    watch.cursor = SensorCursor(states).cursor()
     return watch
 
 

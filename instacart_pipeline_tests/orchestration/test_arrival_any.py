@@ -9,8 +9,14 @@ from pathlib import Path
 import pytest
 
 from instacart_pipeline.lake.versions import Version
-from instacart_pipeline.orchestration.arrival import NEWEST_DAYS, OLDER_DAYS_A_TICK, Arrival, Heard, Pace
-from instacart_pipeline.orchestration.arrival_memory import Memory
+from instacart_pipeline.orchestration.arrival import (
+    NEWEST_DAYS,
+    OLDER_DAYS_A_TICK,
+    Arrival,
+    ReceivedNotices,
+    StartLimits,
+)
+from instacart_pipeline.orchestration.arrival_memory import SensorCursor
 from instacart_pipeline.resources.catalog import CatalogTable
 from instacart_pipeline.resources.catalog.local import SqliteCatalog
 from instacart_pipeline.resources.storage import RawObject, listing_digest
@@ -29,7 +35,7 @@ class Site:
         self._home = home
         self.storage, self.catalog = LocalStorage(home=str(home)), SqliteCatalog(home=str(home))
         self.arrival = Arrival(self.storage, self.catalog, t.STAGED, t.TRANSACTIONS, 180, any_makes_a_day=True)
-        self.memory = Memory()
+        self.memory = SensorCursor()
 
     def came(self, *ways: str, age: float = 1000) -> None:
         """Files of the day, last written `age` seconds before NOW."""
@@ -60,7 +66,7 @@ class Site:
 
     def tick(self, now: float = NOW) -> tuple[int, str]:
         """How many days a look starts, and why the day waits."""
-        looked = self.arrival.tick(Heard(self.memory), now, [DT])
+        looked = self.arrival.tick(ReceivedNotices(self.memory), now, [DT])
         self.memory = looked.memory
         return len(looked.starts), looked.waiting.get(DT, "")
 
@@ -139,7 +145,7 @@ def test_a_day_is_built_only_once_its_version_went_where_it_has_to_go(site: Site
     ],
 )
 def test_a_day_is_not_started_again_within_the_hour(site: Site, after: float, told: tuple[int, str]) -> None:
-    site.arrival.pace = Pace(again_after=3600)
+    site.arrival.pace = StartLimits(again_after=3600)
     site.came(FILE.name)
     assert [site.tick()[0], site.tick()[0]] == [0, 1]
     site.came(FILE.name, STREAM.name, age=500)
@@ -150,7 +156,7 @@ def test_a_day_is_not_started_again_within_the_hour(site: Site, after: float, to
     assert site.tick(NOW + after) == (
         (0, "was started a while ago; what came since is built later") if after < 3600 else (0, "")
     )
-    assert Memory.of(site.memory.cursor()) == site.memory
+    assert SensorCursor.of(site.memory.cursor()) == site.memory
 
 
 def test_days_uploaded_many_at_once_are_started_together_and_then_looked_at_in_turn(site: Site, tmp_path: Path) -> None:
@@ -160,10 +166,10 @@ def test_days_uploaded_many_at_once_are_started_together_and_then_looked_at_in_t
         path.parent.mkdir(parents=True)
         path.write_text("x\n1\n")
         os.utime(path, (NOW - 1000, NOW - 1000))
-    site.arrival.pace = Pace(starts=100, open_days=400)
+    site.arrival.pace = StartLimits(starts=100, open_days=400)
     started = list[list[str]]()
     for _ in range(4):
-        tick = site.arrival.tick(Heard(site.memory), NOW, days)
+        tick = site.arrival.tick(ReceivedNotices(site.memory), NOW, days)
         site.memory = tick.memory
         started.append(sorted(start.dt for start in tick.starts))
     assert [len(each) for each in started] == [0, 100, len(days) - 100, 0]
@@ -175,5 +181,5 @@ def test_days_uploaded_many_at_once_are_started_together_and_then_looked_at_in_t
         return files(dt)
 
     site.arrival.files = look  # type: ignore[method-assign]
-    site.arrival.tick(Heard(site.memory), NOW, days)
+    site.arrival.tick(ReceivedNotices(site.memory), NOW, days)
     assert len(set(looked_at)) == NEWEST_DAYS + OLDER_DAYS_A_TICK

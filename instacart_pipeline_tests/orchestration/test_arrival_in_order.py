@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from instacart_pipeline.orchestration.arrival import NEWEST_DAYS, OLDER_DAYS_A_TICK, STARTS_A_TICK, Pace
+from instacart_pipeline.orchestration.arrival import NEWEST_DAYS, OLDER_DAYS_A_TICK, STARTS_A_TICK, StartLimits
 from instacart_pipeline.reorder import tables as t
 from instacart_pipeline_tests.orchestration.watch import Watch
 
@@ -58,7 +58,7 @@ SITUATIONS: dict[str, list[Step]] = {
 
 def in_order(home: Path, days: Sequence[str]) -> Watch:
     watch = Watch(home, days)
-    watch.arrival.pace = Pace(open_days=520, oldest_first=True)
+    watch.arrival.pace = StartLimits(open_days=520, oldest_first=True)
     return watch
 
 

@@ -21,7 +21,7 @@ from instacart_pipeline.orchestration.lost_runs import lock_run
 from instacart_pipeline.reorder.automation import DAILY_JOB
 from instacart_pipeline.resources.alerts import Alert, Alerts
 from instacart_pipeline.resources.alerts.local import LogFileAlerts
-from instacart_pipeline.resources.orphaned_jobs import Leftovers
+from instacart_pipeline.resources.orphaned_jobs import OrphanedJobs
 from instacart_pipeline.settings import Settings
 from instacart_pipeline_tests.platform import DT, Platform
 
@@ -32,7 +32,7 @@ BOOKS: dict[str, list[str]] = defaultdict(list)
 """What the resources below write down, by their `book`: Dagster hands out copies of a resource."""
 
 
-class Post(Alerts):
+class RecordingAlerts(Alerts):
     """Keeps what is sent, once a run; the first `failures` of the tries fail."""
 
     book: str = Field(default_factory=lambda: uuid.uuid4().hex)
@@ -56,8 +56,8 @@ class Post(Alerts):
         return True
 
 
-class Stopper(Leftovers):
-    """Keeps whose leftovers it was told to stop."""
+class Stopper(OrphanedJobs):
+    """Keeps whose orphaned jobs it was told to stop."""
 
     book: str = Field(default_factory=lambda: uuid.uuid4().hex)
 
@@ -78,8 +78,8 @@ def nightly() -> None:
 class Sensors:
     """The sensors on ended runs over an instance of their own, ticked by hand; what they remember survives as text."""
 
-    def __init__(self, instance: dg.DagsterInstance, alerts: Alerts, leftovers: Leftovers) -> None:
-        self.instance, self.resources = instance, {"alerts": alerts, "leftovers": leftovers}
+    def __init__(self, instance: dg.DagsterInstance, alerts: Alerts, orphaned_jobs: OrphanedJobs) -> None:
+        self.instance, self.resources = instance, {"alerts": alerts, "orphaned_jobs": orphaned_jobs}
         self.definitions = dg.Definitions(
             jobs=[nightly], sensors=build_failure_sensors(Settings(dagster_url=URL)), resources=self.resources
         )
@@ -89,7 +89,7 @@ class Sensors:
 
     def tick(self, name: str = "failed_runs") -> str:
         """What the sensor says it did."""
-        asked = {"failed_runs": ("alerts", "leftovers"), "canceled_runs": ("leftovers",)}[name]
+        asked = {"failed_runs": ("alerts", "orphaned_jobs"), "canceled_runs": ("orphaned_jobs",)}[name]
         with dg.build_sensor_context(
             self.instance,
             self.cursors[name],
@@ -120,8 +120,8 @@ def small_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def post() -> Post:
-    return Post()
+def post() -> RecordingAlerts:
+    return RecordingAlerts()
 
 
 @pytest.fixture
@@ -136,7 +136,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 
 @pytest.fixture
-def sensors(instance: dg.DagsterInstance, post: Post, stopper: Stopper) -> Sensors:
+def sensors(instance: dg.DagsterInstance, post: RecordingAlerts, stopper: Stopper) -> Sensors:
     return Sensors(instance, post, stopper)
 
 
@@ -163,7 +163,7 @@ def test_an_alert_of_a_run_that_just_ended_says_so(sensors: Sensors) -> None:
     assert alert.error == "The run ended without a failed step: its process was killed or lost."
 
 
-def test_a_run_whose_process_is_gone_is_alerted_by_the_next_tick(sensors: Sensors, post: Post) -> None:
+def test_a_run_whose_process_is_gone_is_alerted_by_the_next_tick(sensors: Sensors, post: RecordingAlerts) -> None:
     run = sensors.run(ends="lost")
     lock_run(sensors.instance, run.run_id).close()  # as the kernel does when the process ends
     sensors.tick()
@@ -171,7 +171,7 @@ def test_a_run_whose_process_is_gone_is_alerted_by_the_next_tick(sensors: Sensor
 
 
 def test_each_failed_run_is_alerted_once_and_those_before_the_first_tick_are_not(
-    instance: dg.DagsterInstance, post: Post, stopper: Stopper
+    instance: dg.DagsterInstance, post: RecordingAlerts, stopper: Stopper
 ) -> None:
     Sensors(instance, post, stopper).run()
     sensors = Sensors(instance, post, stopper)
@@ -184,7 +184,7 @@ def test_each_failed_run_is_alerted_once_and_those_before_the_first_tick_are_not
 def test_an_alert_that_could_not_be_sent_is_sent_later_and_holds_up_no_other(
     instance: dg.DagsterInstance, stopper: Stopper
 ) -> None:
-    post = Post(failures=3)
+    post = RecordingAlerts(failures=3)
     sensors = Sensors(instance, post, stopper)
     first, second = sensors.run().run_id, sensors.run().run_id
     assert sensors.tick().count("will be tried again: the post is closed") == 2
@@ -197,7 +197,7 @@ def test_an_alert_that_could_not_be_sent_is_sent_later_and_holds_up_no_other(
 
 
 def test_a_run_is_given_up_in_the_end_saying_so(instance: dg.DagsterInstance, stopper: Stopper) -> None:
-    sensors = Sensors(instance, Post(failures=10_000), stopper)
+    sensors = Sensors(instance, RecordingAlerts(failures=10_000), stopper)
     sensors.run()
     said = [sensors.tick() for _ in range(failure.TRIES + 1)]
     tries = said[: failure.TRIES]
@@ -206,7 +206,9 @@ def test_a_run_is_given_up_in_the_end_saying_so(instance: dg.DagsterInstance, st
     assert said[-1] == "Nothing new."
 
 
-def test_many_failures_at_once_are_alerted_a_few_a_tick_and_all_in_the_end(sensors: Sensors, post: Post) -> None:
+def test_many_failures_at_once_are_alerted_a_few_a_tick_and_all_in_the_end(
+    sensors: Sensors, post: RecordingAlerts
+) -> None:
     a_tick = failure.RUNS_A_TICK
     runs = [sensors.run().run_id for _ in range(2 * a_tick + 1)]
     counts = []
@@ -217,7 +219,7 @@ def test_many_failures_at_once_are_alerted_a_few_a_tick_and_all_in_the_end(senso
     assert post.sent == runs
 
 
-def test_the_cursor_of_dagsters_own_sensor_is_gone_on_with(sensors: Sensors, post: Post) -> None:
+def test_the_cursor_of_dagsters_own_sensor_is_gone_on_with(sensors: Sensors, post: RecordingAlerts) -> None:
     before = sensors.run()
     (event,) = sensors.instance.fetch_run_status_changes(dg.DagsterEventType.RUN_FAILURE, limit=1).records
     after = sensors.run()
@@ -238,7 +240,7 @@ def test_the_log_of_alerts_holds_a_line_a_run(tmp_path: Path) -> None:
     assert all(datetime.fromisoformat(line["time"]).tzinfo for line in written)
 
 
-# Leftovers.
+# Orphaned jobs.
 
 
 @pytest.mark.parametrize(("ends", "sensor"), [("failed", "failed_runs"), ("canceled", "canceled_runs")])
@@ -254,7 +256,7 @@ def test_what_a_run_left_is_stopped_once_it_is_over(sensors: Sensors, stopper: S
 def test_what_a_run_left_is_stopped_although_its_alert_could_not_be_sent(
     instance: dg.DagsterInstance, stopper: Stopper
 ) -> None:
-    sensors = Sensors(instance, Post(failures=1), stopper)
+    sensors = Sensors(instance, RecordingAlerts(failures=1), stopper)
     run = sensors.run()
     sensors.tick()
     assert stopper.told == [run.run_id]

@@ -16,7 +16,7 @@ from instacart_pipeline.orchestration.arrival import (
     NOTICED_A_TICK,
     OLDER_DAYS_A_TICK,
 )
-from instacart_pipeline.orchestration.arrival_memory import Memory
+from instacart_pipeline.orchestration.arrival_memory import SensorCursor
 from instacart_pipeline.reorder import tables as t
 from instacart_pipeline.resources.storage import RawObject, Storage
 from instacart_pipeline_tests.orchestration.watch import HIDDEN, SETTLE, TABLES, Watch
@@ -34,7 +34,7 @@ def watch_of(home: Path) -> Watch:
     for day in DAYS:
         (home / "lake" / "raw" / "reorder" / "aisles" / f"dt={day}").mkdir(parents=True)
     older = DAYS[::-1][NEWEST_DAYS:]
-    watch.cursor = Memory(next_older=older.index(OLD) + 1).cursor()
+    watch.cursor = SensorCursor(next_older=older.index(OLD) + 1).cursor()
     return watch
 
 
@@ -242,7 +242,7 @@ def test_what_a_notice_names_that_is_none_is_told_and_forgotten(watch: Watch) ->
     watch.queue.send(OLD, table="aisles_old")
     watch.queue.send(OLD, system="retail")
     tick = watch.tick()
-    assert list(watch.heard.strangers) == [
+    assert list(watch.heard.unrecognized) == [
         "reorder/aisles of 1999-12-31",
         f"reorder/aisles_old of {OLD}",
         f"retail/aisles of {OLD}",

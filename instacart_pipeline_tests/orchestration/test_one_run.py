@@ -12,7 +12,7 @@ import pytest
 from instacart_pipeline.cli.running import end_by_signals, prepare_dagster_home
 from instacart_pipeline.definitions import build_defs
 from instacart_pipeline.orchestration.lost_runs import STARTED_BY, end_lost_runs, lock_run, locking
-from instacart_pipeline.orchestration.one_run import ONE_RUN_OF, alone, tags_of, unfinished
+from instacart_pipeline.orchestration.one_run import ONE_RUN_OF, exclusive_run, tags_of, unfinished
 from instacart_pipeline.settings import PROJECT, Settings
 
 STARTED = dg.DagsterRunStatus.STARTED
@@ -37,7 +37,7 @@ def test_a_command_waits_for_a_run_under_way_and_says_so(instance: dg.DagsterIns
     run_id, told, entered = under_way(instance), list[str](), threading.Event()
 
     def command() -> None:
-        with alone(instance, "shop", told.append, list):
+        with exclusive_run(instance, "shop", told.append, list):
             entered.set()
 
     thread = threading.Thread(target=command)
@@ -53,10 +53,10 @@ def test_commands_follow_each_other_and_those_of_another_system_do_not_wait(inst
     told, entered = list[str](), threading.Event()
 
     def command() -> None:
-        with alone(instance, "shop", told.append, list):
+        with exclusive_run(instance, "shop", told.append, list):
             entered.set()
 
-    with alone(instance, "shop", told.append, list), alone(instance, "mart", told.append, list):
+    with exclusive_run(instance, "shop", told.append, list), exclusive_run(instance, "mart", told.append, list):
         thread = threading.Thread(target=command)
         thread.start()
         assert not entered.wait(0.5)

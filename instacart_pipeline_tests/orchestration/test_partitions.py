@@ -9,7 +9,7 @@ import pytest
 from dagster import TimeWindowPartitionsDefinition
 
 from instacart_pipeline.lake.errors import InputInvalid
-from instacart_pipeline.orchestration.partitions import daily, hold_partition, mondays_around, weekly
+from instacart_pipeline.orchestration.partitions import daily, mondays_around, require_partition, weekly
 
 FIRST = date(2024, 1, 1)
 
@@ -30,7 +30,7 @@ def test_every_day_lies_between_two_mondays(dt: str, before: str, after: str) ->
 
 def test_a_day_that_is_no_monday_is_refused_naming_the_mondays_around_it() -> None:
     with pytest.raises(InputInvalid, match=r"2024-07-25 is no Monday, .* Name 2024-07-22 or 2024-07-29\."):
-        hold_partition(weekly(FIRST), "2024-07-25", "INSTACART_CUSTOMERS_FIRST_DAY")
+        require_partition(weekly(FIRST), "2024-07-25", "INSTACART_CUSTOMERS_FIRST_DAY")
 
 
 TODAY = date.today()  # the machine's day is UTC's, as the partitions'
@@ -75,13 +75,13 @@ NONE_OF_THEM: dict[str, tuple[TimeWindowPartitionsDefinition, str, str]] = {
 def test_a_day_that_there_is_not_is_refused_saying_why(case: str) -> None:
     days, dt, said = NONE_OF_THEM[case]
     with pytest.raises(InputInvalid, match=f"^{re.escape(said)}$"):
-        hold_partition(days, dt, "THE_FIRST_DAY")
+        require_partition(days, dt, "THE_FIRST_DAY")
 
 
 def test_a_day_of_a_daily_system_may_be_any_from_its_first_to_today() -> None:
     for dt in ("2024-01-01", "2024-07-25", TODAY.isoformat()):
-        hold_partition(daily(FIRST, "UTC"), dt, "INSTACART_FIRST_DAY")
+        require_partition(daily(FIRST, "UTC"), dt, "INSTACART_FIRST_DAY")
 
 
 def test_the_last_monday_up_to_today_is_a_week_already() -> None:
-    hold_partition(weekly(FIRST), MONDAY.isoformat(), "")
+    require_partition(weekly(FIRST), MONDAY.isoformat(), "")

@@ -13,8 +13,8 @@ from pydantic import PrivateAttr
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.errors import JobFailed
 from instacart_pipeline.lake.versions import Version
-from instacart_pipeline.orchestration.arrival import Arrival, Heard, Tick
-from instacart_pipeline.orchestration.arrival_memory import Memory
+from instacart_pipeline.orchestration.arrival import Arrival, ReceivedNotices, Tick
+from instacart_pipeline.orchestration.arrival_memory import SensorCursor
 from instacart_pipeline.reorder import tables as t
 from instacart_pipeline.resources.catalog.local import SqliteCatalog
 from instacart_pipeline.resources.storage import RawObject, listing_digest
@@ -115,7 +115,7 @@ class Watch:
         self.uploads: UploadNotices = self.queue if told else NoUploadNotices()
         self.now = MIDNIGHT
         self.cursor: str | None = None
-        self.heard = Heard(Memory())
+        self.heard = ReceivedNotices(SensorCursor())
 
     def write(self, table: TableContract, text: str, dt: str = DT) -> None:
         """An upload of one table, now."""
@@ -139,8 +139,8 @@ class Watch:
         self.catalog.publish(t.AISLES.database, t.AISLES.name, dt, target)
 
     @property
-    def memory(self) -> Memory:
-        return Memory.of(self.cursor)
+    def memory(self) -> SensorCursor:
+        return SensorCursor.of(self.cursor)
 
     def tick(self, after: float = 60, *, down: bool = False, recorded: bool = True) -> Tick:
         """A tick, as the sensor does it. Unless it is `recorded` the daemon died before it kept what came of it."""

@@ -12,8 +12,8 @@ from instacart_pipeline.reorder.assets import recipe, sql
 from instacart_pipeline.resources.glue import GlueJob
 from instacart_pipeline_tests.platform import DT, Platform
 
-STAGED_OF = {admitted: staged for staged, admitted in t.ADMITTED.items()}
-MADE = (*t.ADMITTED.values(), *t.DERIVED)
+STAGED_OF = {ingested: staged for staged, ingested in t.CURATED_TABLES.items()}
+MADE = (*t.CURATED_TABLES.values(), *t.DERIVED)
 """The tables that a run makes, in an order in which they can be made."""
 
 
@@ -21,7 +21,7 @@ def make(platform: Platform, table: TableContract, dt: str = DT) -> Version:
     """Make one table of a day by the service that its asset uses."""
     resources = platform.resources
     if table in STAGED_OF:
-        return resources.intake.admit(STAGED_OF[table], table, dt).version
+        return resources.ingest.ingest_table(STAGED_OF[table], table, dt).version
     if table in (t.ORDER_PRODUCTS_PRIOR, t.ORDER_PRODUCTS_TRAIN):
         return resources.athena.create_table_as(sql(table.name), table, dt).version
     if table is t.RESULT_TABLE:

@@ -40,12 +40,12 @@ def packed(content: bytes) -> bytes:
     return gzip.compress(content, mtime=0)
 
 
-class Door:
-    """The raw zone, the crawler and the intake of a platform: as much of a run as one table needs."""
+class IngestHarness:
+    """The raw zone, the crawler and ingest of a platform: as much of a run as one table needs."""
 
     def __init__(self, platform: Platform) -> None:
         self.platform = platform
-        self.crawler, self.intake = platform.resources.crawler, platform.resources.intake
+        self.crawler, self.ingest = platform.resources.crawler, platform.resources.ingest
 
     def put(self, staged: TableContract, files: Files) -> None:
         """Make `files` the day's files of a table."""
@@ -59,11 +59,11 @@ class Door:
     def crawl(self, staged: TableContract) -> CrawledTable:
         return self.crawler.crawl([staged], DT).tables[staged.name]
 
-    def admit(self, staged: TableContract, files: Files | str | bytes) -> Version:
+    def ingest_table(self, staged: TableContract, files: Files | str | bytes) -> Version:
         """Upload, crawl and admit; the rows are accounted for on the way."""
         self.put(staged, files if isinstance(files, Mapping) else {f"{staged.name}.csv": files})
         self.crawl(staged)
-        version = self.intake.admit(staged, t.ADMITTED.get(staged) or admitted(staged), DT).version
+        version = self.ingest.ingest_table(staged, t.CURATED_TABLES.get(staged) or ingested(staged), DT).version
         facts = {name: int(value) for name, value in version.facts.items()}
         assert facts["rows_in"] == version.rows + facts["rejects"] + facts["duplicates"]
         return version
@@ -75,7 +75,7 @@ class Door:
         return self.platform.rejects(table)
 
 
-def admitted(staged: TableContract) -> TableContract:
+def ingested(staged: TableContract) -> TableContract:
     return staged.moved_to(staged.database.replace("staging", "curated"))
 
 
@@ -86,17 +86,17 @@ def facts_of(version: Version) -> tuple[int, int, int]:
 
 @pytest.fixture
 @costs("contract")
-def door(tmp_path: Path) -> Door:
+def harness(tmp_path: Path) -> IngestHarness:
     """A platform that lets any share of rows be rejected, with nothing in it."""
-    return Door(Platform(tmp_path / "home", max_rejected=1.0))
+    return IngestHarness(Platform(tmp_path / "home", max_rejected=1.0))
 
 
 @pytest.fixture
-def stocked_door(door: Door) -> Door:
+def stocked_door(harness: IngestHarness) -> IngestHarness:
     """The same with three aisles and two departments in it."""
-    door.admit(t.STAGED_AISLES, "aisle_id,aisle\n1,fruits\n2,tea\n3,cheese\n")
-    door.admit(t.STAGED_DEPARTMENTS, "department_id,department\n1,produce\n2,dairy\n")
-    return door
+    harness.ingest_table(t.STAGED_AISLES, "aisle_id,aisle\n1,fruits\n2,tea\n3,cheese\n")
+    harness.ingest_table(t.STAGED_DEPARTMENTS, "department_id,department\n1,produce\n2,dairy\n")
+    return harness
 
 
 def damage(path: Path, old: str, new: str) -> None:
@@ -132,7 +132,7 @@ def test_a_run_without_two_tables_names_them_and_what_there_is(platform: Platfor
         in run.error
     )
     assert f"instacart-pipeline upload reorder DIR --dt {DT}" in run.error
-    assert unpublished(platform, *t.ADMITTED.values(), *t.DERIVED)
+    assert unpublished(platform, *t.CURATED_TABLES.values(), *t.DERIVED)
 
 
 # Columns.
@@ -145,38 +145,38 @@ def test_a_missing_column_stops_the_run_before_anything_downstream(platform: Pla
     assert not run.success
     assert f"lacks product_name (reorder/products/dt={DT}/products.csv); unexpected: title." in run.error
     assert run.failed_checks == {("products", "columns_as_contracted")}
-    assert unpublished(platform, *t.ADMITTED.values(), *t.DERIVED)
+    assert unpublished(platform, *t.CURATED_TABLES.values(), *t.DERIVED)
 
 
-def test_one_of_two_files_without_a_column_is_the_one_named(door: Door) -> None:
-    door.put(t.STAGED_AISLES, {"a.csv": "aisle_id,aisle\n1,x\n", "b.csv": "aisle_id,ilse\n2,y\n"})
-    found = door.crawl(t.STAGED_AISLES)
+def test_one_of_two_files_without_a_column_is_the_one_named(harness: IngestHarness) -> None:
+    harness.put(t.STAGED_AISLES, {"a.csv": "aisle_id,aisle\n1,x\n", "b.csv": "aisle_id,ilse\n2,y\n"})
+    found = harness.crawl(t.STAGED_AISLES)
     assert found.missing_columns == (f"aisle (reorder/aisles/dt={DT}/b.csv)",)
     assert found.extra_columns == ("ilse",)
     with pytest.raises(ColumnsMissing, match=r"b\.csv lacks aisle \(unexpected: ilse\)"):
-        door.intake.admit(t.STAGED_AISLES, t.AISLES, DT)
+        harness.ingest.ingest_table(t.STAGED_AISLES, t.AISLES, DT)
 
 
-def test_an_extra_column_is_reported_and_ignored(door: Door) -> None:
-    version = door.admit(t.STAGED_AISLES, "colour,aisle_id,aisle\nred,1,x\n,2,y\n")
-    assert door.crawl(t.STAGED_AISLES).extra_columns == ("colour",)
-    assert (facts_of(version), door.rows(t.AISLES)) == ((2, 0, 0), [(1, "x"), (2, "y")])
+def test_an_extra_column_is_reported_and_ignored(harness: IngestHarness) -> None:
+    version = harness.ingest_table(t.STAGED_AISLES, "colour,aisle_id,aisle\nred,1,x\n,2,y\n")
+    assert harness.crawl(t.STAGED_AISLES).extra_columns == ("colour",)
+    assert (facts_of(version), harness.rows(t.AISLES)) == ((2, 0, 0), [(1, "x"), (2, "y")])
 
 
-def test_rows_that_differ_in_an_extra_column_only_are_exact_duplicates(door: Door) -> None:
-    version = door.admit(t.STAGED_AISLES, "colour,aisle_id,aisle\nred,1,x\nblue,1,x\n")
-    assert (facts_of(version), door.rows(t.AISLES)) == ((2, 0, 1), [(1, "x")])
+def test_rows_that_differ_in_an_extra_column_only_are_exact_duplicates(harness: IngestHarness) -> None:
+    version = harness.ingest_table(t.STAGED_AISLES, "colour,aisle_id,aisle\nred,1,x\nblue,1,x\n")
+    assert (facts_of(version), harness.rows(t.AISLES)) == ((2, 0, 1), [(1, "x")])
 
 
-def test_a_column_without_a_name_is_an_extra_one(door: Door) -> None:
-    version = door.admit(t.STAGED_AISLES, ",aisle_id,aisle\n0,1,x\n1,zwei,y\n")
-    assert door.crawl(t.STAGED_AISLES).extra_columns == ("col0",)
-    assert (facts_of(version), door.rejects(t.AISLES)[0]["raw"]) == ((2, 1, 0), "1,zwei,y")
+def test_a_column_without_a_name_is_an_extra_one(harness: IngestHarness) -> None:
+    version = harness.ingest_table(t.STAGED_AISLES, ",aisle_id,aisle\n0,1,x\n1,zwei,y\n")
+    assert harness.crawl(t.STAGED_AISLES).extra_columns == ("col0",)
+    assert (facts_of(version), harness.rejects(t.AISLES)[0]["raw"]) == ((2, 1, 0), "1,zwei,y")
 
 
-def test_a_column_named_twice_is_an_error(door: Door) -> None:
-    door.put(t.STAGED_AISLES, {"aisles.csv": "aisle_id,aisle,Aisle\n1,x,y\n"})
-    assert "aisles.csv, line 1: the header names the column aisle twice" in door.crawl(t.STAGED_AISLES).problem
+def test_a_column_named_twice_is_an_error(harness: IngestHarness) -> None:
+    harness.put(t.STAGED_AISLES, {"aisles.csv": "aisle_id,aisle,Aisle\n1,x,y\n"})
+    assert "aisles.csv, line 1: the header names the column aisle twice" in harness.crawl(t.STAGED_AISLES).problem
 
 
 @pytest.mark.parametrize(
@@ -190,9 +190,9 @@ def test_a_column_named_twice_is_an_error(door: Door) -> None:
     ],
     ids=["columns in another order", "one of them gzipped, with an extra column"],
 )
-def test_a_table_may_come_in_several_files(door: Door, files: Files, rows: list[tuple[Any, ...]]) -> None:
-    version = door.admit(t.STAGED_AISLES, files)
-    assert (facts_of(version), door.rows(t.AISLES)) == ((2, 0, 0), rows)
+def test_a_table_may_come_in_several_files(harness: IngestHarness, files: Files, rows: list[tuple[Any, ...]]) -> None:
+    version = harness.ingest_table(t.STAGED_AISLES, files)
+    assert (facts_of(version), harness.rows(t.AISLES)) == ((2, 0, 0), rows)
 
 
 # Files with nothing in them.
@@ -209,10 +209,10 @@ def test_a_table_may_come_in_several_files(door: Door, files: Files, rows: list[
         (b"aisle_id,aisle\r\n\r\n\n", "holds only a header"),
     ],
 )
-def test_an_empty_file_is_an_error(door: Door, content: bytes, what: str) -> None:
+def test_an_empty_file_is_an_error(harness: IngestHarness, content: bytes, what: str) -> None:
     name = "aisles.csv.gz" if content.startswith(b"\x1f\x8b") else "aisles.csv"
-    door.put(t.STAGED_AISLES, {"good.csv": "aisle_id,aisle\n1,x\n", name: content})
-    found = door.crawl(t.STAGED_AISLES)
+    harness.put(t.STAGED_AISLES, {"good.csv": "aisle_id,aisle\n1,x\n", name: content})
+    found = harness.crawl(t.STAGED_AISLES)
     assert found.change == "unreadable"
     assert f"{name} {what}" in found.problem
 
@@ -251,11 +251,11 @@ BAD_ORDERS = {
 }
 
 
-def test_each_bad_row_is_kept_with_its_place_its_reason_and_its_text(door: Door) -> None:
-    version = door.admit(t.STAGED_ORDERS, ORDERS_HEADER + A_GOOD_ORDER + "\n".join(BAD_ORDERS) + "\n")
-    assert door.rows(t.ORDERS) == [(1, 7, "prior", 1, 2, 8, None)]
+def test_each_bad_row_is_kept_with_its_place_its_reason_and_its_text(harness: IngestHarness) -> None:
+    version = harness.ingest_table(t.STAGED_ORDERS, ORDERS_HEADER + A_GOOD_ORDER + "\n".join(BAD_ORDERS) + "\n")
+    assert harness.rows(t.ORDERS) == [(1, 7, "prior", 1, 2, 8, None)]
     assert facts_of(version) == (len(BAD_ORDERS) + 1, len(BAD_ORDERS), 0)
-    assert sorted(door.rejects(t.ORDERS), key=lambda row: int(row["line"])) == [
+    assert sorted(harness.rejects(t.ORDERS), key=lambda row: int(row["line"])) == [
         {
             "file": f"reorder/orders/dt={DT}/orders.csv",
             "line": line,
@@ -282,37 +282,37 @@ def test_each_bad_row_is_kept_with_its_place_its_reason_and_its_text(door: Door)
     ],
     ids=["rounded", "too large", "no number", "empty", "out of range", "unknown", "short", "long", "badly quoted"],
 )
-def test_a_bad_row_is_found_by_itself_too(door: Door, row: str) -> None:
+def test_a_bad_row_is_found_by_itself_too(harness: IngestHarness, row: str) -> None:
     assert row in BAD_ORDERS
-    version = door.admit(t.STAGED_ORDERS, f"{ORDERS_HEADER}{A_GOOD_ORDER}{row}\n")
+    version = harness.ingest_table(t.STAGED_ORDERS, f"{ORDERS_HEADER}{A_GOOD_ORDER}{row}\n")
     assert (facts_of(version), version.rows) == ((2, 1, 0), 1)
-    assert [reject["raw"] for reject in door.rejects(t.ORDERS)] == [row]
+    assert [reject["raw"] for reject in harness.rejects(t.ORDERS)] == [row]
 
 
-def test_a_line_is_counted_as_an_editor_counts_it(door: Door) -> None:
-    door.admit(t.STAGED_AISLES, 'aisle_id,aisle\r\n1,"two\r\nlines"\r\n\r\nx,"a\n\nb"\r\ny,z')
-    assert [(row["line"], row["raw"]) for row in door.rejects(t.AISLES)] == [(5, 'x,"a\n\nb"'), (8, "y,z")]
+def test_a_line_is_counted_as_an_editor_counts_it(harness: IngestHarness) -> None:
+    harness.ingest_table(t.STAGED_AISLES, 'aisle_id,aisle\r\n1,"two\r\nlines"\r\n\r\nx,"a\n\nb"\r\ny,z')
+    assert [(row["line"], row["raw"]) for row in harness.rejects(t.AISLES)] == [(5, 'x,"a\n\nb"'), (8, "y,z")]
 
 
-def test_a_reject_says_which_of_several_files_it_stands_in(door: Door) -> None:
-    door.admit(t.STAGED_AISLES, {"b.csv": "aisle_id,aisle\n1,b\n", "a'1.csv": "aisle,aisle_id\na,1\nz,x\n"})
-    assert door.rows(t.AISLES) == [(1, "a")]
-    assert [(row["file"].rsplit("/")[-1], row["line"], row["raw"]) for row in door.rejects(t.AISLES)] == [
+def test_a_reject_says_which_of_several_files_it_stands_in(harness: IngestHarness) -> None:
+    harness.ingest_table(t.STAGED_AISLES, {"b.csv": "aisle_id,aisle\n1,b\n", "a'1.csv": "aisle,aisle_id\na,1\nz,x\n"})
+    assert harness.rows(t.AISLES) == [(1, "a")]
+    assert [(row["file"].rsplit("/")[-1], row["line"], row["raw"]) for row in harness.rejects(t.AISLES)] == [
         ("a'1.csv", 3, "z,x"),
         ("b.csv", 2, "1,b"),
     ]
 
 
-def test_an_unclosed_quote_costs_its_own_line_only(door: Door) -> None:
+def test_an_unclosed_quote_costs_its_own_line_only(harness: IngestHarness) -> None:
     rows = "".join(f"{number},aisle {number}\n" for number in range(10, 5000))
-    version = door.admit(t.STAGED_AISLES, f'aisle_id,aisle\n1,fruits\n2,"tea\n{rows}3,"cheese"\n')
+    version = harness.ingest_table(t.STAGED_AISLES, f'aisle_id,aisle\n1,fruits\n2,"tea\n{rows}3,"cheese"\n')
     assert (facts_of(version), version.rows) == ((4993, 1, 0), 4992)
-    assert [(row["line"], row["raw"]) for row in door.rejects(t.AISLES)] == [(3, '2,"tea')]
+    assert [(row["line"], row["raw"]) for row in harness.rejects(t.AISLES)] == [(3, '2,"tea')]
 
 
-def test_an_unknown_foreign_key_is_rejected_under_its_columns_name(stocked_door: Door) -> None:
+def test_an_unknown_foreign_key_is_rejected_under_its_columns_name(stocked_door: IngestHarness) -> None:
     header = "product_id,product_name,aisle_id,department_id\n"
-    version = stocked_door.admit(
+    version = stocked_door.ingest_table(
         t.STAGED_PRODUCTS, f"{header}1,ok,3,2\n2,no such aisle,4,2\n3,neither,5,6\n4,none,,1\n"
     )
     assert (facts_of(version), stocked_door.rows(t.PRODUCTS)) == ((4, 3, 0), [(1, "ok", 3, 2)])
@@ -327,38 +327,38 @@ def test_an_unknown_foreign_key_is_rejected_under_its_columns_name(stocked_door:
     ]
 
 
-def test_of_rows_that_share_a_key_the_first_is_kept_and_the_others_are_rejected(door: Door) -> None:
-    version = door.admit(t.STAGED_AISLES, "aisle_id,aisle\n2,zebra\n1,first\n1,second\n01,third\n")
-    assert (facts_of(version), door.rows(t.AISLES)) == ((4, 2, 0), [(1, "first"), (2, "zebra")])
-    assert [(row["line"], row["column_name"], row["reason"], row["raw"]) for row in door.rejects(t.AISLES)] == [
+def test_of_rows_that_share_a_key_the_first_is_kept_and_the_others_are_rejected(harness: IngestHarness) -> None:
+    version = harness.ingest_table(t.STAGED_AISLES, "aisle_id,aisle\n2,zebra\n1,first\n1,second\n01,third\n")
+    assert (facts_of(version), harness.rows(t.AISLES)) == ((4, 2, 0), [(1, "first"), (2, "zebra")])
+    assert [(row["line"], row["column_name"], row["reason"], row["raw"]) for row in harness.rejects(t.AISLES)] == [
         (4, "aisle_id", "duplicate key (aisle_id 1) with other values than the row kept", "1,second"),
         (5, "aisle_id", "duplicate key (aisle_id 1) with other values than the row kept", "01,third"),
     ]
 
 
-def test_two_orders_of_a_user_with_one_number_are_no_exact_duplicates(door: Door) -> None:
-    version = door.admit(t.STAGED_ORDERS, ORDERS_HEADER + "1,7,prior,1,2,08,\n2,7,prior,1,2,08,\n")
+def test_two_orders_of_a_user_with_one_number_are_no_exact_duplicates(harness: IngestHarness) -> None:
+    version = harness.ingest_table(t.STAGED_ORDERS, ORDERS_HEADER + "1,7,prior,1,2,08,\n2,7,prior,1,2,08,\n")
     assert (facts_of(version), version.rows) == ((2, 1, 0), 1)
-    assert door.rejects(t.ORDERS)[0]["column_name"] == "user_id,order_number"
+    assert harness.rejects(t.ORDERS)[0]["column_name"] == "user_id,order_number"
 
 
-def test_exact_duplicates_are_dropped_and_counted(door: Door) -> None:
-    version = door.admit(t.STAGED_ORDERS, ORDERS_HEADER + A_GOOD_ORDER * 3)
-    assert (facts_of(version), version.rows, door.rejects(t.ORDERS)) == ((3, 0, 2), 1, [])
+def test_exact_duplicates_are_dropped_and_counted(harness: IngestHarness) -> None:
+    version = harness.ingest_table(t.STAGED_ORDERS, ORDERS_HEADER + A_GOOD_ORDER * 3)
+    assert (facts_of(version), version.rows, harness.rejects(t.ORDERS)) == ((3, 0, 2), 1, [])
 
 
-def test_whole_numbers_too_large_for_a_double_keep_every_digit(door: Door) -> None:
+def test_whole_numbers_too_large_for_a_double_keep_every_digit(harness: IngestHarness) -> None:
     ids = [9007199254740993, -9007199254740993, 9223372036854775807]
-    door.admit(t.STAGED_AISLES, "aisle_id,aisle\n" + "".join(f"{number},x\n" for number in ids))
-    assert {row[0] for row in door.rows(t.AISLES)} == set(ids)
+    harness.ingest_table(t.STAGED_AISLES, "aisle_id,aisle\n" + "".join(f"{number},x\n" for number in ids))
+    assert {row[0] for row in harness.rows(t.AISLES)} == set(ids)
 
 
 # The chain with bad rows in it.
 
 
-def test_few_bad_rows_are_set_aside_and_the_chain_goes_on(door: Door, upload_folder: Path) -> None:
+def test_few_bad_rows_are_set_aside_and_the_chain_goes_on(harness: IngestHarness, upload_folder: Path) -> None:
     damage(upload_folder / "order_products__prior.csv", "\n1,", "\n1,x,1,0\n999,1,1,0\n1,")
-    platform = build(door.platform, upload_folder)
+    platform = build(harness.platform, upload_folder)
     assert {row["raw"] for row in platform.rejects(t.ORDER_PRODUCTS)} == {"1,x,1,0", "999,1,1,0"}
     version = platform.catalog.current(t.ORDER_PRODUCTS, DT)
     accounts = version.outcome("rows_accounted")
@@ -385,25 +385,25 @@ def test_too_many_rejects_leave_readers_with_the_version_before(platform: Platfo
         "eval_set 'previous' is none of prior, train, test",
         "eval_set 'training' is none of prior, train, test",
     ]
-    assert platform.leftovers() == []
+    assert platform.orphaned_files() == []
 
 
 @pytest.mark.parametrize(("max_rejected", "accepted"), [(0.0, False), (0.24, False), (0.25, True), (1.0, True)])
 def test_the_share_that_may_be_rejected_is_a_setting(tmp_path: Path, max_rejected: float, accepted: bool) -> None:
-    door = Door(Platform(tmp_path / "home", max_rejected=max_rejected))
+    harness = IngestHarness(Platform(tmp_path / "home", max_rejected=max_rejected))
     upload = "aisle_id,aisle\n1,a\n2,b\n3,c\nx,d\n"
     if accepted:
-        assert door.admit(t.STAGED_AISLES, upload).rows == 3
+        assert harness.ingest_table(t.STAGED_AISLES, upload).rows == 3
         return
     with pytest.raises(VersionRefused, match="1 of 4 rows rejected"):
-        door.admit(t.STAGED_AISLES, upload)
-    assert unpublished(door.platform, t.AISLES)
-    assert len(door.rejects(t.AISLES)) == 1
+        harness.ingest_table(t.STAGED_AISLES, upload)
+    assert unpublished(harness.platform, t.AISLES)
+    assert len(harness.rejects(t.AISLES)) == 1
 
 
-def test_rows_that_are_all_rejected_leave_an_empty_table_if_that_is_allowed(door: Door) -> None:
-    version = door.admit(t.STAGED_ORDERS, ORDERS_HEADER + "x,7,prior,1,2,08,\n")
-    assert (facts_of(version), door.rows(t.ORDERS)) == ((1, 1, 0), [])
+def test_rows_that_are_all_rejected_leave_an_empty_table_if_that_is_allowed(harness: IngestHarness) -> None:
+    version = harness.ingest_table(t.STAGED_ORDERS, ORDERS_HEADER + "x,7,prior,1,2,08,\n")
+    assert (facts_of(version), harness.rows(t.ORDERS)) == ((1, 1, 0), [])
 
 
 # Files that are unusual but right.
@@ -456,9 +456,9 @@ AS_MEANT = "aisle_id,aisle\n1,fruits\n2,tea\n"
         "files beside it that are no data",
     ],
 )
-def test_a_file_is_read_as_it_is_meant(door: Door, files: Files) -> None:
-    version = door.admit(t.STAGED_AISLES, files)
-    assert (facts_of(version), door.rows(t.AISLES)) == ((2, 0, 0), [(1, "fruits"), (2, "tea")])
+def test_a_file_is_read_as_it_is_meant(harness: IngestHarness, files: Files) -> None:
+    version = harness.ingest_table(t.STAGED_AISLES, files)
+    assert (facts_of(version), harness.rows(t.AISLES)) == ((2, 0, 0), [(1, "fruits"), (2, "tea")])
 
 
 NAMES_AS_WRITTEN = [
@@ -483,25 +483,27 @@ NAMES_AS_WRITTEN = [
     [NAMES_AS_WRITTEN, ["a, b"], ["two\r\nlines"], ['"']],
     ids=["all", "a comma", "two lines", "a quote"],
 )
-def test_names_arrive_as_they_were_written(door: Door, names: list[str], damaged: bool) -> None:
+def test_names_arrive_as_they_were_written(harness: IngestHarness, names: list[str], damaged: bool) -> None:
     text = io.StringIO(newline="")
     rows = [["aisle_id", "aisle"], *enumerate(names), *([["x", "bad"]] if damaged else [])]
     csv.writer(text).writerows(rows)
-    version = door.admit(t.STAGED_AISLES, text.getvalue())
-    assert (facts_of(version)[1], door.rows(t.AISLES)) == (int(damaged), list(enumerate(names)))
+    version = harness.ingest_table(t.STAGED_AISLES, text.getvalue())
+    assert (facts_of(version)[1], harness.rows(t.AISLES)) == (int(damaged), list(enumerate(names)))
 
 
 @pytest.mark.parametrize("damaged", [False, True], ids=["by itself", "beside a bad row"])
-def test_a_quote_inside_an_unquoted_name_is_part_of_it(door: Door, damaged: bool) -> None:
+def test_a_quote_inside_an_unquoted_name_is_part_of_it(harness: IngestHarness, damaged: bool) -> None:
     names = ['5" wide', 'o"n"e']
     lines = "".join(f"{number},{name}\n" for number, name in enumerate(names))
-    door.admit(t.STAGED_AISLES, f"aisle_id,aisle\n{lines}" + ("x,bad\n" if damaged else ""))
-    assert door.rows(t.AISLES) == list(enumerate(names))
+    harness.ingest_table(t.STAGED_AISLES, f"aisle_id,aisle\n{lines}" + ("x,bad\n" if damaged else ""))
+    assert harness.rows(t.AISLES) == list(enumerate(names))
 
 
-def test_hours_are_read_padded_or_not(door: Door) -> None:
-    door.admit(t.STAGED_ORDERS, ORDERS_HEADER + "1,7,prior,1,2,08,\n2,7,prior,2,2,8,7.0\n3,7,prior,3,2,00,7\n")
-    assert [row[5:] for row in door.rows(t.ORDERS)] == [(8, None), (8, 7.0), (0, 7.0)]
+def test_hours_are_read_padded_or_not(harness: IngestHarness) -> None:
+    harness.ingest_table(
+        t.STAGED_ORDERS, ORDERS_HEADER + "1,7,prior,1,2,08,\n2,7,prior,2,2,8,7.0\n3,7,prior,3,2,00,7\n"
+    )
+    assert [row[5:] for row in harness.rows(t.ORDERS)] == [(8, None), (8, 7.0), (0, 7.0)]
 
 
 # Files that can't be read.
@@ -545,13 +547,13 @@ UNREADABLE: dict[str, tuple[str, bytes, str]] = {
 
 
 @pytest.mark.parametrize("case", UNREADABLE)
-def test_a_file_that_cannot_be_read_is_an_error_naming_file_and_place(door: Door, case: str) -> None:
+def test_a_file_that_cannot_be_read_is_an_error_naming_file_and_place(harness: IngestHarness, case: str) -> None:
     name, content, message = UNREADABLE[case]
-    door.put(t.STAGED_AISLES, {name: content})
-    problem = door.crawl(t.STAGED_AISLES).problem  # a crawl reads the first part only
+    harness.put(t.STAGED_AISLES, {name: content})
+    problem = harness.crawl(t.STAGED_AISLES).problem  # a crawl reads the first part only
     if not problem:
         with pytest.raises(FileUnreadable) as error:
-            door.intake.admit(t.STAGED_AISLES, t.AISLES, DT)
+            harness.ingest.ingest_table(t.STAGED_AISLES, t.AISLES, DT)
         problem = str(error.value)
     assert re.search(message, problem), problem
 
@@ -581,15 +583,15 @@ def test_a_run_ends_with_the_error_of_an_unreadable_file(platform: Platform, upl
     ],
     ids=["replaced", "added to", "removed", "replaced by another table's"],
 )
-def test_files_that_changed_since_the_crawl_are_not_read_as_those(stocked_door: Door, files: Files) -> None:
+def test_files_that_changed_since_the_crawl_are_not_read_as_those(stocked_door: IngestHarness, files: Files) -> None:
     before = stocked_door.rows(t.AISLES)
     stocked_door.put(t.STAGED_AISLES, {"aisles.csv": "aisle_id,aisle\n1,fruits\n"})
     stocked_door.crawl(t.STAGED_AISLES)
     stocked_door.put(t.STAGED_AISLES, files)
     with pytest.raises(UploadChanged, match=f"The files of reorder_staging.aisles dt={DT} changed"):
-        stocked_door.intake.admit(t.STAGED_AISLES, t.AISLES, DT)
+        stocked_door.ingest.ingest_table(t.STAGED_AISLES, t.AISLES, DT)
     assert stocked_door.rows(t.AISLES) == before
-    assert stocked_door.platform.leftovers() == []
+    assert stocked_door.platform.orphaned_files() == []
 
 
 # Whatever comes: against a plain reading of the contract, row by row.
@@ -605,7 +607,7 @@ PARTS = TableContract(
         Column("size", "int", between=(0, 10)),
         Column("weight", "double"),
         Column("line", "string", one_of=("a", "b")),
-        Column("owner", "bigint", references=admitted(OWNERS)["owner_id"]),
+        Column("owner", "bigint", references=ingested(OWNERS)["owner_id"]),
     ],
     unique=(("name", "line"),),
 )
@@ -778,10 +780,10 @@ def finite(text: str) -> float:
 
 @pytest.fixture(scope="module")
 @costs("contract")
-def parts_door(tmp_path_factory: pytest.TempPathFactory) -> Door:
-    door = Door(Platform(tmp_path_factory.mktemp("parts"), max_rejected=1.0, retention_days=0))
-    door.admit(OWNERS, "owner_id\n" + "".join(f"{owner}\n" for owner in KNOWN_OWNERS))
-    return door
+def parts_door(tmp_path_factory: pytest.TempPathFactory) -> IngestHarness:
+    harness = IngestHarness(Platform(tmp_path_factory.mktemp("parts"), max_rejected=1.0, retention_days=0))
+    harness.ingest_table(OWNERS, "owner_id\n" + "".join(f"{owner}\n" for owner in KNOWN_OWNERS))
+    return harness
 
 
 @given(
@@ -789,16 +791,16 @@ def parts_door(tmp_path_factory: pytest.TempPathFactory) -> Door:
 )
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 def test_whatever_is_uploaded_no_row_is_lost_and_the_contract_is_kept(
-    parts_door: Door, files: list[Upload], chunk: int, gzipped: bool
+    parts_door: IngestHarness, files: list[Upload], chunk: int, gzipped: bool
 ) -> None:
     texts = {f"{number}.csv{'.gz' * gzipped}": upload.text() for number, upload in enumerate(files)}
     contents = {name: packed(text.encode()) if gzipped else text.encode() for name, text in texts.items()}
     with mock.patch.object(csv_records, "CHUNK", chunk):
-        version = parts_door.admit(PARTS, contents)
+        version = parts_door.ingest_table(PARTS, contents)
     plain = read_plainly(texts)
     assert facts_of(version) == (plain.rows_in, len(plain.rejects), plain.duplicates)
     assert sorted(contents_of(version), key=repr) == sorted(plain.rows, key=repr)
-    rejected = parts_door.platform.catalog.current(rejects_of(admitted(PARTS)), DT)
+    rejected = parts_door.platform.catalog.current(rejects_of(ingested(PARTS)), DT)
     assert {(file.rsplit("/")[-1], line) for file, line, *_ in contents_of(rejected)} == plain.rejects
 
 

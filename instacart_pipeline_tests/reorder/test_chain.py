@@ -22,7 +22,7 @@ def test_a_days_upload_becomes_every_table_and_leaps_of_row_counts_only_warn(
     assert run.failed_checks == {(table.name, "row_count_near_the_day_before") for table in COMPARED}
     assert run.materialized == {table.name for table in t.TABLES}
     assert platform.rows(t.PRODUCTS)[2]["product_name"] == 'Product 3, 3" wide'
-    assert platform.leftovers() == []
+    assert platform.orphaned_files() == []
 
 
 def test_real_baskets_give_the_known_figures(platform: Platform, real_data: Path) -> None:

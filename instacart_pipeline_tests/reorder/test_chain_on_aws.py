@@ -17,7 +17,7 @@ from instacart_pipeline_tests.aws_platform import AwsPlatform
 from instacart_pipeline_tests.platform import DT, Platform
 
 DOCS = Path(__file__).parents[2] / "docs" / "aws.md"
-PUBLISHED = (*t.ADMITTED.values(), *map(rejects_of, t.ADMITTED.values()), *t.DERIVED)
+PUBLISHED = (*t.CURATED_TABLES.values(), *map(rejects_of, t.CURATED_TABLES.values()), *t.DERIVED)
 
 
 def in_order(rows: pa.Table, table: TableContract) -> pa.Table:
@@ -54,11 +54,11 @@ def test_real_baskets_give_the_same_tables_on_aws_for_few_requests(
         services = sorted({service for service, _ in asked})
         told = (f"{service} {sum(n for (s, _), n in asked.items() if s == service)}" for service in services)
         sys.stdout.write(f" [requests of a run: {', '.join(told)}; {len(aws.requests.polls())} polls] ")
-    _hold_requests_bounded(aws, asked)
-    hold_permissions_documented({f"{service}:{operation}" for service, operation in asked})
+    _require_requests_bounded(aws, asked)
+    require_permissions_documented({f"{service}:{operation}" for service, operation in asked})
 
 
-def _hold_requests_bounded(aws: AwsDouble, asked: dict[tuple[str, str], int]) -> None:
+def _require_requests_bounded(aws: AwsDouble, asked: dict[tuple[str, str], int]) -> None:
     assert (
         len(aws.jobs()) == 1 + 5 + 1 + 2 * 2 + 2 * 4 + 2
     )  # a crawl; admissions; the check of orders without lines; tables by CTAS, recipe and Glue, each judged
@@ -74,7 +74,7 @@ def _hold_requests_bounded(aws: AwsDouble, asked: dict[tuple[str, str], int]) ->
     assert sum(asked.values()) < 1500
 
 
-def hold_permissions_documented(operations: set[str]) -> None:
+def require_permissions_documented(operations: set[str]) -> None:
     """Every operation that was called has its permission on the page."""
     named = {
         "s3:ListObjectsV2": "s3:ListBucket",

@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from instacart_pipeline.engine import ingest as admission
-from instacart_pipeline.engine import parquet
+from instacart_pipeline.engine import ingest, parquet
 from instacart_pipeline.lake.contracts import TableContract, rejects_of
 from instacart_pipeline.lake.errors import PipelineError, UploadChanged
 from instacart_pipeline.reorder import tables as t
@@ -62,7 +61,7 @@ def replacement(tmp_path: Path) -> Path:
 
 def orphaned(platform: Platform) -> Iterator[Path]:
     """Whatever a run should have cleared away."""
-    for table in (*MADE, *map(rejects_of, t.ADMITTED.values())):
+    for table in (*MADE, *map(rejects_of, t.CURATED_TABLES.values())):
         yield from (path for dt in (DT, NEXT_DAY) for path in platform.lake.orphaned(table, dt))
     yield from (platform.home / "scratch").iterdir()
     yield from (platform.home / "lake").rglob(".writing")
@@ -125,12 +124,12 @@ def test_steps_at_once_make_the_same_tables(
 @pytest.fixture
 def with_x(platform: Platform, upload_folder: Path) -> Platform:
     """The upload, catalogued and admitted."""
-    return build(platform, upload_folder, tables=t.ADMITTED.values())
+    return build(platform, upload_folder, tables=t.CURATED_TABLES.values())
 
 
-def replaced(platform: Platform, replacement: Path, *admitted: TableContract) -> None:
+def replaced(platform: Platform, replacement: Path, *ingested: TableContract) -> None:
     """Another run catalogues the replacement, and gets as far as some of its tables."""
-    build(platform, replacement, tables=admitted)
+    build(platform, replacement, tables=ingested)
 
 
 def test_tables_of_different_uploads_are_not_joined(with_x: Platform, replacement: Path) -> None:
@@ -171,7 +170,7 @@ def test_a_table_replaced_after_it_was_looked_up_is_not_joined_with_the_old_ones
     undisturbed = build(
         Platform(tmp_path / "undisturbed"),
         write_upload(tmp_path / "again"),
-        tables=(*t.ADMITTED.values(), t.ORDER_PRODUCTS_PRIOR),
+        tables=(*t.CURATED_TABLES.values(), t.ORDER_PRODUCTS_PRIOR),
     )
     assert with_x.rows(t.ORDER_PRODUCTS_PRIOR) == undisturbed.rows(t.ORDER_PRODUCTS_PRIOR)
 
@@ -184,7 +183,7 @@ def test_a_file_replaced_while_it_is_read_is_refused(
         if target == t.ORDERS:
             platform.upload(replacement)
 
-    monkeypatch.setattr(admission, "write", in_between)
+    monkeypatch.setattr(ingest, "write", in_between)
     with pytest.raises(UploadChanged):
-        build(platform, upload_folder, tables=t.ADMITTED.values())
+        build(platform, upload_folder, tables=t.CURATED_TABLES.values())
     assert platform.catalog.find(t.ORDERS, DT) is None

@@ -15,7 +15,7 @@ from instacart_pipeline_tests.platform import DT, Platform, write_upload
 from instacart_pipeline_tests.reorder.building import build
 from instacart_pipeline_tests.tiers import costs
 
-MADE = (*t.ADMITTED.values(), *map(rejects_of, t.ADMITTED.values()), *t.DERIVED)
+MADE = (*t.CURATED_TABLES.values(), *map(rejects_of, t.CURATED_TABLES.values()), *t.DERIVED)
 Tables = dict[str, list[dict[str, Any]]]
 
 KILLS: tuple[tuple[TableContract, Point], ...] = (
@@ -40,7 +40,7 @@ class Shop:
     def orphaned(self) -> list[Path]:
         """Whatever a run should have cleared away."""
         home = self.platform.home
-        return [*self.platform.leftovers(), *(home / "lake").rglob(".v=*"), *(home / "scratch").iterdir()]
+        return [*self.platform.orphaned_files(), *(home / "lake").rglob(".v=*"), *(home / "scratch").iterdir()]
 
 
 def tables(platform: Platform) -> Tables:
@@ -62,7 +62,7 @@ def shop(tmp_path: Path) -> Shop:
     platform = build(Platform(tmp_path / "home", max_rejected=0.5), x)
     shop = Shop(platform, tables(platform), tables(never_killed))
     alike = {name for name in shop.x if shop.x[name] == shop.y[name]}
-    assert alike == {rejects_of(table).name for table in t.ADMITTED.values()} - {"products_rejects"}
+    assert alike == {rejects_of(table).name for table in t.CURATED_TABLES.values()} - {"products_rejects"}
     platform.upload(y)
     return shop
 

@@ -21,7 +21,7 @@ from instacart_pipeline_tests.platform import DT, Platform, run_of
 from instacart_pipeline_tests.reorder.building import build
 from instacart_pipeline_tests.reorder.rhythm import build_pairs
 from instacart_pipeline_tests.reorder.short_trainings import shorten
-from instacart_pipeline_tests.reorder.test_chain_on_aws import hold_permissions_documented
+from instacart_pipeline_tests.reorder.test_chain_on_aws import require_permissions_documented
 from instacart_pipeline_tests.tiers import costs
 
 
@@ -65,5 +65,5 @@ def test_the_model_s_jobs_run_on_aws_as_they_do_here(aws: AwsDouble, tmp_path: P
     probabilities = deployed.stored_rows(m.BASKET_PROBABILITIES)
     assert probabilities.num_rows == pairs.catalog.current(m.OPEN_PAIRS, DT).rows
     assert deployed.stored_rows(m.PREDICTED_BASKETS).num_rows > 0
-    hold_permissions_documented({f"{service}:{operation}" for service, operation in aws.requests.counts()})
+    require_permissions_documented({f"{service}:{operation}" for service, operation in aws.requests.counts()})
     assert [job for job in aws.jobs() if job.alive] == []

@@ -28,14 +28,14 @@ class Instacart:
             put(t.SYSTEM, table, DT, [files / f"{table}.csv"])
         put(t.SYSTEM, "orders", DT, [files / "orders_first_50k.csv"])
         put(t.SYSTEM, "order_products", DT, [files / "order_products__prior_first_200k.csv", train])
-        crawler, intake = platform.resources.crawler, platform.resources.intake
+        crawler, ingest = platform.resources.crawler, platform.resources.ingest
         self.crawl: Crawl = crawler.crawl(t.STAGED, DT)
-        self.admitted: dict[str, Version] = {
-            staged.name: intake.admit(staged, target, DT).version for staged, target in t.ADMITTED.items()
+        self.ingested: dict[str, Version] = {
+            staged.name: ingest.ingest_table(staged, target, DT).version for staged, target in t.CURATED_TABLES.items()
         }
 
     def facts(self, table: str) -> dict[str, int]:
-        return {name: int(value) for name, value in self.admitted[table].facts.items()}
+        return {name: int(value) for name, value in self.ingested[table].facts.items()}
 
     def records(self, name: str) -> Iterator[dict[str, str]]:
         """The rows of a file as Python's csv module reads them."""
@@ -68,7 +68,7 @@ def test_a_crawl_catalogues_the_files_as_they_are(instacart: Instacart) -> None:
 
 
 def test_aisles_and_departments_are_whole(instacart: Instacart) -> None:
-    assert (instacart.admitted["aisles"].rows, instacart.admitted["departments"].rows) == (134, 21)
+    assert (instacart.ingested["aisles"].rows, instacart.ingested["departments"].rows) == (134, 21)
     assert [row["aisle"] for row in instacart.platform.rows(t.AISLES)] == [
         row["aisle"] for row in instacart.records("aisles.csv")
     ]
@@ -104,7 +104,7 @@ def test_lines_of_orders_that_are_not_there_are_counted_as_rejects(instacart: In
         train = sum(row["order_id"] in orders for row in csv.DictReader(file))
     assert 0 < prior < PRIOR_LINES
     assert 0 < train < TRAIN_LINES
-    assert instacart.admitted["order_products"].rows == prior + train
+    assert instacart.ingested["order_products"].rows == prior + train
     assert instacart.facts("order_products") == {
         "rows_in": PRIOR_LINES + TRAIN_LINES,
         "rejects": PRIOR_LINES + TRAIN_LINES - prior - train,

@@ -168,13 +168,13 @@ def original_of(platform: Platform, table: TableContract) -> dict[tuple[int, int
     return {(row["user_id"], row["product_id"]): row for row in rows}
 
 
-def hold_the_eighteen(platform: Platform) -> None:
+def require_the_eighteen(platform: Platform) -> None:
     found = {**original_of(platform, m.TRAINING_PAIRS), **original_of(platform, m.OPEN_PAIRS)}
     assert_same(original_of(platform, t.RESULT_TABLE), found)
 
 
 def test_the_eighteen_of_real_baskets_are_the_result_tables(platform: Platform, real_data: Path) -> None:
-    hold_the_eighteen(built(platform, real_data / "retail_baskets"))
+    require_the_eighteen(built(platform, real_data / "retail_baskets"))
 
 
 def with_other_products(upload: Path, file: str, orders: set[int]) -> None:
@@ -208,7 +208,7 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> Platform:
 
 
 def test_the_eighteen_of_a_last_order_are_the_result_tables(before: Platform) -> None:
-    hold_the_eighteen(before)
+    require_the_eighteen(before)
 
 
 def test_other_products_in_the_target_orders_change_labels_only(

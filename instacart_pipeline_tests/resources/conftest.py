@@ -1,4 +1,4 @@
-"""Fixtures of the contract suite that every resource's two twins pass (test_twins_*.py)."""
+"""Fixtures of the contract suite that every resource's two backends pass (test_backends_*.py)."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from instacart_pipeline_tests.aws_platform import AwsPlatform
 from instacart_pipeline_tests.faulty_run import processes
 from instacart_pipeline_tests.platform import Platform
 from instacart_pipeline_tests.resources.aws.streams import moto_site, node_site  # noqa: F401  # fixtures
+from instacart_pipeline_tests.resources.backends import Day
 from instacart_pipeline_tests.resources.streams import (  # noqa: F401  # fixtures
     lookups,
-    lookups_twin,
+    lookups_backend,
     plain,
     stream,
-    stream_twin,
+    stream_backend,
     things,
 )
-from instacart_pipeline_tests.resources.twins import Day
 from instacart_pipeline_tests.tiers import costs
 
 _DAYS = count()
@@ -43,12 +43,12 @@ def deployments() -> list[Snapshot]:
 
 @pytest.fixture(scope="module", params=["local", "aws"])
 @costs("contract", deep_params=("aws-deep",))
-def twin_double(
+def backend_double(
     request: pytest.FixtureRequest, deployments: list[Snapshot], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[AwsDouble | None]:
-    """The AWS that the twin runs on, deployed to, its credentials in the environment; none for the twin of this machine.
+    """The AWS that the backend runs on, deployed to, its credentials in the environment; none for the backend of this machine.
 
-    Tests that need one of the two alone, or are deep on AWS, say so with a mark of twins.py.
+    Tests that need one of the two alone, or are deep on AWS, say so with a mark of backends.py.
     """
     if request.param == "local":
         yield None
@@ -65,19 +65,19 @@ def twin_double(
 
 
 @pytest.fixture(scope="module")
-def twin(twin_double: AwsDouble | None, tmp_path_factory: pytest.TempPathFactory) -> Platform:
+def backend(backend_double: AwsDouble | None, tmp_path_factory: pytest.TempPathFactory) -> Platform:
     """A platform of either profile, shared by the tests of a module. Any share of rows may be rejected."""
-    home = tmp_path_factory.mktemp("twin")
-    if twin_double is None:
+    home = tmp_path_factory.mktemp("backend")
+    if backend_double is None:
         return Platform(home, max_rejected=1.0, threads=1)
-    return AwsPlatform(home, twin_double.endpoint, **AWS_SETTINGS)
+    return AwsPlatform(home, backend_double.endpoint, **AWS_SETTINGS)
 
 
 @pytest.fixture
-def day(twin: Platform, tmp_path: Path) -> Iterator[Day]:
-    """A day of the twin that is this test's own."""
+def day(backend: Platform, tmp_path: Path) -> Iterator[Day]:
+    """A day of the backend that is this test's own."""
     dt = (date(2026, 1, 1) + timedelta(days=next(_DAYS))).isoformat()
-    made = Day(twin, dt, tmp_path)
+    made = Day(backend, dt, tmp_path)
     yield made
     made.clear()
 
@@ -90,6 +90,6 @@ def child_processes() -> ForkServerContext:
 
 
 @pytest.fixture
-def jobs_started(twin_double: AwsDouble | None) -> Callable[[], int]:
+def jobs_started(backend_double: AwsDouble | None) -> Callable[[], int]:
     """How many jobs of AWS were started so far; on one machine there are none."""
-    return lambda: len(twin_double.jobs()) if twin_double else 0
+    return lambda: len(backend_double.jobs()) if backend_double else 0

@@ -1,6 +1,6 @@
-"""The twins of the stream and of the lookup tables, as the contract suites drive them (test_twins_stream.py, test_twins_lookup_tables.py).
+"""The backends of the stream and of the lookup tables, as the contract suites drive them (test_backends_stream.py, test_backends_lookup_tables.py).
 
-Belongs here: making each twin fresh, in STREAM_TWINS and LOOKUP_TWINS, and reading from one in terms of the abstract resource alone.
+Belongs here: making each backend fresh, in STREAM_TWINS and LOOKUP_TWINS, and reading from one in terms of the abstract resource alone.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _NUMBERS = count(1)
 
 
 @dataclass(frozen=True)
-class StreamTwin:
+class StreamBackend:
     """A stream of SHARDS shards that nobody has written to yet. `open` is handed to child processes as it is, so it can be pickled."""
 
     open: Callable[[], Stream]
@@ -44,89 +44,89 @@ class StreamTwin:
 
 
 @dataclass(frozen=True)
-class LookupsTwin:
+class LookupsBackend:
     """Lookup tables. `make` makes a table where the service wants that before it is used."""
 
     open: Callable[[], LookupTables]
     make: Callable[[LookupTable], None] = field(default=lambda _: None)
 
 
-def _local_stream(request: pytest.FixtureRequest) -> StreamTwin:
+def _local_stream(request: pytest.FixtureRequest) -> StreamBackend:
     opened = partial(LocalStream, home=_folder(request), shards=SHARDS)
-    return StreamTwin(opened, opened)
+    return StreamBackend(opened, opened)
 
 
-def _local_lookups(request: pytest.FixtureRequest) -> LookupsTwin:
-    return LookupsTwin(partial(SqliteLookupTables, home=_folder(request)))
+def _local_lookups(request: pytest.FixtureRequest) -> LookupsBackend:
+    return LookupsBackend(partial(SqliteLookupTables, home=_folder(request)))
 
 
-def _aws_stream(site: str, request: pytest.FixtureRequest) -> StreamTwin:
+def _aws_stream(site: str, request: pytest.FixtureRequest) -> StreamBackend:
     made: StreamSite = request.getfixturevalue(site)
     opened = made.stream(SHARDS)
     # A lease that runs out while a busy machine sees to something else would fail tests that have nothing to do with leases.
-    return StreamTwin(partial(opened, lease_seconds=120.0), partial(opened, lease_seconds=3.0), leases=True)
+    return StreamBackend(partial(opened, lease_seconds=120.0), partial(opened, lease_seconds=3.0), leases=True)
 
 
-def _aws_lookups(site: str, request: pytest.FixtureRequest) -> LookupsTwin:
+def _aws_lookups(site: str, request: pytest.FixtureRequest) -> LookupsBackend:
     made: StreamSite = request.getfixturevalue(site)
-    return LookupsTwin(made.lookups(), made.make)
+    return LookupsBackend(made.lookups(), made.make)
 
 
-STREAM_TWINS: Mapping[str, Callable[[pytest.FixtureRequest], StreamTwin]] = {
+STREAM_BACKENDS: Mapping[str, Callable[[pytest.FixtureRequest], StreamBackend]] = {
     "local": _local_stream,
     "moto": partial(_aws_stream, "moto_site"),
     "kinesalite": partial(_aws_stream, "node_site"),
 }
-"""A line a twin. What it needs beside (a server, once a module) it asks `request.getfixturevalue` for."""
+"""A line a backend. What it needs beside (a server, once a module) it asks `request.getfixturevalue` for."""
 
-LOOKUP_TWINS: Mapping[str, Callable[[pytest.FixtureRequest], LookupsTwin]] = {
+LOOKUP_BACKENDS: Mapping[str, Callable[[pytest.FixtureRequest], LookupsBackend]] = {
     "local": _local_lookups,
     "moto": partial(_aws_lookups, "moto_site"),
     "dynalite": partial(_aws_lookups, "node_site"),
 }
 
 
-@pytest.fixture(params=STREAM_TWINS)
+@pytest.fixture(params=STREAM_BACKENDS)
 @costs("contract", deep_params=("kinesalite",))
-def stream_twin(request: pytest.FixtureRequest) -> StreamTwin:
-    """Each twin of the stream in turn, fresh for the test."""
-    return STREAM_TWINS[request.param](request)
+def stream_backend(request: pytest.FixtureRequest) -> StreamBackend:
+    """Each backend of the stream in turn, fresh for the test."""
+    return STREAM_BACKENDS[request.param](request)
 
 
 @pytest.fixture
-def stream(stream_twin: StreamTwin) -> Stream:
+def stream(stream_backend: StreamBackend) -> Stream:
     """The stream of `stream_twin`."""
-    return stream_twin.open()
+    return stream_backend.open()
 
 
-@pytest.fixture(params=LOOKUP_TWINS)
+@pytest.fixture(params=LOOKUP_BACKENDS)
 @costs("contract", deep_params=("dynalite",))
-def lookups_twin(request: pytest.FixtureRequest) -> LookupsTwin:
-    """Each twin of the lookup tables in turn."""
-    return LOOKUP_TWINS[request.param](request)
+def lookups_backend(request: pytest.FixtureRequest) -> LookupsBackend:
+    """Each backend of the lookup tables in turn."""
+    return LOOKUP_BACKENDS[request.param](request)
 
 
 @pytest.fixture
-def lookups(lookups_twin: LookupsTwin) -> LookupTables:
+def lookups(lookups_backend: LookupsBackend) -> LookupTables:
     """The tables of `lookups_twin`."""
-    return lookups_twin.open()
+    return lookups_backend.open()
 
 
 @pytest.fixture
-def plain(lookups_twin: LookupsTwin) -> LookupTable:
+def plain(lookups_backend: LookupsBackend) -> LookupTable:
     """An empty table without a sort key: items are found by `id`."""
-    return made_in(lookups_twin, LookupTable("plain", "id"))
+    return made_in(lookups_backend, LookupTable("plain", "id"))
 
 
 @pytest.fixture
-def things(lookups_twin: LookupsTwin) -> LookupTable:
+def things(lookups_backend: LookupsBackend) -> LookupTable:
     """An empty table: things in a `box` by their `place`, and by `colour` in the order of `weight`."""
-    return made_in(lookups_twin, LookupTable("things", "box", "place", indexes={BY_COLOUR: ("colour", "weight")}))
+    return made_in(lookups_backend, LookupTable("things", "box", "place", indexes={BY_COLOUR: ("colour", "weight")}))
 
 
-def made_in(twin: LookupsTwin, table: LookupTable) -> LookupTable:
+def made_in(backend: LookupsBackend, table: LookupTable) -> LookupTable:
     own = replace(table, name=f"{table.name}_{next(_NUMBERS)}")
-    twin.make(own)
+    backend.make(own)
     return own
 
 

@@ -1,4 +1,4 @@
-"""The catalog's promises, held by each twin: one suite over `open_catalog`."""
+"""The catalog's promises, held by each backend: one suite over `open_catalog`."""
 
 import os
 import signal
@@ -46,7 +46,7 @@ WRITERS = 3
 @pytest.fixture(params=["sqlite", "glue"])
 @costs("contract")
 def open_catalog(request: pytest.FixtureRequest, tmp_path: Path) -> OpenCatalog:
-    """Opens the same, at first empty, catalog in any process: one a twin."""
+    """Opens the same, at first empty, catalog in any process: one a backend."""
     if request.param == "sqlite":
         return partial(SqliteCatalog, home=str(tmp_path / "new"))
     return _glue_of(request.getfixturevalue("aws"))
@@ -190,7 +190,7 @@ def test_a_query_on_a_day_that_is_not_built_names_the_command_that_builds_that_t
         inputs_of(catalog, query, DT)
 
 
-def _hold_that_none_is_lost(open_catalog: OpenCatalog, writing: Callable[[], bool]) -> None:
+def _require_that_none_is_lost(open_catalog: OpenCatalog, writing: Callable[[], bool]) -> None:
     """While they are `writing`, a reader sees whole versions; in the end it sees every one."""
     reader, read = open_catalog(), 0
     while writing():
@@ -213,7 +213,7 @@ def test_of_several_processes_that_publish_at_once_none_loses_an_update(
     writers = [child_processes.Process(target=publish_many, args=(open_catalog, number)) for number in range(WRITERS)]
     for writer in writers:
         writer.start()
-    _hold_that_none_is_lost(open_catalog, lambda: any(writer.is_alive() for writer in writers))
+    _require_that_none_is_lost(open_catalog, lambda: any(writer.is_alive() for writer in writers))
     assert [writer.exitcode for writer in writers] == [0] * WRITERS
 
 
@@ -221,7 +221,7 @@ def test_of_several_that_publish_at_once_on_aws_none_loses_an_update(aws: AwsDou
     open_catalog = _glue_of(aws)
     with ThreadPoolExecutor(WRITERS) as pool:
         writers = [pool.submit(publish_many, open_catalog, number) for number in range(WRITERS)]
-        _hold_that_none_is_lost(open_catalog, lambda: not all(writer.done() for writer in writers))
+        _require_that_none_is_lost(open_catalog, lambda: not all(writer.done() for writer in writers))
     assert [writer.exception() for writer in writers] == [None] * WRITERS
 
 

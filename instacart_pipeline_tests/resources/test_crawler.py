@@ -1,6 +1,6 @@
 """The crawler on this machine: how types are inferred from samples, and what is left alone.
 
-What a crawl says of a day on whichever backend is in test_twins_crawler.py.
+What a crawl says of a day on whichever backend is in test_backends_crawler.py.
 """
 
 from __future__ import annotations

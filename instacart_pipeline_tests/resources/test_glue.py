@@ -1,6 +1,6 @@
 """Glue on this machine: what a failed job leaves, on which Java Spark runs, and how its child comes and goes.
 
-What both engines and AWS promise of a job is in test_twins_glue.py.
+What both engines and AWS promise of a job is in test_backends_glue.py.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ def processes_of(platform: Platform) -> list[str]:
     return found
 
 
-def litter(platform: Platform) -> list[Path]:
-    return [*platform.leftovers(), *(platform.home / "scratch").iterdir()]
+def orphaned_files(platform: Platform) -> list[Path]:
+    return [*platform.orphaned_files(), *(platform.home / "scratch").iterdir()]
 
 
 def current(platform: Platform) -> Path:
@@ -86,7 +86,7 @@ def test_spark_on_the_java_of_the_package_index_publishes_the_rows_in_as_many_fi
     assert published.version.rows == len(EXPECTED)
     assert [path.suffix for path in current(stocked).iterdir()] == [".parquet"] * JOB.files
     assert (stocked.home / "java" / "bin" / "java").exists()
-    assert litter(stocked) == []
+    assert orphaned_files(stocked) == []
     assert processes_of(stocked) == []
 
 
@@ -95,7 +95,7 @@ def test_a_failed_job_publishes_nothing_and_says_why(stocked: Platform) -> None:
     with pytest.raises(JobFailed, match=file):
         LocalGlue(lake=stocked.lake, engine="duckdb").run(JOB, t.RESULT_TABLE, DT)
     assert current(stocked) == before
-    assert litter(stocked) == []
+    assert orphaned_files(stocked) == []
 
 
 def test_a_failed_spark_job_publishes_nothing_and_shows_the_end_of_its_log(
@@ -109,7 +109,7 @@ def test_a_failed_spark_job_publishes_nothing_and_shows_the_end_of_its_log(
     assert 1 <= len(log) <= 30
     assert file in "\n".join(log)
     assert current(stocked) == before
-    assert litter(stocked) == []
+    assert orphaned_files(stocked) == []
     assert processes_of(stocked) == []
 
 
@@ -145,7 +145,7 @@ def test_spark_and_its_jvm_end_with_the_process_that_runs_the_job(
         stocked.lake.sweep(t.RESULT_TABLE, DT)
         with stocked.lake.scratch():
             pass
-    assert litter(stocked) == []
+    assert orphaned_files(stocked) == []
 
 
 class _Session:

@@ -1,6 +1,6 @@
-"""SageMaker on this machine beyond what both twins promise: processes, leftovers, retention, the search, CSV.
+"""SageMaker on this machine beyond what both backends promise: processes, orphaned jobs, retention, the search, CSV.
 
-What both promise is in test_twins_sagemaker.py.
+What both promise is in test_backends_sagemaker.py.
 """
 
 from __future__ import annotations

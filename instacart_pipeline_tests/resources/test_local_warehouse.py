@@ -36,14 +36,14 @@ def shop(tmp_path: Path) -> Shop:
 
 
 def test_a_new_file_opens_in_the_drivers_of_duckdb_1(shop: Shop) -> None:
-    header = (shop.twin.home / "warehouse.duckdb").read_bytes()[:20]
+    header = (shop.backend.home / "warehouse.duckdb").read_bytes()[:20]
     assert int.from_bytes(header[12:20], "little") == STORAGE_OF_DUCKDB_1_0
 
 
 def test_a_load_whose_process_is_killed_leaves_the_old_rows_and_can_be_done_again(
     shop: Shop, child_processes: ForkServerContext
 ) -> None:
-    process = child_processes.Process(target=_killed_at, args=(str(shop.twin.home), "COMMIT"))
+    process = child_processes.Process(target=_killed_at, args=(str(shop.backend.home), "COMMIT"))
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL
@@ -64,7 +64,9 @@ def test_a_load_that_fails_at_a_statement_leaves_the_old_rows_and_can_be_done_ag
 def test_rows_that_were_committed_outlive_a_process_that_is_killed_before_it_closes_the_file(
     shop: Shop, child_processes: ForkServerContext
 ) -> None:
-    process = child_processes.Process(target=_killed_at, args=(str(shop.twin.home), "SELECT count(*) FROM warehouse"))
+    process = child_processes.Process(
+        target=_killed_at, args=(str(shop.backend.home), "SELECT count(*) FROM warehouse")
+    )
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL
@@ -73,7 +75,7 @@ def test_rows_that_were_committed_outlive_a_process_that_is_killed_before_it_clo
 
 def test_a_reader_waits_for_a_load_and_sees_its_rows(shop: Shop, child_processes: ForkServerContext) -> None:
     held, go_on = child_processes.Event(), child_processes.Event()
-    process = child_processes.Process(target=_held_at, args=(str(shop.twin.home), "COMMIT", held, go_on))
+    process = child_processes.Process(target=_held_at, args=(str(shop.backend.home), "COMMIT", held, go_on))
     process.start()
     assert held.wait(120)
     with ThreadPoolExecutor(1) as pool:

@@ -1,4 +1,4 @@
-"""The raw zone, whichever twin: what is put is listed, what hasn't changed is left alone, and ETags follow the content."""
+"""The raw zone, whichever backend: what is put is listed, what hasn't changed is left alone, and ETags follow the content."""
 
 from __future__ import annotations
 

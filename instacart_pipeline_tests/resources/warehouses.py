@@ -1,4 +1,4 @@
-"""A warehouse of either twin as the contract suite drives it: a small fact of its own for each test.
+"""A warehouse of either backend as the contract suite drives it: a small fact of its own for each test.
 
 Belongs here: putting days of the lake table it is loaded from, and reading it, by the abstract resources alone.
 """
@@ -26,7 +26,7 @@ FIRST, SECOND, THIRD = "2010-12-01", "2010-12-02", "2010-12-03"
 class Shop:
     """A fact `sales`, the table `lines` of the lake that it is loaded from, and what is computed from it."""
 
-    twin: Platform
+    backend: Platform
     warehouse: Warehouse
     number: int
 
@@ -81,7 +81,7 @@ class Shop:
 
     def put(self, dt: str, rows: Sequence[Row], version: str = "") -> Version:
         """Make `rows` the day of the lake's table."""
-        return self.twin.put_rows(self.lines, rows, dt=dt, name=version)
+        return self.backend.put_rows(self.lines, rows, dt=dt, name=version)
 
     def load(self, *days: str, query: Query | None = None) -> Loaded:
         return self.warehouse.load(query or self.fact, self.sales, days)
@@ -96,9 +96,9 @@ class Shop:
         return [" ".join(row) for row in self.ask("SELECT dt, line_id FROM {sales} ORDER BY dt, line_id")]
 
 
-def shop_of(twin: Platform, warehouse: Warehouse) -> Shop:
+def shop_of(backend: Platform, warehouse: Warehouse) -> Shop:
     """A shop that no other test has."""
-    return Shop(twin, warehouse, next(_NUMBERS))
+    return Shop(backend, warehouse, next(_NUMBERS))
 
 
 def line(line_id: str | None, dt: str = FIRST, **changes: Any) -> Row:

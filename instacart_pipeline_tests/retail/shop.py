@@ -134,7 +134,7 @@ class Shop:
         return run_of(result)
 
 
-def hold_to_the_rule(shop: Shop, lines: Iterable[Line]) -> int:
+def require_to_the_rule(shop: Shop, lines: Iterable[Line]) -> int:
     """Assert that each cancellation of the warehouse takes back what `cancelled_sale` says. Returns how many take something back."""
     items = [invoice_item(each) for each in lines]
     candidates: dict[Value, list[Item]] = {}

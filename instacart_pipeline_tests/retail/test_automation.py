@@ -8,12 +8,12 @@ import pytest
 
 from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.orchestration.day_ranges import (
+    DAYS_TAG,
     FAILED_DAYS,
     FROM_DAY,
-    ONLY_DAYS,
     days_of_tags,
-    only_days,
-    without_those_at_fault,
+    days_tag,
+    days_to_retry,
 )
 from instacart_pipeline.resources.catalog import CatalogTable
 from instacart_pipeline.resources.catalog.local import SqliteCatalog
@@ -51,8 +51,8 @@ def test_the_newest_analyses_are_behind_whenever_any_day_was_loaded_since(
     ("tags", "days"),
     [
         ({}, [NEW]),
-        (only_days([NEW]), [NEW]),
-        (only_days([OLD, NEW]), [OLD, NEW]),
+        (days_tag([NEW]), [NEW]),
+        (days_tag([OLD, NEW]), [OLD, NEW]),
         ({FROM_DAY: "2011-12-07"}, ["2011-12-07", "2011-12-08", NEW]),
     ],
 )
@@ -65,4 +65,4 @@ def test_a_run_takes_the_days_that_its_tags_say(tags: dict[str, str], days: list
     [("a b c", "b", ["a", "c"]), ("a b c", "", []), ("a b", "a b", []), ("", "a", [])],
 )
 def test_a_failed_run_is_gone_on_with_without_the_days_at_fault(days: str, failed: str, left: list[str]) -> None:
-    assert without_those_at_fault({ONLY_DAYS: days, FAILED_DAYS: failed}) == left
+    assert days_to_retry({DAYS_TAG: days, FAILED_DAYS: failed}) == left

@@ -10,11 +10,11 @@ import dagster as dg
 import pytest
 
 from instacart_pipeline.lake.contracts import TableContract, rejects_of
-from instacart_pipeline.orchestration.day_ranges import FAILED_DAYS, FROM_DAY, ONLY_DAYS
+from instacart_pipeline.orchestration.day_ranges import DAYS_TAG, FAILED_DAYS, FROM_DAY
 from instacart_pipeline.orchestration.table_assets import asset_key
 from instacart_pipeline.resources.glue import GlueJob
-from instacart_pipeline.resources.ingest import Intake
-from instacart_pipeline.resources.ingest.local import LocalIntake
+from instacart_pipeline.resources.ingest import Ingest
+from instacart_pipeline.resources.ingest.local import LocalIngest
 from instacart_pipeline.resources.published import Published
 from instacart_pipeline.retail import tables as t
 from instacart_pipeline.retail.assets import build_assets, sql
@@ -86,7 +86,7 @@ def run(
     return run_of(result)
 
 
-def admit_streamed(platform: Platform, dt: str, intake: Intake) -> Run:
+def admit_streamed(platform: Platform, dt: str, ingest: Ingest) -> Run:
     """Run no more than the crawl of a day and the admission of its streamed lines."""
     tables = (*t.STAGED, t.STREAMED_LINES)
     return run_of(
@@ -94,7 +94,7 @@ def admit_streamed(platform: Platform, dt: str, intake: Intake) -> Run:
             build_assets(DAYS),
             selection=dg.AssetSelection.assets(*map(asset_key, tables)),
             instance=shared_instance(),
-            resources={**platform.resources.by_name(), "intake": intake},
+            resources={**platform.resources.by_name(), "ingest": ingest},
             partition_key=dt,
             raise_on_error=False,
             run_config=QUIET,
@@ -106,8 +106,8 @@ def build(platform: Platform, dt: str) -> None:
     """Make a day's tables by the services that the assets use, without Dagster."""
     found = platform.resources
     found.crawler.crawl(t.STAGED, dt)
-    for staged, admitted in t.ADMITTED.items():
-        found.intake.admit(staged, admitted, dt, may_lack=True)
+    for staged, ingested in t.CURATED_TABLES.items():
+        found.ingest.ingest_table(staged, ingested, dt, may_lack=True)
     found.glue.run(GlueJob("retail_transactions", sql("transactions")), t.TRANSACTIONS, dt)
 
 
@@ -217,7 +217,7 @@ def test_a_run_of_named_days_builds_those_alone_and_says_which_are_at_fault(plat
     uploaded(platform, TUESDAY, row(TUESDAY))
     uploaded(platform, WEDNESDAY, row(WEDNESDAY))
     with dg.DagsterInstance.ephemeral() as instance:
-        tags = {"dagster/partition": WEDNESDAY, ONLY_DAYS: f"{MONDAY} {WEDNESDAY}"}
+        tags = {"dagster/partition": WEDNESDAY, DAYS_TAG: f"{MONDAY} {WEDNESDAY}"}
         outcome = run(platform, WEDNESDAY, instance, tags)
         assert instance.get_runs()[0].tags[FAILED_DAYS] == MONDAY
     assert outcome.failed_checks == {("transactions", "lines_are_of_their_day")}
@@ -226,23 +226,25 @@ def test_a_run_of_named_days_builds_those_alone_and_says_which_are_at_fault(plat
     assert platform.catalog.find(t.TRANSACTIONS, TUESDAY) is None
 
 
-class Busy(LocalIntake):
-    """An intake to which a further file of the stream comes each time it starts, so many times."""
+class Busy(LocalIngest):
+    """An ingest to which a further file of the stream comes each time it starts, so many times."""
 
     times: int
 
-    def admit(self, staged: TableContract, target: TableContract, dt: str, *, may_lack: bool = False) -> Published:
+    def ingest_table(
+        self, staged: TableContract, target: TableContract, dt: str, *, may_lack: bool = False
+    ) -> Published:
         raw = Path(self.lake.zones.raw_partition(staged.system, staged.name, dt))
         if staged is t.STAGED_STREAM and (files := len([*raw.glob("*.csv")])) <= self.times:
             (raw / f"more-{files}.csv").write_bytes((raw / "shard-0-1.csv").read_bytes())
-        return super().admit(staged, target, dt, may_lack=may_lack)
+        return super().ingest_table(staged, target, dt, may_lack=may_lack)
 
 
 @pytest.mark.parametrize(("times", "built"), [(3, True), (9, False)])
 def test_files_that_come_between_crawl_and_intake_are_built_too(platform: Platform, times: int, *, built: bool) -> None:
     streamed(platform, MONDAY, [line(MONDAY)])
-    intake = Busy(lake=platform.lake, max_rejected=0.01, times=times)
-    outcome = admit_streamed(platform, MONDAY, intake)
+    ingest = Busy(lake=platform.lake, max_rejected=0.01, times=times)
+    outcome = admit_streamed(platform, MONDAY, ingest)
     assert outcome.success is built
     if built:
         assert platform.catalog.current(t.STREAMED_LINES, MONDAY).facts["rows_in"] == str(times + 1)

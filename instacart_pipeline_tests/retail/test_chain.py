@@ -74,7 +74,7 @@ def day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Day]:
 def test_the_days_runs_make_every_table_and_pass_every_check(day: Day) -> None:
     for run in day.runs.values():
         assert (run.errors, run.failed_checks, run.success) == ({}, set(), True)
-    tables = (*t.STAGED, *t.ADMITTED.values(), t.TRANSACTIONS, *w.WAREHOUSE_TABLES)
+    tables = (*t.STAGED, *t.CURATED_TABLES.values(), t.TRANSACTIONS, *w.WAREHOUSE_TABLES)
     assert {table.name for table in tables} == day.runs[DAYS_JOB].materialized
     assert {table.name for table in s.SANDBOX_TABLES} == day.runs[ANALYSES_JOB].materialized
 

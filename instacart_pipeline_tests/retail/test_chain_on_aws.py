@@ -28,7 +28,7 @@ from instacart_pipeline.systems import LAKE_TABLES
 from instacart_pipeline_tests.aws_double.server import AwsDouble
 from instacart_pipeline_tests.aws_platform import AwsPlatform
 from instacart_pipeline_tests.platform import Platform, Row, Run, run_of
-from instacart_pipeline_tests.reorder.test_chain_on_aws import hold_permissions_documented
+from instacart_pipeline_tests.reorder.test_chain_on_aws import require_permissions_documented
 from instacart_pipeline_tests.retail.consumers.shop import a_line, many_lines
 from instacart_pipeline_tests.tiers import costs, missing
 
@@ -84,7 +84,7 @@ def test_lines_by_file_and_through_kinesis_give_the_same_tables_on_aws_as_on_one
     assert len(there.rejects(t.UPLOADED_LINES, BY_FILE)) == 1
     assert [job for job in aws.jobs() if job.alive] == []
     assert len(aws.jobs("crawler")) == 2  # one for the range of days, one for the day alone
-    hold_permissions_documented({f"{each.service}:{each.operation}" for each in aws.requests})
+    require_permissions_documented({f"{each.service}:{each.operation}" for each in aws.requests})
 
 
 def _sent(platform: Platform, lines: Iterable[Line]) -> None:

@@ -1,4 +1,4 @@
-"""What the intake makes of files of lines: amounts to the last decimal, and whatever the API accepts."""
+"""What ingest makes of files of lines: amounts to the last decimal, and whatever the API accepts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from instacart_pipeline.engine.ingest import admit
+from instacart_pipeline.engine.ingest import ingest_table
 from instacart_pipeline.retail.lines import FIELDS, Line, LineInvalid, read_line
 from instacart_pipeline.retail.tables import STREAMED_LINES
 
@@ -54,8 +54,8 @@ _GIVEN = st.fixed_dictionaries(
 )
 
 
-class Intake:
-    """The intake over one file at a time, below `folder`."""
+class Ingest:
+    """Ingest over one file at a time, below `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._runs = folder, 0
@@ -74,13 +74,13 @@ class Intake:
         file = folder / "lines.csv"
         file.write_text(text.getvalue(), encoding="utf-8")
         with duckdb.connect() as connection:
-            admit(connection, [file], STREAMED_LINES, {}, good, rejects, scratch, folder)
+            ingest_table(connection, [file], STREAMED_LINES, {}, good, rejects, scratch, folder)
         return parquet.read_table(good).to_pylist(), parquet.read_table(rejects).to_pylist()
 
 
 @pytest.fixture
-def intake(tmp_path: Path) -> Intake:
-    return Intake(tmp_path)
+def ingest(tmp_path: Path) -> Ingest:
+    return Ingest(tmp_path)
 
 
 AMOUNTS = {
@@ -100,15 +100,15 @@ NO_AMOUNTS = ("2.55555", "1e3", "2.5E1", ".5", "nan", "inf", "2,55", "£2", "100
 
 
 @pytest.mark.parametrize("beside_a_bad_row", [False, True], ids=["read quickly", "read row by row"])
-def test_an_amount_is_read_to_the_last_decimal(intake: Intake, *, beside_a_bad_row: bool) -> None:
+def test_an_amount_is_read_to_the_last_decimal(ingest: Ingest, *, beside_a_bad_row: bool) -> None:
     bad = [{**LINE, "quantity": "many"}] if beside_a_bad_row else []
-    rows, rejects = intake.read([*({**LINE, "unitprice": written} for written in AMOUNTS), *bad])
+    rows, rejects = ingest.read([*({**LINE, "unitprice": written} for written in AMOUNTS), *bad])
     assert [row["unitprice"] for row in rows] == [Decimal(value) for value in AMOUNTS.values()]
     assert len(rejects) == len(bad)
 
 
-def test_what_is_no_amount_is_rejected_with_its_reason_and_never_rounded(intake: Intake) -> None:
-    rows, rejects = intake.read([LINE, *({**LINE, "unitprice": written} for written in NO_AMOUNTS)])
+def test_what_is_no_amount_is_rejected_with_its_reason_and_never_rounded(ingest: Ingest) -> None:
+    rows, rejects = ingest.read([LINE, *({**LINE, "unitprice": written} for written in NO_AMOUNTS)])
     assert [row["unitprice"] for row in rows] == [Decimal("2.5500")]
     assert [(found["line"], found["column_name"], found["reason"]) for found in rejects] == [
         (line, "unitprice", f"unitprice '{written}' is not an amount of at most 14 digits and four decimals")
@@ -116,8 +116,8 @@ def test_what_is_no_amount_is_rejected_with_its_reason_and_never_rounded(intake:
     ]
 
 
-def test_an_amount_that_is_empty_or_out_of_range_is_rejected_saying_so(intake: Intake) -> None:
-    _, rejects = intake.read([{**LINE, "unitprice": ""}, {**LINE, "unitprice": "100000.01"}])
+def test_an_amount_that_is_empty_or_out_of_range_is_rejected_saying_so(ingest: Ingest) -> None:
+    _, rejects = ingest.read([{**LINE, "unitprice": ""}, {**LINE, "unitprice": "100000.01"}])
     assert [found["reason"] for found in rejects] == [
         "unitprice is empty",
         "unitprice 100000.01 is not between -100000 and 100000",
@@ -127,11 +127,11 @@ def test_an_amount_that_is_empty_or_out_of_range_is_rejected_saying_so(intake: I
 # Many lines in few files: a file costs far more than a line.
 @settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.data_too_large])
 @given(st.lists(_GIVEN, min_size=10, max_size=40))
-def test_what_the_api_accepts_the_intake_accepts_with_equal_values(intake: Intake, lines: list[dict[str, str]]) -> None:
+def test_what_the_api_accepts_the_intake_accepts_with_equal_values(ingest: Ingest, lines: list[dict[str, str]]) -> None:
     accepted = [(sent, line) for sent in lines if (line := _read(sent))]
     if not accepted:
         return
-    rows, rejects = intake.read([sent for sent, _ in accepted])
+    rows, rejects = ingest.read([sent for sent, _ in accepted])
     assert rejects == []
     for row, (_, line) in zip(rows, accepted, strict=True):
         assert (row["quantity"], row["repeat"]) == (line.quantity, line.repeat)

@@ -17,7 +17,7 @@ from instacart_pipeline.retail import warehouse_tables as w
 from instacart_pipeline.retail.analysis_assets import analysis_sql
 from instacart_pipeline.retail.lines import Line, counted, folded, read_line
 from instacart_pipeline.retail.warehouse_assets import REBUILT, warehouse_sql
-from instacart_pipeline_tests.retail.shop import Shop, hold_to_the_rule
+from instacart_pipeline_tests.retail.shop import Shop, require_to_the_rule
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -141,7 +141,7 @@ def test_customers_are_those_who_are_known(year: Year) -> None:
 
 
 def test_each_cancellation_takes_back_what_the_rule_of_one_line_names(year: Year) -> None:
-    assert hold_to_the_rule(year.shop, year.lines) == 7_511
+    assert require_to_the_rule(year.shop, year.lines) == 7_511
 
 
 def test_months_as_of_an_earlier_day_are_the_same_but_for_the_one_that_lasted(year: Year) -> None:

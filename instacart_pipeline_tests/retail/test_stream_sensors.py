@@ -27,7 +27,7 @@ BOOKS: dict[str, list[Any]] = defaultdict(list)
 """What the resources below are told and tell, by their `book`: Dagster hands out copies of a resource."""
 
 
-class Post(Alerts):
+class RecordingAlerts(Alerts):
     """Keeps what is sent; is closed while its book `<book> closed` holds anything."""
 
     book: str = Field(default_factory=lambda: uuid.uuid4().hex)
@@ -57,7 +57,11 @@ class Watched:
     """The sensor over an instance of its own, ticked by hand."""
 
     def __init__(self, home: Path, instance: dg.DagsterInstance, settings: Settings = SETTINGS) -> None:
-        self.tables, self.stream, self.post = SqliteLookupTables(home=str(home)), Lagging(home=str(home)), Post()
+        self.tables, self.stream, self.post = (
+            SqliteLookupTables(home=str(home)),
+            Lagging(home=str(home)),
+            RecordingAlerts(),
+        )
         self.instance = instance
         self.cursor: str | None = None
         (self.sensor,) = build_stream_sensors(settings)

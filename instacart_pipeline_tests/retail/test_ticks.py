@@ -13,11 +13,18 @@ from dagster import DagsterRunStatus
 from instacart_pipeline.definitions import build_defs
 from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.lake.zones import new_version
-from instacart_pipeline.orchestration.day_ranges import FAILED_DAYS, ONLY_DAYS
+from instacart_pipeline.orchestration.day_ranges import DAYS_TAG, FAILED_DAYS
 from instacart_pipeline.orchestration.one_run import ONE_RUN_OF
 from instacart_pipeline.resources.catalog import CatalogTable
 from instacart_pipeline.retail import tables as t
-from instacart_pipeline.retail.automation import ANALYSES_JOB, DAYS_JOB, OF_LOAD, Again, Ended, again_after
+from instacart_pipeline.retail.automation import (
+    ANALYSES_JOB,
+    DAYS_JOB,
+    OF_LOAD,
+    EndedAnalysesRun,
+    RetryDecision,
+    again_after,
+)
 from instacart_pipeline.retail.sandbox_tables import SANDBOX_TABLES
 from instacart_pipeline.retail.warehouse_tables import SALES_LINES
 from instacart_pipeline_tests.platform import Platform
@@ -54,7 +61,7 @@ def kept(tmp_path: Path, definitions: dg.Definitions) -> Iterator[Ticks]:
 
 
 def days_of(requests: Started) -> list[tuple[str | None, str | None]]:
-    return [(request.partition_key, request.tags.get(ONLY_DAYS)) for request in requests]
+    return [(request.partition_key, request.tags.get(DAYS_TAG)) for request in requests]
 
 
 # The sensor on what arrives
@@ -107,7 +114,7 @@ def test_of_many_days_left_out_the_first_are_named(ticks: Ticks) -> None:
 
 
 def test_a_failed_run_of_several_days_is_gone_on_with_once_without_those_at_fault(ticks: Ticks) -> None:
-    tags = {ONLY_DAYS: f"{MONDAY} {TUESDAY} 2011-03-09", FAILED_DAYS: TUESDAY}
+    tags = {DAYS_TAG: f"{MONDAY} {TUESDAY} 2011-03-09", FAILED_DAYS: TUESDAY}
     run = ticks.run(DAYS_JOB, dg.RunRequest(partition_key="2011-03-09", tags=tags), FAILURE)
     requests, _ = ticks.sensor("retail_arrivals")
     assert days_of(requests) == [("2011-03-09", f"{MONDAY} 2011-03-09")]
@@ -242,6 +249,6 @@ AGAIN = {
 def test_failed_analyses_are_due_again_after_a_pause_that_grows(
     ends: list[tuple[DagsterRunStatus, float]], now: float, due: bool, told: str
 ) -> None:
-    found: Again = again_after([Ended(str(place), *end) for place, end in enumerate(ends)], now)
+    found: RetryDecision = again_after([EndedAnalysesRun(str(place), *end) for place, end in enumerate(ends)], now)
     assert (found.due, found.failures) == (due, sum(status == FAILURE for status, _ in ends))
     assert told in found.why

@@ -153,8 +153,8 @@ def test_real_days_give_the_lines_that_the_api_makes_of_them(platform: Platform,
         file = real_data / "online_retail" / "by-day" / f"{dt}.csv"
         platform.storage.put(t.SYSTEM, t.STAGED_UPLOADS.name, dt, [file])
         platform.resources.crawler.crawl(t.STAGED, dt)
-        for staged, admitted in t.ADMITTED.items():
-            platform.resources.intake.admit(staged, admitted, dt, may_lack=True)
+        for staged, ingested in t.CURATED_TABLES.items():
+            platform.resources.ingest.ingest_table(staged, ingested, dt, may_lack=True)
         with file.open(encoding="utf-8", newline="") as opened:
             reader = csv.reader(opened)
             names = [folded(name) for name in next(reader)]
@@ -185,7 +185,7 @@ def _text(value: object) -> str:
 
 
 def _typed(line: Mapping[str, str]) -> dict[str, Any]:
-    """A line as the intake leaves it."""
+    """A line as ingest leaves it."""
     made: dict[str, Any] = {name: text or None for name, text in line.items()}
     made["quantity"] = int(line["quantity"])
     made["invoicedate"] = datetime.fromisoformat(line["invoicedate"])

@@ -20,7 +20,7 @@ from instacart_pipeline.retail import warehouse_tables as w
 from instacart_pipeline.retail.lines import Line, counted
 from instacart_pipeline.retail.tables import TRANSACTIONS, UNKNOWN
 from instacart_pipeline.retail.warehouse_assets import warehouse_sql
-from instacart_pipeline_tests.retail.shop import Shop, hold_to_the_rule, line
+from instacart_pipeline_tests.retail.shop import Shop, line, require_to_the_rule
 from instacart_pipeline_tests.tiers import costs
 
 D1, D2, D3 = "2011-03-01", "2011-03-02", "2011-03-03"
@@ -217,7 +217,7 @@ def test_a_cancellation_takes_back_the_sale_that_the_rule_of_one_line_names(shop
     lines = list(counted(any_line(number, number % 3 == 0) for number in range(600)))
     shop.sold(lines)
     shop.load(D1, D2, D3, rebuilt=[w.CANCELLATIONS])
-    assert hold_to_the_rule(shop, lines) > 100
+    assert require_to_the_rule(shop, lines) > 100
 
 
 def test_one_sale_may_be_taken_back_in_parts(shop: Shop) -> None:

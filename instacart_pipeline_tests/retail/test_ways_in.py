@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from instacart_pipeline.engine.ingest import admit
+from instacart_pipeline.engine.ingest import ingest_table
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.sql import schema_of
 from instacart_pipeline.retail import tables as t
@@ -45,11 +45,11 @@ _ONE_LAKE = [HealthCheck.function_scoped_fixture, HealthCheck.data_too_large, He
 
 
 class Lake:
-    """The lake below a folder, of one day: what the intake makes of files, and the transactions of both."""
+    """The lake below a folder, of one day: what ingest makes of files, and the transactions of both."""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._runs = folder, 0
-        self._statement = sql("transactions").bind(dt=DAY).render("duckdb", schema_of([*t.ADMITTED.values()]))
+        self._statement = sql("transactions").bind(dt=DAY).render("duckdb", schema_of([*t.CURATED_TABLES.values()]))
 
     def of(self, *, uploaded: str = "", streamed: str = "") -> tuple[list[dict[str, Any]], list[str]]:
         """The day's transactions, made of the text of a file that was uploaded and of one that the stream's consumer wrote; the rejects' reasons."""
@@ -70,7 +70,7 @@ class Lake:
         file = folder / "lines.csv"
         file.write_bytes(text.encode())
         with duckdb.connect() as own:
-            admit(own, [file] if text else [], table, {}, good, rejects, scratch, folder)
+            ingest_table(own, [file] if text else [], table, {}, good, rejects, scratch, folder)
         connection.execute(
             f"CREATE VIEW {table.qualified_name} AS SELECT *, '{DAY}' AS dt FROM read_parquet('{good}/*.parquet')"
         )

@@ -59,7 +59,7 @@ def decide(probabilities: NDArray[np.float64], counts: NDArray[np.int64], spread
     if int(counts.sum()) != len(probabilities):
         raise ValueError(f"{len(probabilities)} probabilities for orders of {int(counts.sum())} candidates")
     starts = np.concatenate([[0], np.cumsum(counts)])
-    _hold_sorted(np, probabilities, starts)
+    _require_sorted(np, probabilities, starts)
     products = np.zeros(len(counts), np.int64)
     none = np.zeros(len(counts), np.bool_)
     expected = np.zeros(len(counts))
@@ -134,7 +134,7 @@ def _expected(np: Any, p: NDArray[np.float64]) -> NDArray[np.float64]:
     return told
 
 
-def _hold_sorted(np: Any, probabilities: NDArray[np.float64], starts: NDArray[np.int64]) -> None:
+def _require_sorted(np: Any, probabilities: NDArray[np.float64], starts: NDArray[np.int64]) -> None:
     if len(probabilities) and not (probabilities.min() >= 0 and probabilities.max() <= 1):
         raise ValueError("a probability lies outside of [0, 1]")
     rises = np.flatnonzero(np.diff(probabilities) > 0) + 1

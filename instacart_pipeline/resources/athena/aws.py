@@ -12,7 +12,7 @@ from instacart_pipeline.resources.aws_account.athena_queries import rows_of, run
 from instacart_pipeline.resources.aws_account.lake import AwsLake, unpublished_name
 from instacart_pipeline.resources.catalog.inputs import inputs_of, schema_at
 from instacart_pipeline.resources.managed_jobs.attempts import Attempt, Work
-from instacart_pipeline.resources.managed_jobs.job_service import Ended
+from instacart_pipeline.resources.managed_jobs.job_service import JobSucceeded
 from instacart_pipeline.resources.published import Published
 
 _TYPES = {"string": "varchar", "int": "integer"}
@@ -42,7 +42,7 @@ class AwsAthena(Athena):
             f'CAST("{column.name}" AS {athena_type(column.type)}) AS "{column.name}"' for column in target.columns
         )
 
-        def write(attempt: Attempt, location: str) -> Ended:
+        def write(attempt: Attempt, location: str) -> JobSucceeded:
             statement = (
                 f"CREATE TABLE {unpublished_name(target, attempt.version)}"
                 f" WITH (format = 'PARQUET', write_compression = 'SNAPPY', external_location = '{location}/')"
@@ -63,12 +63,12 @@ class AwsAthena(Athena):
         text = tree.sql("athena", pretty=True, comments=False)
         work = Work(uuid.uuid4().hex, "query", "now", "ad-hoc")
 
-        def run(attempt: Attempt) -> Ended:
+        def run(attempt: Attempt) -> JobSucceeded:
             return run_query(
                 self.lake.jobs, attempt, "query", text, workgroup=self.lake.workgroup, reuse_minutes=self.reuse_minutes
             )
 
-        ended = self.lake.jobs.carry_out(work, run)
+        ended = self.lake.jobs.run_or_reattach(work, run)
         table = rows_of(self.lake.session, ended.id)
         truncated = limit is not None and table.num_rows > limit
         return QueryResult(table.slice(0, limit) if truncated else table, truncated, time.perf_counter() - started)

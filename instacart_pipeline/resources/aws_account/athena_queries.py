@@ -12,7 +12,7 @@ from instacart_pipeline.resources.aws_account.errors import AwsBusy, AwsRefused
 from instacart_pipeline.resources.aws_account.session import AwsSession
 from instacart_pipeline.resources.managed_jobs import prices
 from instacart_pipeline.resources.managed_jobs.attempts import Attempt
-from instacart_pipeline.resources.managed_jobs.job_service import Ended, JobService, Look, State
+from instacart_pipeline.resources.managed_jobs.job_service import JobService, JobStatus, JobSucceeded, State
 from instacart_pipeline.resources.managed_jobs.jobs import ManagedJobs
 
 if TYPE_CHECKING:
@@ -33,13 +33,13 @@ class AthenaQueries(JobService):
         "CANCELLED": "stopped",
     }
 
-    def look(self, job: str) -> Look:
+    def look(self, job: str) -> JobStatus:
         """See JobService."""
         answer = self.session.call("athena", "get_query_execution", once=True, QueryExecutionId=job)["QueryExecution"]
         status, statistics = answer["Status"], answer.get("Statistics", {})
         scanned = int(statistics.get("DataScannedInBytes", 0))
         reused = statistics.get("ResultReuseInformation", {}).get("ReusedPreviousResult", False)
-        return Look(
+        return JobStatus(
             state=status["State"],
             error=status.get("StateChangeReason", ""),
             queued_seconds=statistics.get("QueryQueueTimeInMillis", 0) / 1000,
@@ -66,7 +66,7 @@ def run_query(
     *,
     workgroup: str,
     reuse_minutes: int = 0,
-) -> Ended:
+) -> JobSucceeded:
     """Run a statement as the job `name` of an attempt. Raises as ManagedJobs.run does."""
     session = jobs.session
 

@@ -36,6 +36,6 @@ def made(service: str, name: str, make: Callable[[], object]) -> Change:
     return Change(service, name, "create", (), apply)
 
 
-def compared(service: str, name: str, differs: tuple[str, ...], mend: Callable[[], object]) -> Change:
+def plan_update(service: str, name: str, differs: tuple[str, ...], mend: Callable[[], object]) -> Change:
     """A thing that is there, and differs or doesn't."""
     return Change(service, name, "update" if differs else "unchanged", differs, mend)

@@ -64,7 +64,7 @@ def script_location(lake: str, job: str) -> str:
     return f"{glue_code().location(lake)}/{GLUE_JOBS[job]}"
 
 
-def hold_deployed(session: AwsSession, lake: str, job: str) -> None:
+def require_deployed(session: AwsSession, lake: str, job: str) -> None:
     """Raise NotDeployed unless the Glue job runs the code at hand. One call, tried once."""
     try:
         found = session.call("glue", "get_job", once=True, JobName=job)["Job"]

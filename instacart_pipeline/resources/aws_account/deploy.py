@@ -17,7 +17,7 @@ from instacart_pipeline.lake.errors import SettingsInvalid
 from instacart_pipeline.lake.recipes import Recipe
 from instacart_pipeline.lake.zones import Zones
 from instacart_pipeline.resources.aws_account import deploy_stream
-from instacart_pipeline.resources.aws_account.changes import Change, compared, made
+from instacart_pipeline.resources.aws_account.changes import Change, made, plan_update
 from instacart_pipeline.resources.aws_account.code import GLUE_JOBS, Bundle, glue_code
 from instacart_pipeline.resources.aws_account.deploy_glue import CLASSIFIER, crawler_definition, glue_job
 from instacart_pipeline.resources.aws_account.deploy_glue import classifier as classifier_definition
@@ -120,7 +120,7 @@ class Deployment:
             return made("athena", name, lambda: call("athena", "create_work_group", Name=name, Configuration=wanted))
         updates = {**wanted, "ResultConfigurationUpdates": wanted["ResultConfiguration"]}
         del updates["ResultConfiguration"]
-        return compared(
+        return plan_update(
             "athena",
             name,
             differences({"State": "ENABLED", "Configuration": wanted}, there),
@@ -135,7 +135,7 @@ class Deployment:
             return made("glue catalog", name, lambda: enter_database(session, name))
         parameters = {**there.get("Parameters", {}), **OURS}
         definition = {"Name": name, "Description": there.get("Description", ""), "Parameters": parameters}
-        return compared(
+        return plan_update(
             "glue catalog",
             name,
             differences({"Parameters": OURS}, there),
@@ -148,7 +148,7 @@ class Deployment:
             there = call("glue", "get_classifier", Name=CLASSIFIER)["Classifier"].get("CsvClassifier", {})
         except AwsNotFound:
             return made("glue classifier", CLASSIFIER, lambda: call("glue", "create_classifier", CsvClassifier=wanted))
-        return compared(
+        return plan_update(
             "glue classifier",
             CLASSIFIER,
             differences(wanted, there),
@@ -162,7 +162,7 @@ class Deployment:
             there = call("glue", "get_crawler", Name=name)["Crawler"]
         except AwsNotFound:
             return made("glue crawler", name, lambda: call("glue", "create_crawler", **wanted))
-        return compared(
+        return plan_update(
             "glue crawler", name, differences(wanted, there), lambda: call("glue", "update_crawler", **wanted)
         )
 
@@ -180,7 +180,7 @@ class Deployment:
             there = call("glue", "get_job", JobName=name)["Job"]
         except AwsNotFound:
             return made("glue job", name, lambda: call("glue", "create_job", Name=name, **wanted))
-        return compared(
+        return plan_update(
             "glue job",
             name,
             differences(wanted, there),
@@ -197,4 +197,4 @@ class Deployment:
         if found is None:
             return made("databrew recipe", name, publish)
         number, same = found
-        return compared("databrew recipe", name, () if same else (f"the steps of version {number}",), publish)
+        return plan_update("databrew recipe", name, () if same else (f"the steps of version {number}",), publish)

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from instacart_pipeline.lake.errors import PipelineError, SettingsInvalid
-from instacart_pipeline.resources.aws_account.changes import Change, compared
+from instacart_pipeline.resources.aws_account.changes import Change, plan_update
 from instacart_pipeline.resources.aws_account.differences import differences
 from instacart_pipeline.resources.aws_account.errors import AwsConflict, AwsNotFound, AwsUnavailable
-from instacart_pipeline.resources.aws_account.patience import Patience
+from instacart_pipeline.resources.aws_account.patience import RetryPolicy
 from instacart_pipeline.resources.aws_account.session import AwsSession
 from instacart_pipeline.resources.lookup_tables import LookupTable
 from instacart_pipeline.resources.stream.aws.checkpoints import CHECKPOINTS
@@ -93,7 +93,7 @@ def _stream(session: AwsSession, streaming: Streaming) -> Change:
     except AwsNotFound:
         return Change("kinesis", name, "create", (), make)
     differs = differences({"RetentionPeriodHours": hours}, there)
-    return compared("kinesis", name, differs, lambda: keep(int(there["RetentionPeriodHours"])))
+    return plan_update("kinesis", name, differs, lambda: keep(int(there["RetentionPeriodHours"])))
 
 
 def _table(session: AwsSession, table: LookupTable, name: str) -> Change:
@@ -124,7 +124,7 @@ def _table(session: AwsSession, table: LookupTable, name: str) -> Change:
             mend()
             _await(lambda: _is_active(look()), name)
 
-    return compared("dynamodb", name, (*differences({"KeySchema": wanted["KeySchema"]}, there), *mends), mend_all)
+    return plan_update("dynamodb", name, (*differences({"KeySchema": wanted["KeySchema"]}, there), *mends), mend_all)
 
 
 def _indexes(session: AwsSession, wanted: dict[str, Any], there: dict[str, Any]) -> dict[str, Callable[[], object]]:
@@ -198,7 +198,7 @@ def _unless_there(make: Callable[[], object]) -> None:
 
 def _once_up(do: Callable[[], object]) -> None:
     """Do what a new table isn't up to for some seconds after it is active."""
-    patience = Patience(_MADE_SECONDS)
+    patience = RetryPolicy(_MADE_SECONDS)
     while True:
         try:
             do()

@@ -31,8 +31,8 @@ from instacart_pipeline.resources.catalog.aws import (
     unpublished_table,
 )
 from instacart_pipeline.resources.managed_jobs.attempts import Attempt, Work
-from instacart_pipeline.resources.managed_jobs.clearing import clearing_up
-from instacart_pipeline.resources.managed_jobs.job_service import Ended
+from instacart_pipeline.resources.managed_jobs.clearing import log_cleanup_errors
+from instacart_pipeline.resources.managed_jobs.job_service import JobSucceeded
 from instacart_pipeline.resources.managed_jobs.jobs import ManagedJobs
 from instacart_pipeline.resources.published import Published, VersionRefused
 
@@ -76,7 +76,7 @@ class AwsLake(ConfigurableResource[Any]):
         dt: str,
         definition: str,
         inputs: Mapping[str, Version],
-        write: Callable[[Attempt, str], Ended],
+        write: Callable[[Attempt, str], JobSucceeded],
         also: Mapping[str, Version] | None = None,
     ) -> Published:
         """Publish what `write(attempt, location)` writes below `location`, by a job of the attempt, as `target` at `dt`.
@@ -99,18 +99,18 @@ class AwsLake(ConfigurableResource[Any]):
             location = self.zones.version(target, dt, attempt.version)
             try:
                 ended = write(attempt, location)
-                self.hold_inputs(inputs, dt)
+                self.require_inputs(inputs, dt)
                 rows, judged, verified = self._judge(attempt, target, dt, location)
             except BaseException:
                 self.discard(attempt, dt, target)
                 raise
             finally:
-                with clearing_up(f"The table {unpublished_name(target, attempt.version)}"):
+                with log_cleanup_errors(f"The table {unpublished_name(target, attempt.version)}"):
                     drop_table(self.session, *_unpublished(target, attempt.version))
             service = {**ended.facts(), **_added(ended, verified)}
             return self.publish(target, dt, attempt.version, rows, judged, lineage, started, service)
 
-        return self.jobs.carry_out(Work.of(target, dt, definition, read), make)
+        return self.jobs.run_or_reattach(Work.of(target, dt, definition, read), make)
 
     def published_by(self, attempt: Attempt, target: TableContract, dt: str, started: float) -> Published | None:
         """What an attempt that is gone on with had published before its process died; None if it had not.
@@ -124,7 +124,7 @@ class AwsLake(ConfigurableResource[Any]):
             superseded = current.name != attempt.version
             return Published(target, dt, current, time.perf_counter() - started, superseded=superseded)
         if age_of(attempt.version) > self.longest_write / 2:
-            attempt.begin_again()
+            attempt.start_new_attempt()
             self.jobs.records.write(attempt)
         return None
 
@@ -134,7 +134,7 @@ class AwsLake(ConfigurableResource[Any]):
         Its record says so first: nobody may go on with it and publish what is gone. What can't be removed now is swept later.
         """
         attempt.open = False
-        with clearing_up(f"What was written for {attempt.work.name}"):
+        with log_cleanup_errors(f"What was written for {attempt.work.name}"):
             self.jobs.records.write(attempt)
             for table in tables:
                 location, current = self.zones.version(table, dt, attempt.version), self.catalog.find(table, dt)
@@ -168,7 +168,7 @@ class AwsLake(ConfigurableResource[Any]):
         current = self.catalog.publish(target.database, target.name, dt, version)
         # If a try before this one had published it, and a newer one took its place since, readers may know it.
         if location not in current.locations:
-            with clearing_up(f"The superseded version {location}"):
+            with log_cleanup_errors(f"The superseded version {location}"):
                 self.objects.remove_below(location)
         seconds = time.perf_counter() - started
         return Published(target, dt, current, seconds, superseded=current.name != name, service=service)
@@ -177,7 +177,7 @@ class AwsLake(ConfigurableResource[Any]):
         """See to it that the database of unpublished tables is there."""
         enter_database(self.session, f"{target.system}{UNPUBLISHED}")
 
-    def hold_inputs(self, inputs: Mapping[str, Version], dt: str) -> None:
+    def require_inputs(self, inputs: Mapping[str, Version], dt: str) -> None:
         """Raise UploadChanged unless `inputs`, by qualified name, are still what the catalog points at."""
         for qualified_name, version in inputs.items():
             database, name = qualified_name.split(".")
@@ -197,12 +197,14 @@ class AwsLake(ConfigurableResource[Any]):
         known = current.locations if current else set()
         day = self.zones.partition(table, dt)
         found = {name: f"{day}/{name}" for name in self.objects.folders(day) if name.startswith("v=")}
-        litter = [location for name, location in found.items() if location not in known and self._is_abandoned(name)]
-        for location in (*litter, *expired):
+        orphaned_files = [
+            location for name, location in found.items() if location not in known and self._is_abandoned(name)
+        ]
+        for location in (*orphaned_files, *expired):
             self.objects.remove_below(location)
         if expired:
             self.catalog.forget_retired(table.database, table.name, dt, expired)
-        return [*litter, *expired]
+        return [*orphaned_files, *expired]
 
     def sweep_all(self, tables: tuple[TableContract, ...]) -> list[str]:
         """Sweep every day of `tables`, and tables over versions nobody will publish. Returns the prefixes that were removed."""
@@ -221,7 +223,7 @@ class AwsLake(ConfigurableResource[Any]):
 
     def _judge(
         self, attempt: Attempt, target: TableContract, dt: str, location: str
-    ) -> tuple[int, tuple[Outcome, ...], Ended]:
+    ) -> tuple[int, tuple[Outcome, ...], JobSucceeded]:
         database, name = _unpublished(target, attempt.version)
         columns = tuple((column.name, str(column.type)) for column in target.columns)
         unpublished_table(self.session, CatalogTable(database, name, columns, f"{location}/"))
@@ -245,7 +247,7 @@ def unpublished_name(target: TableContract, version: str) -> str:
     return f"{database}.{name}"
 
 
-def _added(job: Ended, verified: Ended) -> dict[str, int | float | str]:
+def _added(job: JobSucceeded, verified: JobSucceeded) -> dict[str, int | float | str]:
     scanned = int(verified.look.usage.get("bytes_scanned", 0))
     cost = job.look.cost_usd + verified.look.cost_usd
     return {"verification_id": verified.id, "verification_bytes_scanned": scanned, "estimated_cost_usd": round(cost, 6)}

@@ -15,7 +15,7 @@ from typing import TypeVar
 from instacart_pipeline.lake.errors import JobFailed
 from instacart_pipeline.resources.aws_account.errors import AwsThrottled, AwsUnavailable
 from instacart_pipeline.resources.aws_account.objects import Objects
-from instacart_pipeline.resources.managed_jobs.clearing import clearing_up
+from instacart_pipeline.resources.managed_jobs.clearing import log_cleanup_errors
 
 LEASE_SECONDS = 120
 """A lock older than this, by S3's own clock, has lost its holder."""
@@ -66,5 +66,5 @@ def locked(objects: Objects, uri: str) -> Iterator[Lease]:
         yield lease
     finally:
         # Only if it is still our own: whoever came after the lease ran out keeps theirs. One that stays runs out by itself.
-        with clearing_up(f"The lock {uri}"):
+        with log_cleanup_errors(f"The lock {uri}"):
             objects.remove(uri, etag)

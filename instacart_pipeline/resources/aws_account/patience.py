@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _FIRST_SECONDS, _MOST_SECONDS = 0.05, 2.0
 
 
-class Patience:
+class RetryPolicy:
     """The time that one piece of work has for being held back: `seconds` from now on.
 
     `unanswered` tells whether a try got no answer: it may have done what it was to do.
@@ -49,7 +49,7 @@ def patiently(
     session: AwsSession,
     service: str,
     operation: str,
-    patience: Patience,
+    patience: RetryPolicy,
     busy: Callable[[AwsError], Exception],
     **parameters: Any,
 ) -> dict[str, Any]:

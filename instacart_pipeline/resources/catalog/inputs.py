@@ -1,6 +1,6 @@
 """What a query reads: the versions of its tables at a day, and their columns, as the catalog has them.
 
-Belongs here: looking a query's tables up, the same for both twins of every service.
+Belongs here: looking a query's tables up, the same for both backends of every service.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A day of raw files as a crawl looks at it, the same for both twins.
+"""A day of raw files as a crawl looks at it, the same for both backends.
 
 Belongs here: what the files of a table and day tell of its columns, what became of them since the last crawl, and entering
-that in the catalog. Doesn't: listing files and reading their first rows, which each twin does where they lie.
+that in the catalog. Doesn't: listing files and reading their first rows, which each backend does where they lie.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ class DataBrew(ConfigurableResource[Any], ABC):
         """
 
 
-def hold_columns(recipe: Recipe, source: TableContract, target: TableContract) -> None:
+def require_columns(recipe: Recipe, source: TableContract, target: TableContract) -> None:
     """Raise UnsupportedStep unless the recipe can be run and gives the columns of the target's contract."""
     frame = Frame(source.qualified_name, tuple((column.name, column.type) for column in source.columns))
     given = dict(compile_recipe(recipe, frame).columns)

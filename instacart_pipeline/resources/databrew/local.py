@@ -6,7 +6,7 @@ from instacart_pipeline.lake.contracts import PARTITION, TableContract
 from instacart_pipeline.lake.recipe_sql import Frame, compile_recipe
 from instacart_pipeline.lake.recipes import Recipe
 from instacart_pipeline.lake.sql import Query
-from instacart_pipeline.resources.databrew import DataBrew, hold_columns
+from instacart_pipeline.resources.databrew import DataBrew, require_columns
 from instacart_pipeline.resources.local_machine.lake import LocalLake
 from instacart_pipeline.resources.local_machine.queries import build
 from instacart_pipeline.resources.published import Published
@@ -19,7 +19,7 @@ class LocalDataBrew(DataBrew):
 
     def run(self, recipe: Recipe, source: TableContract, target: TableContract, dt: str) -> Published:
         """See DataBrew."""
-        hold_columns(recipe, source, target)
+        require_columns(recipe, source, target)
         frame = Frame(source.qualified_name, tuple((column.name, column.type) for column in source.columns))
         compiled = compile_recipe(recipe, frame, where=f"{PARTITION} = '{dt}'")
         return build(

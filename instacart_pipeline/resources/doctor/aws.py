@@ -12,14 +12,14 @@ from instacart_pipeline.lake.contracts import PARTITION
 from instacart_pipeline.lake.errors import PipelineError
 from instacart_pipeline.lake.zones import Zone
 from instacart_pipeline.resources.aws_account.athena_queries import run_query
-from instacart_pipeline.resources.aws_account.code import GLUE_JOBS, hold_deployed
+from instacart_pipeline.resources.aws_account.code import GLUE_JOBS, require_deployed
 from instacart_pipeline.resources.aws_account.errors import AwsDenied, AwsError, AwsNotFound, AwsRefused, AwsUnavailable
 from instacart_pipeline.resources.aws_account.lake import AwsLake
 from instacart_pipeline.resources.crawler.aws import crawler_name
 from instacart_pipeline.resources.doctor import Finding
 from instacart_pipeline.resources.lookup_tables import LookupTable
 from instacart_pipeline.resources.managed_jobs.attempts import Attempt, Work
-from instacart_pipeline.resources.managed_jobs.job_service import Ended
+from instacart_pipeline.resources.managed_jobs.job_service import JobSucceeded
 from instacart_pipeline.resources.stream.aws.checkpoints import CHECKPOINTS
 from instacart_pipeline.resources.warehouse.aws.statements import Place, tried
 from instacart_pipeline.settings import Settings
@@ -152,7 +152,7 @@ class _Looks:
 
     def glue_job(self, job: str) -> Finding:
         """A Glue job is there, and runs the code at hand."""
-        hold_deployed(self.session, self.settings.lake, job)
+        require_deployed(self.session, self.settings.lake, job)
         return Finding("glue job", "ok", f"{job} runs the code at hand")
 
     def athena(self) -> Finding:
@@ -169,11 +169,11 @@ class _Looks:
             return Finding("athena", "bad", f"the workgroup {group} enforces its own output location", remedy)
         work = Work(uuid.uuid4().hex, "doctor.athena", PARTITION, "0")
 
-        def query(attempt: Attempt) -> Ended:
+        def query(attempt: Attempt) -> JobSucceeded:
             return run_query(self.lake.jobs, attempt, "doctor", "SELECT 1", workgroup=group)
 
         try:
-            ended = self.lake.jobs.carry_out(work, query)
+            ended = self.lake.jobs.run_or_reattach(work, query)
         finally:
             with suppress(AwsError):  # it would hide what the query met
                 self.lake.objects.remove_below(f"{self.lake.jobs.records.base}/run={work.run}")

@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 from dagster import ResourceDependency
 
 from instacart_pipeline.lake.contracts import TableContract
-from instacart_pipeline.resources.aws_account.code import ADMIT_UPLOAD, SQL_TO_PARQUET, hold_deployed
+from instacart_pipeline.resources.aws_account.code import ADMIT_UPLOAD, SQL_TO_PARQUET, require_deployed
 from instacart_pipeline.resources.aws_account.errors import AwsNotFound, translated
 from instacart_pipeline.resources.aws_account.lake import AwsLake
 from instacart_pipeline.resources.catalog.inputs import inputs_of
@@ -17,8 +17,8 @@ from instacart_pipeline.resources.glue import Glue, GlueJob
 from instacart_pipeline.resources.glue.spark_job import SparkStatement
 from instacart_pipeline.resources.managed_jobs import prices
 from instacart_pipeline.resources.managed_jobs.attempts import Attempt, Work
-from instacart_pipeline.resources.managed_jobs.clearing import clearing_up
-from instacart_pipeline.resources.managed_jobs.job_service import Ended, JobService, Look, State
+from instacart_pipeline.resources.managed_jobs.clearing import log_cleanup_errors
+from instacart_pipeline.resources.managed_jobs.job_service import JobService, JobStatus, JobSucceeded, State
 from instacart_pipeline.resources.managed_jobs.logs import log_tail
 from instacart_pipeline.resources.published import Published
 
@@ -49,7 +49,7 @@ class GlueRuns(JobService):
         "EXPIRED": "timed out",
     }
 
-    def look(self, job: str) -> Look:
+    def look(self, job: str) -> JobStatus:
         """See JobService. A run that is billed less than a minute counts as one: Glue's own least."""
         name, run = job.split("/")
         found = self.session.call("glue", "get_job_run", once=True, JobName=name, RunId=run)["JobRun"]
@@ -57,7 +57,7 @@ class GlueRuns(JobService):
         since, until = found.get("StartedOn"), found.get("CompletedOn") or found.get("LastModifiedOn")
         lived = (until - since).total_seconds() if since and until else running
         dpu_seconds = float(found.get("DPUSeconds") or _dpus(found) * max(running, prices.GLUE_LEAST_SECONDS))
-        return Look(
+        return JobStatus(
             state=found["JobRunState"],
             error=found.get("ErrorMessage") or found.get("StateDetail") or "",
             queued_seconds=max(0.0, lived - running),
@@ -122,7 +122,7 @@ def run_glue_job(
     *,
     worker_type: str,
     workers: int,
-) -> Ended:
+) -> JobSucceeded:
     """Run a Glue job, which deploy made, as the job `name` of an attempt. Raises as ManagedJobs.run does.
 
     Raises NotDeployed before anything is started if there is no such job, or one with other code than is at hand.
@@ -132,7 +132,7 @@ def run_glue_job(
     minutes = max(1, math.ceil(lake.jobs.deadline_seconds / 60))
 
     def start(token: str) -> str:
-        hold_deployed(session, lake.base, job_name)
+        require_deployed(session, lake.base, job_name)
         answer = session.call(
             "glue",
             "start_job_run",
@@ -161,7 +161,7 @@ class AwsGlue(Glue):
         inputs = inputs_of(self.lake.catalog, query, dt)
         statement = SparkStatement.of(query, self.lake.catalog, inputs, dt)
 
-        def write(attempt: Attempt, location: str) -> Ended:
+        def write(attempt: Attempt, location: str) -> JobSucceeded:
             file = f"{self.lake.zones.zone('work')}/statements/{attempt.token('spark')}.sql"
             self.lake.objects.put(file, statement.sql.encode())
             arguments = {"--sql-file": file, **statement.arguments(target, location, job.files)}
@@ -176,7 +176,7 @@ class AwsGlue(Glue):
                     workers=self.workers,
                 )
             finally:
-                with clearing_up("Something of a Glue job"):
+                with log_cleanup_errors("Something of a Glue job"):
                     self._clear(file, location)
 
         definition = json.dumps([statement.sql, [(column.name, column.type) for column in target.columns], job.files])

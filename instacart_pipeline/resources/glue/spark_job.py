@@ -1,4 +1,4 @@
-"""What the Glue script (scripts/sql_to_parquet.py) is given to make a table of a query, the same for both twins.
+"""What the Glue script (scripts/sql_to_parquet.py) is given to make a table of a query, the same for both backends.
 
 Belongs here: the statement in Spark's dialect over views, and the script's arguments. Doesn't: starting the script.
 """

@@ -1,6 +1,6 @@
-"""The intake: a day's upload of a table, held to its contract row by row.
+"""Ingest: a day's upload of a table, held to its contract row by row.
 
-Belongs here: what admission promises, and what both twins make of its counts.
+Belongs here: what admission promises, and what both backends make of its counts.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from dagster import ConfigurableResource
 
-from instacart_pipeline.engine.ingest import Admitted
+from instacart_pipeline.engine.ingest import IngestedRows
 from instacart_pipeline.lake.contracts import TableContract, rejects_of
 from instacart_pipeline.lake.rules import REJECTS_WITHIN_LIMIT, ROWS_ACCOUNTED, Outcome
 from instacart_pipeline.lake.versions import Version, lineage_of
@@ -21,7 +21,7 @@ from instacart_pipeline.resources.published import Published, VersionRefused
 from instacart_pipeline.resources.storage import RawObject
 
 
-class Intake(ConfigurableResource[Any], ABC):
+class Ingest(ConfigurableResource[Any], ABC):
     """Admits uploaded rows: good ones become the typed table, others its rejects, exact duplicates are counted.
 
     Of several rows with one key the first in the file is kept. Nothing else leaves the sight of the caller:
@@ -29,7 +29,9 @@ class Intake(ConfigurableResource[Any], ABC):
     """
 
     @abstractmethod
-    def admit(self, staged: TableContract, target: TableContract, dt: str, *, may_lack: bool = False) -> Published:
+    def ingest_table(
+        self, staged: TableContract, target: TableContract, dt: str, *, may_lack: bool = False
+    ) -> Published:
         """Publish the good rows of `staged` at `dt` as `target`, and the others as `<target>_rejects`.
 
         The facts of the version are rows_in, rejects and duplicates. If `staged` has no such day and `may_lack` it, both are
@@ -75,24 +77,24 @@ def those_read(objects: Sequence[RawObject], read: Sequence[RawObject] | None) -
     return objects if read is None else [found for found in objects if found.path in paths]
 
 
-def held_to_limit(target: TableContract, dt: str, admitted: Admitted, max_rejected: float) -> tuple[Outcome, ...]:
+def held_to_limit(target: TableContract, dt: str, ingested: IngestedRows, max_rejected: float) -> tuple[Outcome, ...]:
     """What came of every rule of an admission, that all rows are accounted for and few enough rejected among them.
 
     Raises VersionRefused if one is broken.
     """
-    lost = abs(admitted.rows_in - admitted.rows - admitted.rejects - admitted.duplicates)
+    lost = abs(ingested.rows_in - ingested.rows - ingested.rejects - ingested.duplicates)
     accounts = (
-        f"{admitted.rows_in:,} rows in = {admitted.rows:,} published + {admitted.rejects:,} rejects"
-        f" + {admitted.duplicates:,} duplicates."
+        f"{ingested.rows_in:,} rows in = {ingested.rows:,} published + {ingested.rejects:,} rejects"
+        f" + {ingested.duplicates:,} duplicates."
     )
-    share = admitted.rejects / max(admitted.rows_in, 1)
+    share = ingested.rejects / max(ingested.rows_in, 1)
     limit = (
-        f"{admitted.rejects:,} of {admitted.rows_in:,} rows rejected ({share:.2%}; at most {max_rejected:.2%} may be)."
+        f"{ingested.rejects:,} of {ingested.rows_in:,} rows rejected ({share:.2%}; at most {max_rejected:.2%} may be)."
     )
     outcomes = (
-        *admitted.outcomes,
+        *ingested.outcomes,
         Outcome(ROWS_ACCOUNTED.name, lost, accounts),
-        Outcome(REJECTS_WITHIN_LIMIT.name, admitted.rejects if share > max_rejected else 0, limit),
+        Outcome(REJECTS_WITHIN_LIMIT.name, ingested.rejects if share > max_rejected else 0, limit),
     )
     if not all(outcome.passed for outcome in outcomes):
         look = f"instacart-pipeline sql \"SELECT * FROM {rejects_of(target).qualified_name} WHERE dt = '{dt}'\""  # shown, not run
@@ -102,10 +104,10 @@ def held_to_limit(target: TableContract, dt: str, admitted: Admitted, max_reject
     return outcomes
 
 
-def facts_of(admitted: Admitted) -> dict[str, str]:
+def facts_of(ingested: IngestedRows) -> dict[str, str]:
     """The facts of an admitted version."""
     return {
-        "rows_in": str(admitted.rows_in),
-        "rejects": str(admitted.rejects),
-        "duplicates": str(admitted.duplicates),
+        "rows_in": str(ingested.rows_in),
+        "rejects": str(ingested.rejects),
+        "duplicates": str(ingested.duplicates),
     }

@@ -1,4 +1,4 @@
-"""The intake on AWS: a Glue job that admits an upload's files with the very code that does so on one machine."""
+"""Ingest on AWS: a Glue job that admits an upload's files with the very code that does so on one machine."""
 
 import json
 import time
@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from dagster import ResourceDependency
 
 from instacart_pipeline.engine.connection import connected
-from instacart_pipeline.engine.ingest import Admitted, admit
+from instacart_pipeline.engine.ingest import IngestedRows, ingest_table
 from instacart_pipeline.lake import errors
 from instacart_pipeline.lake.contracts import PARTITION, TableContract, rejects_of
 from instacart_pipeline.lake.errors import JobFailed, PipelineError, UploadChanged
@@ -18,10 +18,10 @@ from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.lake.zones import new_version
 from instacart_pipeline.resources.aws_account.lake import AwsLake
 from instacart_pipeline.resources.glue.aws import ADMIT_UPLOAD, run_glue_job
-from instacart_pipeline.resources.ingest import Inputs, Intake, facts_of, held_to_limit, those_read
+from instacart_pipeline.resources.ingest import Ingest, Inputs, facts_of, held_to_limit, those_read
 from instacart_pipeline.resources.managed_jobs.attempts import Attempt, Work
-from instacart_pipeline.resources.managed_jobs.clearing import clearing_up
-from instacart_pipeline.resources.managed_jobs.job_service import Ended
+from instacart_pipeline.resources.managed_jobs.clearing import log_cleanup_errors
+from instacart_pipeline.resources.managed_jobs.job_service import JobSucceeded
 from instacart_pipeline.resources.published import Published, VersionRefused
 from instacart_pipeline.resources.storage import RawObject, Storage, listing_digest
 
@@ -29,7 +29,7 @@ _WORKERS = 2
 """Workers of the job: the least that Glue starts. The work is done on one."""
 
 
-class AwsIntake(Intake):
+class AwsIngest(Ingest):
     """Admits CSV files of the raw zone in S3. `max_rejected` is the share of rows that may be rejected."""
 
     lake: ResourceDependency[AwsLake]
@@ -37,8 +37,10 @@ class AwsIntake(Intake):
     max_rejected: float
     worker_type: str
 
-    def admit(self, staged: TableContract, target: TableContract, dt: str, *, may_lack: bool = False) -> Published:
-        """See Intake."""
+    def ingest_table(
+        self, staged: TableContract, target: TableContract, dt: str, *, may_lack: bool = False
+    ) -> Published:
+        """See Ingest."""
         started = time.perf_counter()
         inputs = Inputs.of(self.lake.catalog, staged, target, dt, may_lack=may_lack)
         found = self._unchanged(staged, dt, inputs.upload)
@@ -47,7 +49,7 @@ class AwsIntake(Intake):
         self.lake.sweep(target, dt)
         self.lake.sweep(rejects, dt)
         if inputs.upload is None:
-            return self._admit_nothing(target, dt, inputs, started)
+            return self._ingest_nothing(target, dt, inputs, started)
         contract = json.dumps(target.as_json(), sort_keys=True)
         read = {staged.qualified_name: inputs.upload, **inputs.references}
 
@@ -61,16 +63,16 @@ class AwsIntake(Intake):
                 self._clear(base)
 
             try:
-                ended, admitted = self._run(attempt, target, inputs, files, base, dt)
+                ended, ingested = self._run(attempt, target, inputs, files, base, dt)
                 self._unchanged(staged, dt, inputs.upload, found if may_lack else None)
-                self.lake.hold_inputs(inputs.references, dt)
+                self.lake.require_inputs(inputs.references, dt)
             except BaseException:
                 give_up(target, rejects)
                 raise
             # The rejects stay to be looked at, whatever becomes of the good rows.
-            self.lake.publish(rejects, dt, attempt.version, admitted.rejects, (), inputs.lineage, started, {})
+            self.lake.publish(rejects, dt, attempt.version, ingested.rejects, (), inputs.lineage, started, {})
             try:
-                outcomes = held_to_limit(target, dt, admitted, self.max_rejected)
+                outcomes = held_to_limit(target, dt, ingested, self.max_rejected)
             except VersionRefused:
                 give_up(target)
                 raise
@@ -78,19 +80,19 @@ class AwsIntake(Intake):
                 target,
                 dt,
                 attempt.version,
-                admitted.rows,
+                ingested.rows,
                 outcomes,
                 inputs.lineage,
                 started,
                 ended.facts(),
-                facts_of(admitted),
+                facts_of(ingested),
             )
             self._clear(base)  # and not before: whoever goes on with the attempt reads the report again
             return published
 
-        return self.lake.jobs.carry_out(Work.of(target, dt, contract, read), make)
+        return self.lake.jobs.run_or_reattach(Work.of(target, dt, contract, read), make)
 
-    def _admit_nothing(self, target: TableContract, dt: str, inputs: Inputs, started: float) -> Published:
+    def _ingest_nothing(self, target: TableContract, dt: str, inputs: Inputs, started: float) -> Published:
         """Publish the day without rows. No job is started for it: its files are written here."""
         rejects, name = rejects_of(target), new_version()
         with TemporaryDirectory() as made:
@@ -99,13 +101,13 @@ class AwsIntake(Intake):
             for each in (good, rejected, scratch):
                 each.mkdir()
             with connected(0, 1, scratch) as connection:
-                admitted = admit(connection, [], target, {}, good, rejected, scratch, folder)
+                ingested = ingest_table(connection, [], target, {}, good, rejected, scratch, folder)
             for table, written in ((target, good), (rejects, rejected)):
                 for path in written.glob("*.parquet"):
                     self.lake.objects.put(f"{self.lake.zones.version(table, dt, name)}/{path.name}", path.read_bytes())
-        outcomes = held_to_limit(target, dt, admitted, self.max_rejected)
+        outcomes = held_to_limit(target, dt, ingested, self.max_rejected)
         self.lake.publish(rejects, dt, name, 0, (), inputs.lineage, started, {})
-        return self.lake.publish(target, dt, name, 0, outcomes, inputs.lineage, started, {}, facts_of(admitted))
+        return self.lake.publish(target, dt, name, 0, outcomes, inputs.lineage, started, {}, facts_of(ingested))
 
     def _run(
         self,
@@ -115,7 +117,7 @@ class AwsIntake(Intake):
         files: list[str],
         base: str,
         dt: str,
-    ) -> tuple[Ended, Admitted]:
+    ) -> tuple[JobSucceeded, IngestedRows]:
         """Have the job carry out an order, which lies below `base`, as its report will."""
         order = {
             "target": target.as_json(),
@@ -135,11 +137,11 @@ class AwsIntake(Intake):
         if "error" in report:
             raise _error(report["error"])(report["text"])
         outcomes = tuple(Outcome(**outcome) for outcome in report.pop("outcomes"))
-        return ended, Admitted(**report, outcomes=outcomes)
+        return ended, IngestedRows(**report, outcomes=outcomes)
 
     def _clear(self, base: str) -> None:
         """Remove the order and the report."""
-        with clearing_up(f"The order of an admission at {base}"):
+        with log_cleanup_errors(f"The order of an admission at {base}"):
             self.lake.objects.remove_below(base)
 
     def _unchanged(

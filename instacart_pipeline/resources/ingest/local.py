@@ -1,4 +1,4 @@
-"""The intake on this machine: files of the raw folder are admitted by the embedded engine."""
+"""Ingest on this machine: files of the raw folder are admitted by the embedded engine."""
 
 import time
 from collections.abc import Sequence
@@ -6,26 +6,28 @@ from pathlib import Path
 
 from dagster import ResourceDependency
 
-from instacart_pipeline.engine.ingest import admit
+from instacart_pipeline.engine.ingest import ingest_table
 from instacart_pipeline.lake.contracts import TableContract, rejects_of
 from instacart_pipeline.lake.errors import UploadChanged
 from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.resources.catalog import CatalogTable
-from instacart_pipeline.resources.ingest import Inputs, Intake, facts_of, held_to_limit, those_read
+from instacart_pipeline.resources.ingest import Ingest, Inputs, facts_of, held_to_limit, those_read
 from instacart_pipeline.resources.local_machine.lake import LocalLake
 from instacart_pipeline.resources.published import Published
 from instacart_pipeline.resources.storage import RawObject, listing_digest
 from instacart_pipeline.resources.storage.local import raw_objects
 
 
-class LocalIntake(Intake):
+class LocalIngest(Ingest):
     """Admits CSV files of the local raw zone. `max_rejected` is the share of rows that may be rejected."""
 
     lake: ResourceDependency[LocalLake]
     max_rejected: float
 
-    def admit(self, staged: TableContract, target: TableContract, dt: str, *, may_lack: bool = False) -> Published:
-        """See Intake."""
+    def ingest_table(
+        self, staged: TableContract, target: TableContract, dt: str, *, may_lack: bool = False
+    ) -> Published:
+        """See Ingest."""
         started = time.perf_counter()
         inputs = Inputs.of(self.lake.catalog, staged, target, dt, may_lack=may_lack)
         read = self._unchanged(staged, dt, inputs.upload)
@@ -37,28 +39,28 @@ class LocalIntake(Intake):
             self.lake.engine() as connection,
             self.lake.scratch() as scratch,
         ):
-            admitted = admit(
+            ingested = ingest_table(
                 connection, files, target, inputs.versions, folder.path, rejects_folder.path, scratch, raw_zone
             )
             self._unchanged(staged, dt, inputs.upload, read if may_lack else None)
             rejected = Version(
                 rejects_folder.name,
                 str(rejects_folder.path),
-                admitted.rejects,
+                ingested.rejects,
                 _size(rejects_folder.path),
                 inputs.lineage,
             )
             self.lake.catalog.put_table(CatalogTable.of(rejects, self.lake.zones.table(rejects)))
             self.lake.publish(rejects, dt, rejected)
-            outcomes = held_to_limit(target, dt, admitted, self.max_rejected)
+            outcomes = held_to_limit(target, dt, ingested, self.max_rejected)
             version = Version(
                 folder.name,
                 str(folder.path),
-                admitted.rows,
+                ingested.rows,
                 _size(folder.path),
                 inputs.lineage,
                 outcomes,
-                facts_of(admitted),
+                facts_of(ingested),
             )
             self.lake.catalog.put_table(CatalogTable.of(target, self.lake.zones.table(target)))
             current = self.lake.publish(target, dt, version)

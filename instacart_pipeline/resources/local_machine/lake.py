@@ -82,7 +82,7 @@ class LocalLake(ConfigurableResource[Any]):
                 if is_known():
                     (path / _LOCK).unlink(missing_ok=True)
                 else:
-                    # What can't be removed now, or is being removed by a sweeper already, is litter from here on.
+                    # What can't be removed now, or is being removed by a sweeper already, is orphaned files from here on.
                     shutil.rmtree(path, ignore_errors=True)
 
     def publish(self, table: TableContract, dt: str, version: Version) -> Version:

@@ -92,7 +92,7 @@ class Attempt:
         parts = (self.work.run, self.work.name, self.version, job)
         return hashlib.sha256("/".join(parts).encode()).hexdigest()
 
-    def begin_again(self) -> None:
+    def start_new_attempt(self) -> None:
         """Make of it another try, which writes a version of its own: what the one before wrote may be gone."""
         self.number, self.version, self.jobs, self.resumed = self.number + 1, new_version(), {}, False
 

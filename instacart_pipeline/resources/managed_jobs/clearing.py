@@ -11,7 +11,7 @@ from instacart_pipeline.resources.aws_account.errors import AwsError
 
 
 @contextmanager
-def clearing_up(what: str) -> Iterator[None]:
+def log_cleanup_errors(what: str) -> Iterator[None]:
     """A block that removes `what`. If AWS refuses, that is logged: it hides neither a result nor the error that led here."""
     try:
         yield

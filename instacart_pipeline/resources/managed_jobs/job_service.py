@@ -19,7 +19,7 @@ Usage = Mapping[str, int | float | str]
 
 
 @dataclass(frozen=True)
-class Look:
+class JobStatus:
     """What a service says of a job: its own word for the state, the error if there is one, times and what it used."""
 
     state: str
@@ -31,12 +31,12 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Ended:
+class JobSucceeded:
     """A job that succeeded."""
 
     id: str
     link: str
-    look: Look
+    look: JobStatus
 
     def facts(self) -> dict[str, int | float | str]:
         """What is reported of the job, for an asset's metadata."""
@@ -60,7 +60,7 @@ class JobService(ABC):
         self.session = session
 
     @abstractmethod
-    def look(self, job: str) -> Look:
+    def look(self, job: str) -> JobStatus:
         """One call that asks for the job's state, tried once."""
 
     @abstractmethod

@@ -17,13 +17,13 @@ from instacart_pipeline.resources.aws_account.errors import AwsBusy, AwsError, A
 from instacart_pipeline.resources.aws_account.objects import Objects
 from instacart_pipeline.resources.aws_account.session import AwsSession
 from instacart_pipeline.resources.managed_jobs.attempts import Attempt, JobEntry, Records, Work
-from instacart_pipeline.resources.managed_jobs.clearing import clearing_up
+from instacart_pipeline.resources.managed_jobs.clearing import log_cleanup_errors
 from instacart_pipeline.resources.managed_jobs.interrupts import noted_interrupts
 from instacart_pipeline.resources.managed_jobs.job_service import (
     DeadlinePassed,
-    Ended,
     JobService,
-    Look,
+    JobStatus,
+    JobSucceeded,
     State,
     StateUnknown,
 )
@@ -66,7 +66,7 @@ class ManagedJobs(ConfigurableResource[Any]):
         """What is remembered of attempts."""
         return Records(Objects(self.session), f"{self.base}/attempts")
 
-    def carry_out(self, work: Work, make: Callable[[Attempt], Made]) -> Made:
+    def run_or_reattach(self, work: Work, make: Callable[[Attempt], Made]) -> Made:
         """Do a piece of work by `make`, which calls `run` for each of its jobs. Raises what it raises.
 
         An attempt that a killed process left open is gone on with, unless its job has failed meanwhile: then a new one is made.
@@ -82,7 +82,7 @@ class ManagedJobs(ConfigurableResource[Any]):
                 self._close(attempt)
                 raise
             else:
-                with clearing_up(f"The record of {work.name}"):
+                with log_cleanup_errors(f"The record of {work.name}"):
                     self.records.forget(attempt)
                 return made
 
@@ -93,7 +93,7 @@ class ManagedJobs(ConfigurableResource[Any]):
         service: JobService,
         start: Callable[[str], str],
         find: Callable[[str], str | None],
-    ) -> Ended:
+    ) -> JobSucceeded:
         """Run the job `name` of an attempt to its end.
 
         `start(token)` starts it and gives its id; `find(token)` gives the id of a job that was started with the token. Both
@@ -113,7 +113,7 @@ class ManagedJobs(ConfigurableResource[Any]):
         start: Callable[[str], str],
         find: Callable[[str], str | None],
         interrupted: Callable[[], None],
-    ) -> Ended:
+    ) -> JobSucceeded:
         deadline = time.monotonic() + self.deadline_seconds
         entry, resumed = attempt.jobs.get(name), True
         if entry is None:
@@ -225,7 +225,7 @@ class ManagedJobs(ConfigurableResource[Any]):
 
     def _watch(
         self, service: JobService, job: str, deadline: float, interrupted: Callable[[], None], *, resumed: bool
-    ) -> Ended:
+    ) -> JobSucceeded:
         pause, first = self.poll_seconds, True
         while True:
             interrupted()
@@ -238,7 +238,7 @@ class ManagedJobs(ConfigurableResource[Any]):
                     f"was published. Look at {service.link(job)}; if the state is a new one, it belongs in {service.name}'s table."
                 )
             if state == "succeeded":
-                return Ended(job, service.link(job), look)
+                return JobSucceeded(job, service.link(job), look)
             if state in _ENDED:
                 text = self._failure(service, job, state, look)
                 if resumed and first:
@@ -251,7 +251,7 @@ class ManagedJobs(ConfigurableResource[Any]):
                 )
             pause, first = self._pause(pause), False
 
-    def _failure(self, service: JobService, job: str, state: State, look: Look) -> str:
+    def _failure(self, service: JobService, job: str, state: State, look: JobStatus) -> str:
         try:
             lines = list(service.log_tail(job))[-_LOG_LINES:]
         except AwsError as error:

@@ -1,4 +1,4 @@
-"""Leftovers: what a run that is over has left running elsewhere.
+"""Orphaned jobs: what a run that is over has left running elsewhere.
 
 Belongs here: what stopping it promises.
 """
@@ -10,7 +10,7 @@ from typing import Any
 from dagster import ConfigurableResource
 
 
-class Leftovers(ConfigurableResource[Any], ABC):
+class OrphanedJobs(ConfigurableResource[Any], ABC):
     """Jobs that outlived the process that started them."""
 
     @abstractmethod

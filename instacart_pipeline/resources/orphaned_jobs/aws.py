@@ -1,4 +1,4 @@
-"""Leftovers on AWS: jobs that outlived the run that started them."""
+"""Orphaned jobs on AWS: jobs that outlived the run that started them."""
 
 from collections.abc import Sequence
 
@@ -7,16 +7,16 @@ from dagster import ResourceDependency
 from instacart_pipeline.resources.aws_account.session import AwsSession
 from instacart_pipeline.resources.managed_jobs.job_service import JobService
 from instacart_pipeline.resources.managed_jobs.jobs import ManagedJobs
-from instacart_pipeline.resources.orphaned_jobs import Leftovers
+from instacart_pipeline.resources.orphaned_jobs import OrphanedJobs
 
 
-class AwsLeftovers(Leftovers):
+class AwsOrphanedJobs(OrphanedJobs):
     """Stops the jobs that the records of `jobs` name as a run's."""
 
     jobs: ResourceDependency[ManagedJobs]
 
     def stop(self, run_id: str) -> Sequence[str]:
-        """See Leftovers."""
+        """See Orphaned jobs."""
         return self.jobs.stop_left(run_id, all_services(self.jobs.session, self.jobs.base))
 
 

@@ -30,7 +30,7 @@ class TableFiles(ConfigurableResource[Any], ABC):
         """
 
 
-def gone(version: Version) -> VersionGone:
+def version_missing_error(version: Version) -> VersionGone:
     """The error that a version's files are there no more."""
     return VersionGone(
         f"{version.location} holds no data files any more: the version was replaced, and removed since. Ask the catalog for "

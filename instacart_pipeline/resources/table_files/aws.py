@@ -11,7 +11,7 @@ from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.resources.aws_account.errors import AwsNotFound
 from instacart_pipeline.resources.aws_account.objects import Objects, split
 from instacart_pipeline.resources.aws_account.session import AwsSession
-from instacart_pipeline.resources.table_files import TableFiles, gone
+from instacart_pipeline.resources.table_files import TableFiles, version_missing_error
 
 _AT_ONCE = 4
 _CHUNK = 1 << 20
@@ -29,7 +29,7 @@ class S3TableFiles(TableFiles):
         keys = [found.key for found in Objects(self.session).listed(version.location)]
         keys = [key for key in keys if not key.rsplit("/", 1)[-1].startswith((".", "_"))]
         if not keys:
-            raise gone(version)
+            raise version_missing_error(version)
         folder = Path(tempfile.mkdtemp(dir=scratch))
         with ThreadPoolExecutor(_AT_ONCE) as threads:
             copies = [
@@ -40,7 +40,7 @@ class S3TableFiles(TableFiles):
             for copy in copies:
                 copy.result()
         except AwsNotFound:
-            raise gone(version) from None
+            raise version_missing_error(version) from None
         return folder
 
     def _copy(self, bucket: str, key: str, path: Path) -> None:

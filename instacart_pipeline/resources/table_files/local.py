@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from instacart_pipeline.lake.versions import Version
-from instacart_pipeline.resources.table_files import TableFiles, gone
+from instacart_pipeline.resources.table_files import TableFiles, version_missing_error
 
 
 class LocalTableFiles(TableFiles):
@@ -13,5 +13,5 @@ class LocalTableFiles(TableFiles):
         """See TableFiles."""
         path = Path(version.location)
         if not any(path.glob("*.parquet")):
-            raise gone(version)
+            raise version_missing_error(version)
         return path

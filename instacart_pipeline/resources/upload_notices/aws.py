@@ -55,7 +55,7 @@ class SqsUploadNotices(UploadNotices):
     def receive(self, most: int) -> Sequence[Notice]:
         """See UploadNotices. What came before the queue failed, or became too slow, is given all the same."""
         notices: list[Notice] = []
-        strangers: list[str] = []
+        unrecognized: list[str] = []
         taken, started = 0, time.monotonic()
         while self.queue_url and taken < most and time.monotonic() - started <= BEGIN_SECONDS:
             try:
@@ -69,9 +69,9 @@ class SqsUploadNotices(UploadNotices):
                 break
             taken += len(messages)
             for message in messages:
-                self._sort(message, notices, strangers)
+                self._sort(message, notices, unrecognized)
         try:
-            self.forget(strangers)
+            self.forget(unrecognized)
         except AwsError as error:
             get_dagster_logger().warning(f"Messages that are no uploads stay in the queue for now: {error}")
         return notices
@@ -110,7 +110,7 @@ class SqsUploadNotices(UploadNotices):
         )
         return list(answer.get("Messages", []))
 
-    def _sort(self, message: dict[str, Any], notices: list[Notice], strangers: list[str]) -> None:
+    def _sort(self, message: dict[str, Any], notices: list[Notice], unrecognized: list[str]) -> None:
         """Put a message to the notices or to the strangers, or leave it."""
         receipt, body = message["ReceiptHandle"], message["Body"]
         try:
@@ -126,7 +126,7 @@ class SqsUploadNotices(UploadNotices):
         if not found:
             what = ", ".join(f"{each.what} of s3://{each.bucket}/{each.key}" for each in changes) or repr(body)
             get_dagster_logger().info(f"A message that is no upload was deleted: {what[:_QUOTED]}")
-            strangers.append(receipt)
+            unrecognized.append(receipt)
 
     def _notice(self, change: "Change", receipt: str) -> Notice | None:
         bucket, raw = split(f"{Zones(self.lake).zone('raw')}/")

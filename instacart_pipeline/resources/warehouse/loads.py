@@ -1,4 +1,4 @@
-"""What both twins of the warehouse make of a query and its target before any engine is asked.
+"""What both backends of the warehouse make of a query and its target before any engine is asked.
 
 Belongs here: the table of loads that a warehouse keeps of itself, what a load reads, and what its errors say.
 """
@@ -138,13 +138,13 @@ def newest(several: Iterable[Mapping[str, str]]) -> dict[str, str]:
     return made
 
 
-def spoken(days: Collection[str]) -> str:
+def format_days(days: Collection[str]) -> str:
     """Days in words: 2010-12-01 to 2011-12-09 (305 days)."""
     ordered = sorted(days)
     return ordered[0] if len(ordered) == 1 else f"{ordered[0]} to {ordered[-1]} ({len(ordered)} days)"
 
 
-def not_there(query: Query, table: str, there_is: Collection[str]) -> TableNotFound:
+def table_not_found_error(query: Query, table: str, there_is: Collection[str]) -> TableNotFound:
     """The error of a query over a table that the warehouse lacks."""
     system = table.split("_", maxsplit=1)[0]
     return TableNotFound(
@@ -153,7 +153,7 @@ def not_there(query: Query, table: str, there_is: Collection[str]) -> TableNotFo
     )
 
 
-def hold_columns(target: TableContract, has: Columns, wants: Columns) -> None:
+def require_columns(target: TableContract, has: Columns, wants: Columns) -> None:
     """Raise WarehouseOutdated unless a table of the warehouse has the columns that its contract wants."""
     if dict(has) == dict(wants):
         return

@@ -32,14 +32,14 @@ from instacart_pipeline.resources.warehouse.loads import (
     Load,
     at_day,
     columns_of,
-    hold_columns,
+    format_days,
     lineages,
     loads_of,
     newest,
-    not_there,
     over_days,
+    require_columns,
     sources_of,
-    spoken,
+    table_not_found_error,
 )
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def _registered(connection: "DuckDBPyConnection", query: Query) -> tuple[Schema,
     lineage = []
     for database, name in query.tables():
         if f"{database}.{name}" not in there_is:
-            raise not_there(query, f"{database}.{name}", there_is)
+            raise table_not_found_error(query, f"{database}.{name}", there_is)
         schema.setdefault(database, {})[name] = there_is[f"{database}.{name}"]
         connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{database}"')
         connection.execute(f'CREATE VIEW "{database}"."{name}" AS SELECT * FROM warehouse."{database}"."{name}"')
@@ -197,7 +197,7 @@ def _swap(
     anew = _is_made_anew(connection, target, days)
     judged = _judged(connection, target, "" if anew else f"SELECT * FROM {stored} WHERE NOT {replaced}")
     if not all(outcome.passed for outcome in judged):
-        raise VersionRefused(target, spoken(days), judged)
+        raise VersionRefused(target, format_days(days), judged)
     counts = dict(connection.execute(f"SELECT {PARTITION}, count(*) FROM {staged} GROUP BY 1").fetchall())
     connection.execute("BEGIN")
     connection.execute(f'CREATE SCHEMA IF NOT EXISTS warehouse."{target.database}"')
@@ -224,7 +224,7 @@ def _is_made_anew(connection: "DuckDBPyConnection", target: TableContract, days:
     """Whether the table is to be made: there is none, or one of other columns, no day of which stays. Raises WarehouseOutdated if one would."""
     has = _tables(connection).get(target.qualified_name)
     if has and not set(_loads(connection, target.database, target.name)) <= set(days):
-        hold_columns(target, has, columns_of(target))
+        require_columns(target, has, columns_of(target))
     return has != columns_of(target)
 
 

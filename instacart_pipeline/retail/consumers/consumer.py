@@ -30,7 +30,7 @@ _CUT = b"\n(cut off)"
 """What a record's kept part ends with where the rest is gone. No line ends so, so it never passes for one."""
 
 
-class Taken(NamedTuple):
+class RecordLine(NamedTuple):
     """A record, and the line it holds."""
 
     record: Record
@@ -54,7 +54,7 @@ class Consumer:
     batch_size: int
     window_seconds: float
     tables: LookupTables
-    store: Callable[[Sequence[Taken]], None]
+    store: Callable[[Sequence[RecordLine]], None]
     on_dead_letters: Callable[[int], None] = lambda _: None
     """Told how many dead letters were just written."""
 
@@ -80,10 +80,10 @@ class Consumer:
 
         Raises PipelineError if they can't be stored just now.
         """
-        taken, letters = list[Taken](), list[DeadLetter]()
+        taken, letters = list[RecordLine](), list[DeadLetter]()
         for record in records:
             try:
-                taken.append(Taken(record, Line.of_record(record.data)))
+                taken.append(RecordLine(record, Line.of_record(record.data)))
             except InputInvalid as error:  # noqa: PERF203  # one record's fault is no other's
                 letters.append(self._dead_letter(record, error))
         try:
@@ -96,7 +96,7 @@ class Consumer:
                     letters.append(self._dead_letter(each.record, error))
         return letters
 
-    def _store(self, taken: Sequence[Taken]) -> None:
+    def _store(self, taken: Sequence[RecordLine]) -> None:
         if taken:
             self.store(taken)
 

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from instacart_pipeline.resources.lookup_tables import Item, LookupTables, Value
-from instacart_pipeline.retail.consumers.consumer import Consumer, Taken
+from instacart_pipeline.retail.consumers.consumer import Consumer, RecordLine
 from instacart_pipeline.retail.lookups import CUSTOMERS, INVOICES, invoice_item
 
 NAME = "lookups"
@@ -34,7 +34,7 @@ class _Tables:
     _long: set[str] = field(default_factory=set)
     """Invoices of more than MOST_SUMMED lines, whose sums are stored and don't change any more."""
 
-    def store(self, taken: Sequence[Taken]) -> None:
+    def store(self, taken: Sequence[RecordLine]) -> None:
         """Store lines, then the invoices they are of."""
         items = [invoice_item(each.line) for each in taken]
         brought: dict[str, dict[str, Item]] = {}

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from instacart_pipeline.resources.lookup_tables import LookupTables
 from instacart_pipeline.resources.storage import Storage
-from instacart_pipeline.retail.consumers.consumer import Consumer, Taken
+from instacart_pipeline.retail.consumers.consumer import Consumer, RecordLine
 from instacart_pipeline.retail.lines import Line
 from instacart_pipeline.retail.tables import STAGED_STREAM, SYSTEM, UNKNOWN
 
@@ -29,9 +29,9 @@ _DIGITS = 20
 class _Files:
     storage: Storage
 
-    def store(self, taken: Sequence[Taken]) -> None:
+    def store(self, taken: Sequence[RecordLine]) -> None:
         """Write a batch: a file a day, each durable before the next."""
-        by_day: dict[str, list[Taken]] = {}
+        by_day: dict[str, list[RecordLine]] = {}
         for each in taken:
             by_day.setdefault(each.line.invoice_time[:10], []).append(each)
         for day, mine in sorted(by_day.items()):
@@ -53,6 +53,6 @@ def csv_of(lines: Sequence[Line]) -> str:
     return text.getvalue()
 
 
-def _name_of(taken: Sequence[Taken]) -> str:
+def _name_of(taken: Sequence[RecordLine]) -> str:
     first, last = taken[0].record, taken[-1].record
     return f"{first.shard}-{first.sequence.zfill(_DIGITS)}-{last.sequence.zfill(_DIGITS)}.csv"

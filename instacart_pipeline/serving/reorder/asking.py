@@ -1,6 +1,6 @@
 """Asking the model: through the endpoint, with rows of the features it wants, whichever version stands behind it by now.
 
-Belongs here: which features those are, the agreement on them, and reading the answer. Doesn't: HTTP (the twins of Endpoints).
+Belongs here: which features those are, the agreement on them, and reading the answer. Doesn't: HTTP (the backends of Endpoints).
 
 A row is nothing but numbers in an order that only the model version knows. So each request names, by a digest, the features it
 was made of; a server that was given a version with others refuses it, and the rows are made again for that version.

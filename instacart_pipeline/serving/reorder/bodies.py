@@ -47,7 +47,7 @@ def csv_rows(body: bytes, widths: Sequence[int]) -> list[str]:
     for number, line in enumerate(lines, start=1):
         fields = line.split(",")
         if len(fields) not in widths or "_" in line or not _all_fit(fields):
-            _hold_row(fields, number, widths)
+            _require_row(fields, number, widths)
     return lines
 
 
@@ -106,7 +106,7 @@ def _field(name: str, value: object) -> str:
     return repr(number)
 
 
-def _hold_row(fields: Sequence[str], row: int, widths: Sequence[int]) -> None:
+def _require_row(fields: Sequence[str], row: int, widths: Sequence[int]) -> None:
     if len(fields) not in widths:
         told = " or ".join(str(width) for width in dict.fromkeys(widths))
         raise Refused(

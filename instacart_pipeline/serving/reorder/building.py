@@ -84,9 +84,9 @@ def _write_pairs(target: Path, folder: Path, users: NDArray[np.int64]) -> list[s
         for name, parts in ids.items():
             parts.append(_numbers(batch, name))
     of_user, products = (np.concatenate(parts) if parts else np.empty(0, np.int64) for parts in ids.values())
-    if len(strangers := np.setdiff1d(of_user, users)):
+    if len(unrecognized := np.setdiff1d(of_user, users)):
         raise DayInconsistent(
-            f"{OPEN_PAIRS} has user {strangers[0]}, who has no open order in {ORDERS}. Build the day again."
+            f"{OPEN_PAIRS} has user {unrecognized[0]}, who has no open order in {ORDERS}. Build the day again."
         )
     # One file is written in this order; a table of several may be in order within each file only.
     place = None

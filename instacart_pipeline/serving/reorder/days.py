@@ -77,8 +77,10 @@ class Days(DayLooker):
             return Store(folder)
 
     def _build(self, folder: Path, day: WholeDay) -> None:
-        for litter in self.home.glob(f"{_MAKING}*"):  # of killed processes, as nobody else makes one under the lock
-            shutil.rmtree(litter, ignore_errors=True)
+        for orphaned_files in self.home.glob(
+            f"{_MAKING}*"
+        ):  # of killed processes, as nobody else makes one under the lock
+            shutil.rmtree(orphaned_files, ignore_errors=True)
         making = self.home / f"{_MAKING}{secrets.token_hex(4)}"
         (target := making / "store").mkdir(parents=True)
         (scratch := making / "tables").mkdir()

@@ -90,7 +90,7 @@ def _of_json(body: bytes) -> _Given:
             'Send one line as an object, several as a list of objects, or as {"lines": [...]}. '
             f"A line's fields are {', '.join(FIELDS)}; {_REPEAT} may be left out.",
         )
-    _hold_number(len(told))
+    _require_number(len(told))
     names: dict[str, str] = {}
     for number, line in enumerate(told, start=1):
         if not isinstance(line, dict):
@@ -118,7 +118,7 @@ def _of_csv(text: str) -> _Given:
     number = 0
     while (row := _next(rows, number + 1)) is not None:
         number += 1
-        _hold_number(number)
+        _require_number(number)
         if len(row) == len(header):
             yield number, dict(zip(header, row, strict=True))
         elif row:  # an empty row is none
@@ -136,7 +136,7 @@ def _next(rows: Iterator[list[str]], number: int) -> list[str] | None:
         ) from None
 
 
-def _hold_number(lines: int) -> None:
+def _require_number(lines: int) -> None:
     if lines > MOST_LINES:
         raise Refused(
             413,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from instacart_pipeline_tests.aws_double import AwsDouble, opened
-from instacart_pipeline_tests.aws_double.jobs import JobRun, Pace
+from instacart_pipeline_tests.aws_double.jobs import JobRun, JobTiming
 from instacart_pipeline_tests.aws_double.server import REGION
 from instacart_pipeline_tests.aws_double.snapshot import Snapshot
 from instacart_pipeline_tests.resources.aws.deployments import settings  # noqa: F401  # a fixture
@@ -30,7 +30,7 @@ class Opened:
 
     def holding(self, what: Snapshot) -> AwsDouble:
         """The double, as it was when the snapshot was taken."""
-        self.double.pace = Pace()
+        self.double.pace = JobTiming()
         self.double.restore(what)
         return self.double
 

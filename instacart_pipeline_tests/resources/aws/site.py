@@ -84,7 +84,7 @@ class Site:
         found: list[Row] = []
         for key in self.keys(f"{prefix}/"):
             made = ".parquet" in key or re.fullmatch(r".*/[0-9a-f]{8}_[0-9a-f-]{36}", key)  # Athena's have no extension
-            assert made, f"litter in a version: {key}"
+            assert made, f"orphaned files in a version: {key}"
             found += pq.read_table(io.BytesIO(s3.get_object(Bucket=bucket, Key=key)["Body"].read())).to_pylist()
         return sorted(found, key=lambda row: [row[name] for name in table.key])
 

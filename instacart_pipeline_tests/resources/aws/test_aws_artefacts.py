@@ -11,7 +11,7 @@ from instacart_pipeline.lake.artefacts import Artefact
 from instacart_pipeline.lake.errors import JobFailed
 from instacart_pipeline.resources.managed_jobs import attempts
 from instacart_pipeline.resources.managed_jobs.attempts import Attempt, Records
-from instacart_pipeline.resources.managed_jobs.job_service import Ended, Look
+from instacart_pipeline.resources.managed_jobs.job_service import JobStatus, JobSucceeded
 from instacart_pipeline.resources.managed_jobs.jobs import ManagedJobs
 from instacart_pipeline.resources.sagemaker.aws.artefacts import Artefacts, Produced
 from instacart_pipeline_tests.platform import DT
@@ -33,7 +33,9 @@ class Bench:
             self.written.append(location)
             self.artefacts.objects.put(f"{location}/model.tar.gz", b"model")
             after()
-            return Produced(Ended("job", "https://jobs.example/job", Look("Completed")), metrics={"loss": 0.25})
+            return Produced(
+                JobSucceeded("job", "https://jobs.example/job", JobStatus("Completed")), metrics={"loss": 0.25}
+            )
 
         return self.artefacts.build("toy", "model", DT, CODE, "definition", {}, {}, write)
 

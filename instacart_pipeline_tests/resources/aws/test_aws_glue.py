@@ -34,7 +34,7 @@ JOB = GlueJob(
     Query.parse("sizes", "SELECT b.user_id, b.items / 2 AS size FROM shop_features.baskets AS b WHERE b.dt = :dt"),
 )
 ROWS = [{"user_id": 1, "items": 5}, {"user_id": 2, "items": 8}]
-# Does what the real script does to S3, without Spark: halves, writes, and leaves the litter that Hadoop leaves.
+# Does what the real script does to S3, without Spark: halves, writes, and leaves the orphaned files that Hadoop leaves.
 STAND_IN = """
 import argparse, io, json, os, boto3
 import pyarrow as pa, pyarrow.parquet as pq

@@ -12,14 +12,14 @@ from instacart_pipeline import resources
 from instacart_pipeline.resources.aws_account.errors import AwsError
 from instacart_pipeline.resources.managed_jobs.attempts import JobEntry, Work
 from instacart_pipeline.resources.managed_jobs.job_service import JobService
-from instacart_pipeline.resources.orphaned_jobs.aws import AwsLeftovers, all_services
+from instacart_pipeline.resources.orphaned_jobs.aws import AwsOrphanedJobs, all_services
 from instacart_pipeline_tests.platform import DT
 from instacart_pipeline_tests.resources.aws.site import WORKGROUP, Site
 
 
 def test_no_service_that_starts_jobs_is_left_out(site: Site) -> None:
     for module in walk_packages(resources.__path__, f"{resources.__name__}."):
-        if "scripts" not in module.name:  # of Glue, which import what Glue has
+        if ".aws" in module.name:
             import_module(module.name)
     known = {type(service) for service in all_services(site.session, site.jobs.base)}
     ours = {kind for kind in _kinds_of(JobService) if kind.__module__.startswith(resources.__name__)}
@@ -46,20 +46,20 @@ def left(site: Site) -> str:
 
 
 def test_what_a_dead_run_left_is_stopped_once(site: Site, left: str) -> None:
-    leftovers = AwsLeftovers(jobs=site.jobs)
-    assert list(leftovers.stop("another")) == []
-    assert list(leftovers.stop("dead")) == [left]
-    assert list(leftovers.stop("dead")) == []
+    orphaned_jobs = AwsOrphanedJobs(jobs=site.jobs)
+    assert list(orphaned_jobs.stop("another")) == []
+    assert list(orphaned_jobs.stop("dead")) == [left]
+    assert list(orphaned_jobs.stop("dead")) == []
     (job,) = site.aws.jobs("athena")
     assert job.state == "CANCELLED"
 
 
 def test_records_that_can_not_be_read_are_an_error_and_stopping_goes_on_later(site: Site, left: str) -> None:
-    leftovers = AwsLeftovers(jobs=site.jobs)
+    orphaned_jobs = AwsOrphanedJobs(jobs=site.jobs)
     site.aws.faults.add("denied", "s3", "ListObjectsV2")
     with pytest.raises(AwsError):
-        leftovers.stop("dead")
-    assert list(leftovers.stop("dead")) == [left]
+        orphaned_jobs.stop("dead")
+    assert list(orphaned_jobs.stop("dead")) == [left]
 
 
 def test_a_statement_whose_id_nobody_noted_is_found_by_its_name(site: Site) -> None:
@@ -72,5 +72,5 @@ def test_a_statement_whose_id_nobody_noted_is_found_by_its_name(site: Site) -> N
     started = site.session.call(
         "redshift-data", "batch_execute_statement", Sqls=["SELECT 1"], StatementName=token, **place
     )
-    assert list(AwsLeftovers(jobs=site.jobs).stop("dead")) == [started["Id"]]
+    assert list(AwsOrphanedJobs(jobs=site.jobs).stop("dead")) == [started["Id"]]
     assert [job.alive for job in site.aws.jobs("redshift-data")] == [False]

@@ -12,9 +12,9 @@ from instacart_pipeline.lake.errors import InputInvalid, PipelineError
 from instacart_pipeline.resources.aws_account.errors import AwsDenied, AwsUnavailable
 from instacart_pipeline.resources.lookup_tables import Item, LookupsBusy, LookupTable, Value
 from instacart_pipeline.resources.lookup_tables.aws import DynamoLookupTables
-from instacart_pipeline_tests.aws_double.meddler import Meddle, Meddler, Parameters, Pass, refused
+from instacart_pipeline_tests.aws_double.fault_proxy import Fault, FaultProxy, Parameters, Pass, refused
 from instacart_pipeline_tests.resources.aws.streams import StreamSite
-from instacart_pipeline_tests.resources.streams import LookupsTwin, made_in
+from instacart_pipeline_tests.resources.streams import LookupsBackend, made_in
 from instacart_pipeline_tests.tiers import costs
 
 THROTTLED = "ProvisionedThroughputExceededException"
@@ -29,14 +29,14 @@ def site(request: pytest.FixtureRequest) -> StreamSite:
 
 
 @pytest.fixture
-def aws(site: StreamSite) -> Iterator[Meddler]:
+def aws(site: StreamSite) -> Iterator[FaultProxy]:
     """What the tables under test talk to."""
-    with Meddler(site.double.endpoint) as meddler:
-        yield meddler
+    with FaultProxy(site.double.endpoint) as fault_proxy:
+        yield fault_proxy
 
 
 @pytest.fixture
-def opened(site: StreamSite, aws: Meddler) -> Opened:
+def opened(site: StreamSite, aws: FaultProxy) -> Opened:
     """Opens the tables, with settings."""
     made = site.lookups()
     return partial(made.func, aws.endpoint, *made.args[1:])
@@ -50,14 +50,14 @@ def lookups(opened: Opened) -> DynamoLookupTables:
 @pytest.fixture
 def lines(site: StreamSite) -> LookupTable:
     """An empty table of an invoice's lines."""
-    return made_in(LookupsTwin(site.lookups(), site.make), LookupTable("lines", "invoice_no", "line_key"))
+    return made_in(LookupsBackend(site.lookups(), site.make), LookupTable("lines", "invoice_no", "line_key"))
 
 
 def items(count: int, invoice: str = "536365", **more: Value) -> list[dict[str, Value]]:
     return [{"invoice_no": invoice, "line_key": f"{n:05}", "number": n, **more} for n in range(count)]
 
 
-def unprocessed(*places: int) -> Meddle:
+def unprocessed(*places: int) -> Fault:
     """A BatchWriteItem that leaves the items at these places undone; all if no place is named."""
 
     def answer(parameters: Parameters, passed: Pass) -> Parameters:
@@ -77,9 +77,9 @@ def keys_of(request: Parameters) -> list[str]:
 
 
 def test_items_left_unprocessed_are_put_again_and_only_they(
-    aws: Meddler, lookups: DynamoLookupTables, lines: LookupTable
+    aws: FaultProxy, lookups: DynamoLookupTables, lines: LookupTable
 ) -> None:
-    aws.meddle("BatchWriteItem", unprocessed(3, 7), unprocessed())
+    aws.inject("BatchWriteItem", unprocessed(3, 7), unprocessed())
     lookups.put(lines, items(10))
     first, *rest = aws.of("BatchWriteItem")
     assert len(keys_of(first)) == 10
@@ -88,11 +88,11 @@ def test_items_left_unprocessed_are_put_again_and_only_they(
 
 
 def test_a_table_that_takes_nothing_is_busy_after_a_while_and_says_what_to_do(
-    aws: Meddler, opened: Opened, lines: LookupTable
+    aws: FaultProxy, opened: Opened, lines: LookupTable
 ) -> None:
     lookups = opened(patience_seconds=0.3)
     for always in (unprocessed(), refused(THROTTLED), refused("ThrottlingException")):
-        aws.meddle("BatchWriteItem", always=always)
+        aws.inject("BatchWriteItem", always=always)
         began = time.monotonic()
         with pytest.raises(LookupsBusy) as told:
             lookups.put(lines, items(60))
@@ -104,7 +104,7 @@ def test_a_table_that_takes_nothing_is_busy_after_a_while_and_says_what_to_do(
 
 @pytest.mark.parametrize("operation", ["PutItem", "GetItem", "Query", "Scan"])
 def test_every_call_is_tried_again_and_then_busy(
-    aws: Meddler, opened: Opened, lines: LookupTable, operation: str
+    aws: FaultProxy, opened: Opened, lines: LookupTable, operation: str
 ) -> None:
     calls: dict[str, Callable[[DynamoLookupTables], object]] = {
         "PutItem": lambda lookups: lookups.put_if_greater(lines, items(3), "number"),
@@ -112,17 +112,17 @@ def test_every_call_is_tried_again_and_then_busy(
         "Query": lambda lookups: lookups.query(lines, "536365"),
         "Scan": lambda lookups: lookups.count(lines),
     }
-    aws.meddle(operation, refused(THROTTLED), refused("InternalServerError", status=500))
+    aws.inject(operation, refused(THROTTLED), refused("InternalServerError", status=500))
     calls[operation](opened())
     assert len(aws.of(operation)) >= 3
     for code, status, error in ((THROTTLED, 400, LookupsBusy), ("InternalServerError", 500, AwsUnavailable)):
-        aws.meddle(operation, always=refused(code, status=status))
+        aws.inject(operation, always=refused(code, status=status))
         with pytest.raises(error):
             calls[operation](opened(patience_seconds=0.1))
 
 
 def test_requests_keep_to_the_limits_of_dynamodb_and_hold_each_key_once(
-    aws: Meddler, lookups: DynamoLookupTables, lines: LookupTable
+    aws: FaultProxy, lookups: DynamoLookupTables, lines: LookupTable
 ) -> None:
     lookups.put(lines, [*items(60, said="first"), *items(60, said="last")])
     assert sorted(len(keys_of(each)) for each in aws.of("BatchWriteItem")) == [10, 25, 25]
@@ -134,16 +134,16 @@ def test_requests_keep_to_the_limits_of_dynamodb_and_hold_each_key_once(
 
 
 def test_a_put_ends_with_the_first_error_and_begins_nothing_more(
-    aws: Meddler, lookups: DynamoLookupTables, lines: LookupTable
+    aws: FaultProxy, lookups: DynamoLookupTables, lines: LookupTable
 ) -> None:
-    aws.meddle("BatchWriteItem", always=refused("AccessDeniedException"))
+    aws.inject("BatchWriteItem", always=refused("AccessDeniedException"))
     with pytest.raises(AwsDenied, match="dynamodb batch_write_item"):
         lookups.put(lines, items(2500))
     assert len(aws.of("BatchWriteItem")) < 50
 
 
 def test_an_item_that_is_too_large_is_refused_before_anything_is_put(
-    aws: Meddler, lookups: DynamoLookupTables, lines: LookupTable
+    aws: FaultProxy, lookups: DynamoLookupTables, lines: LookupTable
 ) -> None:
     large: Item = {"invoice_no": "536365", "line_key": "large", "said": "é" * 205_000}
     puts: list[Callable[[], object]] = [
@@ -158,23 +158,23 @@ def test_an_item_that_is_too_large_is_refused_before_anything_is_put(
 
 
 def test_a_new_item_whose_answer_was_lost_is_still_ones_own(
-    aws: Meddler, lookups: DynamoLookupTables, lines: LookupTable
+    aws: FaultProxy, lookups: DynamoLookupTables, lines: LookupTable
 ) -> None:
     def lost(parameters: Parameters, passed: Pass) -> Parameters:
         passed(parameters)
         return refused("InternalServerError", status=500)(parameters, passed)
 
     (item,) = items(1)
-    aws.meddle("PutItem", lost)
+    aws.inject("PutItem", lost)
     assert lookups.put_if_new(lines, item)
     assert not lookups.put_if_new(lines, item)
-    aws.meddle("PutItem", refused("InternalServerError", status=500))
+    aws.inject("PutItem", refused("InternalServerError", status=500))
     assert not lookups.put_if_new(lines, {**item, "number": 5})
     assert lookups.get(lines, "536365", "00000") == item
 
 
 def test_a_table_larger_than_an_answer_is_read_whole(
-    aws: Meddler, lookups: DynamoLookupTables, lines: LookupTable
+    aws: FaultProxy, lookups: DynamoLookupTables, lines: LookupTable
 ) -> None:
     lookups.put(lines, items(7, said="x" * 390_000))
     aws.asked.clear()
@@ -186,7 +186,9 @@ def test_a_table_larger_than_an_answer_is_read_whole(
     assert len(aws.of("Scan")) >= 6
 
 
-def test_reads_see_every_write_that_went_before(aws: Meddler, lookups: DynamoLookupTables, lines: LookupTable) -> None:
+def test_reads_see_every_write_that_went_before(
+    aws: FaultProxy, lookups: DynamoLookupTables, lines: LookupTable
+) -> None:
     lookups.put(lines, items(1))
     lookups.get(lines, "536365", "00000")
     lookups.query(lines, "536365")
@@ -198,7 +200,7 @@ def test_reads_see_every_write_that_went_before(aws: Meddler, lookups: DynamoLoo
 
 @pytest.mark.parametrize("key", ["", "x" * 2049])
 def test_what_can_not_be_a_key_is_not_there(
-    aws: Meddler, lookups: DynamoLookupTables, lines: LookupTable, key: str
+    aws: FaultProxy, lookups: DynamoLookupTables, lines: LookupTable, key: str
 ) -> None:
     assert lookups.get(lines, key, "1") is None
     assert lookups.get(lines, "1", key) is None

@@ -14,7 +14,7 @@ from instacart_pipeline.resources.sagemaker import ProcessingJob, Range, Transfo
 from instacart_pipeline_tests.aws_double.server import AwsDouble
 from instacart_pipeline_tests.aws_platform import AwsPlatform
 from instacart_pipeline_tests.platform import DT
-from instacart_pipeline_tests.reorder.test_chain_on_aws import hold_permissions_documented
+from instacart_pipeline_tests.reorder.test_chain_on_aws import require_permissions_documented
 from instacart_pipeline_tests.resources.aws.toy_assets import IMAGE, TRAINING, toy_sagemaker
 from instacart_pipeline_tests.resources.toy_model import CODE, DOUBLED, ROWS, SCORES
 from instacart_pipeline_tests.tiers import costs
@@ -53,7 +53,7 @@ def test_a_model_s_day_asks_for_nothing_that_is_not_documented_and_leaves_nothin
     assert list(sagemaker.sweep("toy")) == []
 
     asked = aws.requests.counts()
-    hold_permissions_documented({f"{service}:{operation}" for service, operation in asked})
+    require_permissions_documented({f"{service}:{operation}" for service, operation in asked})
     assert report.lineage["toy_models.model"] == model.version
     assert [job for job in aws.jobs() if job.alive] == []
     assert sum(asked.values()) < 400

@@ -1,6 +1,6 @@
 """Publishing on AWS: once the pointer may have moved nothing takes the files away, and nobody goes on with work whose output is gone.
 
-A query of Athena stands for all that AwsLake.build publishes, whichever job writes it; the intake publishes by itself.
+A query of Athena stands for all that AwsLake.build publishes, whichever job writes it; ingest publishes by itself.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Publishing:
         resources = self.scene.platform.resources
         if self.scene.stage.service == "athena":
             return resources.athena.create_table_as(sql(self.table.name), self.table, DT)
-        return resources.intake.admit(t.STAGED_AISLES, self.table, DT)
+        return resources.ingest.ingest_table(t.STAGED_AISLES, self.table, DT)
 
     def rows(self) -> list[Row]:
         return self.scene.platform.stored(self.table)
@@ -81,7 +81,7 @@ class Publishing:
 @pytest.fixture(scope="module", params=["athena", "glue"])
 @costs("contract", deep_params=("glue",))
 def scene(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    """A service that makes one table, of which there is a version from before. The one of Glue is the intake."""
+    """A service that makes one table, of which there is a version from before. The one of Glue is ingest."""
     with staged(str(request.param), tmp_path_factory.mktemp("home")) as made:
         yield made
 
@@ -185,6 +185,6 @@ def test_an_attempt_so_old_that_its_output_may_have_been_swept_is_begun_again(pu
 def test_an_attempt_that_is_begun_again_has_new_tokens() -> None:
     attempt = Attempt(attempts.Work("run-1", "shop.sizes", DT, "0"), 1, OLD, {}, resumed=True)
     before = attempt.token("ctas")
-    attempt.begin_again()
+    attempt.start_new_attempt()
     assert attempt.token("ctas") != before
     assert attempt.version > OLD

@@ -1,4 +1,4 @@
-"""SageMaker on AWS: what is asked of it, what is found again, and what is left. What both twins promise is in test_twins_sagemaker.py."""
+"""SageMaker on AWS: what is asked of it, what is found again, and what is left. What both backends promise is in test_backends_sagemaker.py."""
 
 from __future__ import annotations
 

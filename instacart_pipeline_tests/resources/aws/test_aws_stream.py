@@ -13,7 +13,7 @@ from instacart_pipeline.lake.errors import InputInvalid, PipelineError
 from instacart_pipeline.resources.aws_account.errors import AwsDenied, AwsUnavailable
 from instacart_pipeline.resources.stream import START, ClaimLost, Entry, Record, Shard, StreamBusy
 from instacart_pipeline.resources.stream.aws import KinesisStream, checkpoints
-from instacart_pipeline_tests.aws_double.meddler import Meddle, Meddler, Parameters, Pass, refused
+from instacart_pipeline_tests.aws_double.fault_proxy import Fault, FaultProxy, Parameters, Pass, refused
 from instacart_pipeline_tests.resources.aws.streams import StreamSite
 from instacart_pipeline_tests.resources.streams import eventually, position_of, read_all, the
 from instacart_pipeline_tests.tiers import costs
@@ -33,14 +33,14 @@ def site(request: pytest.FixtureRequest) -> StreamSite:
 
 
 @pytest.fixture
-def aws(site: StreamSite) -> Iterator[Meddler]:
+def aws(site: StreamSite) -> Iterator[FaultProxy]:
     """What the stream under test talks to."""
-    with Meddler(site.double.endpoint) as meddler:
-        yield meddler
+    with FaultProxy(site.double.endpoint) as fault_proxy:
+        yield fault_proxy
 
 
 @pytest.fixture
-def opened(site: StreamSite, aws: Meddler) -> Opened:
+def opened(site: StreamSite, aws: FaultProxy) -> Opened:
     """Opens the test's own stream of two shards, with settings."""
     made = site.stream(2)
     return partial(made.func, aws.endpoint, *made.args[1:])
@@ -55,7 +55,7 @@ def numbered(count: int, key: str = "") -> list[Entry]:
     return [Entry(key or f"key-{n}", str(n).encode()) for n in range(count)]
 
 
-def failing(code: str, *places: int) -> Meddle:
+def failing(code: str, *places: int) -> Fault:
     """A PutRecords that does not store the records at these places; none at all if no place is named."""
 
     def answer(parameters: Parameters, passed: Pass) -> Parameters:
@@ -81,9 +81,9 @@ def data_of(request: Parameters) -> list[str]:
 
 
 def test_of_a_request_that_fails_in_part_only_what_failed_is_put_again_and_first(
-    aws: Meddler, stream: KinesisStream
+    aws: FaultProxy, stream: KinesisStream
 ) -> None:
-    aws.meddle("PutRecords", failing(THROTTLED, 1, 4, 499), failing("InternalFailure", 0))
+    aws.inject("PutRecords", failing(THROTTLED, 1, 4, 499), failing("InternalFailure", 0))
     stream.put(numbered(502))
     first, second, third = aws.of("PutRecords")
     assert data_of(first) == [str(n) for n in range(500)]
@@ -92,9 +92,9 @@ def test_of_a_request_that_fails_in_part_only_what_failed_is_put_again_and_first
     assert sorted(int(record.data) for record in read_all(stream, 502)) == list(range(502))
 
 
-def test_a_stream_that_takes_nothing_is_busy_after_a_while_and_says_what_to_do(aws: Meddler, opened: Opened) -> None:
+def test_a_stream_that_takes_nothing_is_busy_after_a_while_and_says_what_to_do(aws: FaultProxy, opened: Opened) -> None:
     for always in (failing(THROTTLED), refused(THROTTLED), refused("LimitExceededException")):
-        aws.meddle("PutRecords", always=always)
+        aws.inject("PutRecords", always=always)
         began = time.monotonic()
         with pytest.raises(StreamBusy) as told:
             opened(patience_seconds=0.3).put(numbered(10))
@@ -105,25 +105,25 @@ def test_a_stream_that_takes_nothing_is_busy_after_a_while_and_says_what_to_do(a
 
 
 def test_records_that_the_service_fails_on_inside_are_its_fault_and_not_a_busy_stream(
-    aws: Meddler, opened: Opened
+    aws: FaultProxy, opened: Opened
 ) -> None:
     for always in (failing("InternalFailure"), refused("InternalFailure", status=500)):
-        aws.meddle("PutRecords", always=always)
+        aws.inject("PutRecords", always=always)
         with pytest.raises(AwsUnavailable, match="InternalFailure"):
             opened(patience_seconds=0.2).put(numbered(3))
 
 
-def test_a_put_that_is_denied_is_not_tried_again(aws: Meddler, stream: KinesisStream) -> None:
-    aws.meddle("PutRecords", always=refused("AccessDeniedException"))
+def test_a_put_that_is_denied_is_not_tried_again(aws: FaultProxy, stream: KinesisStream) -> None:
+    aws.inject("PutRecords", always=refused("AccessDeniedException"))
     with pytest.raises(AwsDenied, match="kinesis put_records"):
         stream.put(numbered(3))
     assert len(aws.of("PutRecords")) == 1
 
 
-def test_putting_slows_down_when_held_back_and_speeds_up_again(aws: Meddler, stream: KinesisStream) -> None:
+def test_putting_slows_down_when_held_back_and_speeds_up_again(aws: FaultProxy, stream: KinesisStream) -> None:
     pace = stream._shared.pace
     assert pace.gap == 0
-    aws.meddle("PutRecords", *[refused(THROTTLED)] * 3)
+    aws.inject("PutRecords", *[refused(THROTTLED)] * 3)
     stream.put(numbered(1))
     slow = pace.gap
     assert slow > 0
@@ -133,7 +133,7 @@ def test_putting_slows_down_when_held_back_and_speeds_up_again(aws: Meddler, str
     assert sum(1 for _ in aws.of("PutRecords")) == 3 + 1 + 20
 
 
-def test_requests_keep_to_the_limits_of_kinesis(aws: Meddler, stream: KinesisStream) -> None:
+def test_requests_keep_to_the_limits_of_kinesis(aws: FaultProxy, stream: KinesisStream) -> None:
     large = [Entry("k" * 10, bytes([n]) * (MIB - 10)) for n in range(7)]
     stream.put([*numbered(1100), *large])
     sizes = [
@@ -145,7 +145,7 @@ def test_requests_keep_to_the_limits_of_kinesis(aws: Meddler, stream: KinesisStr
     assert len(read_all(stream, 1107)) == 1107
 
 
-def test_a_record_that_is_too_large_is_refused_before_anything_is_put(aws: Meddler, stream: KinesisStream) -> None:
+def test_a_record_that_is_too_large_is_refused_before_anything_is_put(aws: FaultProxy, stream: KinesisStream) -> None:
     with pytest.raises(InputInvalid, match="1,048,577 bytes, more than the 1,048,576"):
         stream.put([*numbered(3), Entry("k", b"x" * MIB)])
     assert aws.of("PutRecords") == []
@@ -154,7 +154,7 @@ def test_a_record_that_is_too_large_is_refused_before_anything_is_put(aws: Meddl
 # Reading.
 
 
-def test_going_on_where_a_read_ended_costs_one_call(aws: Meddler, opened: Opened) -> None:
+def test_going_on_where_a_read_ended_costs_one_call(aws: FaultProxy, opened: Opened) -> None:
     stream = opened()
     stream.put(numbered(6, key="one"))
     (shard,) = {record.shard for record in read_all(stream, 6)}
@@ -166,42 +166,42 @@ def test_going_on_where_a_read_ended_costs_one_call(aws: Meddler, opened: Opened
     assert [each.operation for each in aws.asked] == ["GetShardIterator"] + ["GetRecords"] * 4
 
 
-def test_an_expired_iterator_is_renewed_and_nothing_is_left_out(aws: Meddler, stream: KinesisStream) -> None:
+def test_an_expired_iterator_is_renewed_and_nothing_is_left_out(aws: FaultProxy, stream: KinesisStream) -> None:
     stream.put(numbered(4, key="one"))
     held = read_all(stream, 4)
     assert list(stream.read(held[0].shard, START, 1).records) == held[:1]
     for code in ("ExpiredIteratorException", "InvalidArgumentException"):
-        aws.meddle("GetRecords", refused(code, "Iterator expired."))
+        aws.inject("GetRecords", refused(code, "Iterator expired."))
         batch = stream.read(held[0].shard, held[0].sequence, 10)
         assert list(batch.records) == held[1:]
 
 
-def test_a_shard_that_is_read_too_often_is_busy_at_once(aws: Meddler, stream: KinesisStream) -> None:
+def test_a_shard_that_is_read_too_often_is_busy_at_once(aws: FaultProxy, stream: KinesisStream) -> None:
     shard = stream.state().shards[0].id
     for operation in ("GetShardIterator", "GetRecords"):
         aws.asked.clear()
-        aws.meddle(operation, refused(THROTTLED, "Rate exceeded for shard"))
+        aws.inject(operation, refused(THROTTLED, "Rate exceeded for shard"))
         with pytest.raises(StreamBusy, match="five reads a second"):
             stream.read(shard, START, 10)
         assert len(aws.of(operation)) == 1
     assert list(stream.read(shard, START, 10).records) == []
 
 
-def test_an_empty_answer_that_is_not_the_end_is_followed(aws: Meddler, stream: KinesisStream) -> None:
+def test_an_empty_answer_that_is_not_the_end_is_followed(aws: FaultProxy, stream: KinesisStream) -> None:
     stream.put(numbered(1, key="one"))
     (record,) = read_all(stream, 1)
 
     def empty(parameters: Parameters, _passed: Pass) -> Parameters:
         return {"Records": [], "NextShardIterator": parameters["ShardIterator"], "MillisBehindLatest": 1000}
 
-    aws.meddle("GetRecords", empty, empty)
+    aws.inject("GetRecords", empty, empty)
     assert list(stream.read(record.shard, START, 10).records) == [record]
 
 
-def test_a_position_that_is_no_more_goes_on_at_the_oldest_record(aws: Meddler, stream: KinesisStream) -> None:
+def test_a_position_that_is_no_more_goes_on_at_the_oldest_record(aws: FaultProxy, stream: KinesisStream) -> None:
     stream.put(numbered(3, key="one"))
     held = read_all(stream, 3)
-    aws.meddle("GetShardIterator", refused("InvalidArgumentException", "is invalid because it did not come from this"))
+    aws.inject("GetShardIterator", refused("InvalidArgumentException", "is invalid because it did not come from this"))
     batch = stream.read(held[0].shard, "49500000000000000000000000000000000000000000000000000002", 10)
     assert list(batch.records) == held
 
@@ -230,7 +230,7 @@ def test_a_stream_that_is_not_there_says_how_to_make_it(stream: KinesisStream) -
 
 
 @pytest.fixture
-def renewing(monkeypatch: pytest.MonkeyPatch, aws: Meddler) -> Callable[[int], list[int]]:
+def renewing(monkeypatch: pytest.MonkeyPatch, aws: FaultProxy) -> Callable[[int], list[int]]:
     """Leases are renewed every tenth of a second, however long they are. Waits for so many renewals; until when each was."""
     monkeypatch.setattr(checkpoints, "_RENEWALS", 10 * LONG)
 
@@ -277,32 +277,32 @@ def test_a_worker_that_stood_still_loses_its_claim_and_learns_so_by_its_commit(o
 
 
 def test_renewals_that_fail_for_a_moment_lose_nothing(
-    aws: Meddler, opened: Opened, renewing: Callable[[int], list[int]]
+    aws: FaultProxy, opened: Opened, renewing: Callable[[int], list[int]]
 ) -> None:
     mine, other = opened(lease_seconds=LONG, patience_seconds=0.1), opened()
     shard = mine.state().shards[0]
     with mine.claim(WORKER, shard) as claim:
-        aws.meddle("UpdateItem", *[refused("InternalServerError", status=500)] * 2)
+        aws.inject("UpdateItem", *[refused("InternalServerError", status=500)] * 2)
         renewing(4)
         the(claim).commit("1")
         with other.claim(WORKER, shard) as second:
             assert second is None
 
 
-def test_a_claim_whose_answer_was_lost_is_still_ones_own(aws: Meddler, stream: KinesisStream) -> None:
+def test_a_claim_whose_answer_was_lost_is_still_ones_own(aws: FaultProxy, stream: KinesisStream) -> None:
     def lost(parameters: Parameters, passed: Pass) -> Parameters:
         passed(parameters)
         return refused("InternalServerError", status=500)(parameters, passed)
 
-    aws.meddle("UpdateItem", lost)
+    aws.inject("UpdateItem", lost)
     with stream.claim(WORKER, stream.state().shards[0]) as claim:
         the(claim).commit("1")
 
 
-def test_a_table_of_checkpoints_that_takes_nothing_is_a_busy_stream(aws: Meddler, opened: Opened) -> None:
+def test_a_table_of_checkpoints_that_takes_nothing_is_a_busy_stream(aws: FaultProxy, opened: Opened) -> None:
     stream = opened(patience_seconds=0.2)
     shard = stream.state().shards[0]
-    aws.meddle("UpdateItem", always=refused(THROTTLED))
+    aws.inject("UpdateItem", always=refused(THROTTLED))
     with pytest.raises(StreamBusy, match=r"checkpoints back, and has for 0\.2 s"), stream.claim(WORKER, shard):
         pass
 

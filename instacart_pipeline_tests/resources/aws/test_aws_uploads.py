@@ -208,9 +208,11 @@ STRANGERS = {
 
 
 @pytest.mark.usefixtures("dagster_logs")
-@pytest.mark.parametrize("stranger", STRANGERS)
-def test_what_is_no_upload_is_told_and_deleted(queue: Queue, stranger: str, caplog: pytest.LogCaptureFixture) -> None:
-    queue.send(STRANGERS[stranger])
+@pytest.mark.parametrize("unrecognized_one", STRANGERS)
+def test_what_is_no_upload_is_told_and_deleted(
+    queue: Queue, unrecognized_one: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    queue.send(STRANGERS[unrecognized_one])
     with caplog.at_level(logging.INFO):
         assert queue.notices.receive(10) == []
     assert queue.messages == {}

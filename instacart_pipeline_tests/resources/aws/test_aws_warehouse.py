@@ -46,8 +46,8 @@ def shop(opened_double: Opened, loaded: Snapshot, tmp_path: Path) -> Shop:
 
 def test_a_warehouse_that_is_not_set_says_what_to_set(shop: Shop) -> None:
     for unset, named in (
-        (replace(shop.twin.settings, redshift_workgroup=""), "REDSHIFT_WORKGROUP"),
-        (replace(shop.twin.settings, service_role=""), "SERVICE_ROLE"),
+        (replace(shop.backend.settings, redshift_workgroup=""), "REDSHIFT_WORKGROUP"),
+        (replace(shop.backend.settings, service_role=""), "SERVICE_ROLE"),
     ):
         with pytest.raises(SettingsInvalid, match=f"Set INSTACART_{named}"):
             build_resources(unset).warehouse.load(shop.fact, shop.sales, [FIRST])
@@ -114,7 +114,7 @@ def test_a_table_that_is_loaded_while_a_result_is_computed_from_it_refuses_the_r
     monkeypatch.setattr(sql, "unloaded", loaded_first)
     with pytest.raises(UploadChanged, match="loaded anew meanwhile"):
         shop.warehouse.publish(query, shop.totals, FIRST)
-    assert shop.twin.unpublished(shop.totals, FIRST) == []
+    assert shop.backend.unpublished(shop.totals, FIRST) == []
 
 
 def test_what_killed_loads_staged_long_ago_is_swept_by_the_next_load(shop: Shop) -> None:
@@ -125,8 +125,8 @@ def test_what_killed_loads_staged_long_ago_is_swept_by_the_next_load(shop: Shop)
 
 
 def _platform(shop: Shop) -> AwsPlatform:
-    assert isinstance(shop.twin, AwsPlatform)
-    return shop.twin
+    assert isinstance(shop.backend, AwsPlatform)
+    return shop.backend
 
 
 def _staged(shop: Shop) -> list[str]:

@@ -15,7 +15,7 @@ from instacart_pipeline.resources.stream import Entry, Rewind, Shard
 from instacart_pipeline.retail import lookups
 from instacart_pipeline.settings import Settings
 from instacart_pipeline_tests.aws_double import AwsDouble
-from instacart_pipeline_tests.reorder.test_chain_on_aws import hold_permissions_documented
+from instacart_pipeline_tests.reorder.test_chain_on_aws import require_permissions_documented
 from instacart_pipeline_tests.resources.streams import read_all, the
 
 
@@ -90,7 +90,7 @@ def test_the_stream_and_tables_that_are_deployed_serve_by_documented_permissions
     assert [tables.count(table) for table in lookups.ALL] == [1, 1, 0, 1]
     tables.delete(lookups.INVOICES, [("536365", "1")])
     assert tables.get(lookups.INVOICES, "536365", "1") is None
-    hold_permissions_documented({f"{each.service}:{each.operation}" for each in double.requests})
+    require_permissions_documented({f"{each.service}:{each.operation}" for each in double.requests})
 
 
 def test_a_table_with_another_key_is_not_mended_and_says_what_can_be_done(

@@ -35,9 +35,9 @@ from instacart_pipeline.resources.managed_jobs.attempts import Attempt, JobEntry
 from instacart_pipeline.resources.managed_jobs.interrupts import noted_interrupts
 from instacart_pipeline.resources.managed_jobs.job_service import (
     DeadlinePassed,
-    Ended,
     JobService,
-    Look,
+    JobStatus,
+    JobSucceeded,
     State,
     StateUnknown,
 )
@@ -94,7 +94,7 @@ class Drawer:
 
 
 @dataclass
-class Kitchen:
+class FakeJobService:
     """What a service of the test's own has done, and what goes wrong with it: the troubles of a call are raised one after another.
 
     Jobs are known by their tokens; a start that `loses_answers` happens all the same.
@@ -155,41 +155,41 @@ class Cooking(JobService):
         "OFF": "stopped",
     }
 
-    def __init__(self, kitchen: Kitchen) -> None:
+    def __init__(self, fake: FakeJobService) -> None:
         super().__init__(AwsSession())
-        self.kitchen = kitchen
+        self.fake = fake
 
-    def look(self, job: str) -> Look:
-        _raise_next(self.kitchen.look_troubles)
-        self.kitchen.looks.append(self.kitchen.clock.now)
-        return Look(self.kitchen.state(job), error="too hot")
+    def look(self, job: str) -> JobStatus:
+        _raise_next(self.fake.look_troubles)
+        self.fake.looks.append(self.fake.clock.now)
+        return JobStatus(self.fake.state(job), error="too hot")
 
     def stop(self, job: str) -> None:
-        _raise_next(self.kitchen.stop_troubles)
-        self.kitchen.stopped.setdefault(job, self.kitchen.clock.now)
+        _raise_next(self.fake.stop_troubles)
+        self.fake.stopped.setdefault(job, self.fake.clock.now)
 
     def link(self, job: str) -> str:
         return f"https://kitchen.example/{job}"
 
     def log_tail(self, job: str) -> list[str]:
         del job
-        _raise_next(self.kitchen.log_troubles)
+        _raise_next(self.fake.log_troubles)
         return ["smoke", "fire"]
 
     def left(self, work: Work, token: str) -> str | None:
         del work
-        return self.kitchen.find(token)
+        return self.fake.find(token)
 
     def remove(self, work: Work, token: str) -> None:
         del work
-        self.kitchen.removed.append(token)
+        self.fake.removed.append(token)
 
 
 @pytest.fixture
-def kitchen(monkeypatch: pytest.MonkeyPatch) -> Kitchen:
+def fake(monkeypatch: pytest.MonkeyPatch) -> FakeJobService:
     clock = Clock()
     monkeypatch.setattr(core, "time", SimpleNamespace(sleep=clock.sleep, monotonic=lambda: clock.now))
-    return Kitchen(clock)
+    return FakeJobService(clock)
 
 
 @pytest.fixture
@@ -200,21 +200,21 @@ def drawer(monkeypatch: pytest.MonkeyPatch) -> Drawer:
 
 
 @pytest.fixture
-def jobs(drawer: Drawer, kitchen: Kitchen) -> ManagedJobs:
+def jobs(drawer: Drawer, fake: FakeJobService) -> ManagedJobs:
     """The core with the default pace and a deadline of two hours."""
-    del drawer, kitchen  # they are all it meets
+    del drawer, fake  # they are all it meets
     return ManagedJobs(session=AwsSession(), base=BASE, deadline_seconds=2 * HOUR, poll_seconds=2)
 
 
 @pytest.fixture
-def cook(jobs: ManagedJobs, kitchen: Kitchen) -> Callable[[], Ended]:
+def cook(jobs: ManagedJobs, fake: FakeJobService) -> Callable[[], JobSucceeded]:
     """Does the one piece of work there is."""
-    service = Cooking(kitchen)
+    service = Cooking(fake)
 
-    def make(attempt: Attempt) -> Ended:
-        return jobs.run(attempt, "dinner", service, kitchen.start, kitchen.find)
+    def make(attempt: Attempt) -> JobSucceeded:
+        return jobs.run(attempt, "dinner", service, fake.start, fake.find)
 
-    return lambda: jobs.carry_out(WORK, make)
+    return lambda: jobs.run_or_reattach(WORK, make)
 
 
 def throttled(times: int) -> list[BaseException]:
@@ -238,7 +238,7 @@ EXPIRED = AwsExpired("kitchen", "call", "ExpiredToken", "past its time")
 class Passing:
     """A fault that a run gets over: what goes wrong, and how often the start is called then."""
 
-    kitchen: dict[str, Any]
+    fake: dict[str, Any]
     starts: int = 1
 
 
@@ -255,13 +255,13 @@ PASSING = {
 
 @pytest.mark.parametrize("fault", PASSING.values(), ids=PASSING)
 def test_a_fault_that_passes_makes_one_job_and_leaves_no_record(
-    fault: Callable[[], Passing], kitchen: Kitchen, drawer: Drawer, cook: Callable[[], Ended]
+    fault: Callable[[], Passing], fake: FakeJobService, drawer: Drawer, cook: Callable[[], JobSucceeded]
 ) -> None:
     passing = fault()
-    vars(kitchen).update(passing.kitchen)
+    vars(fake).update(passing.fake)
     ended = cook()
-    assert list(kitchen.jobs) == [ended.id]
-    assert (kitchen.starts, kitchen.stopped, drawer.files) == (passing.starts, {}, {})
+    assert list(fake.jobs) == [ended.id]
+    assert (fake.starts, fake.stopped, drawer.files) == (passing.starts, {}, {})
 
 
 @dataclass(frozen=True)
@@ -271,7 +271,7 @@ class Ending:
     `left` says that a job may be alive all the same, which the record then says too.
     """
 
-    kitchen: dict[str, Any]
+    fake: dict[str, Any]
     error: type[BaseException]
     says: str = ""
     jobs: int = 1
@@ -336,102 +336,108 @@ ENDING = {
 
 @pytest.mark.parametrize("fault", ENDING.values(), ids=ENDING)
 def test_a_fault_that_does_not_pass_ends_the_run_and_leaves_no_job_or_says_so(
-    fault: Callable[[], Ending], kitchen: Kitchen, drawer: Drawer, cook: Callable[[], Ended]
+    fault: Callable[[], Ending], fake: FakeJobService, drawer: Drawer, cook: Callable[[], JobSucceeded]
 ) -> None:
     ending = fault()
-    vars(kitchen).update(ending.kitchen)
+    vars(fake).update(ending.fake)
     with pytest.raises(ending.error) as raised:
         cook()
     assert type(raised.value) is ending.error
     assert re.search(ending.says, str(raised.value))
-    assert len(kitchen.jobs) == ending.jobs
-    assert ending.starts in (kitchen.starts, -1)
-    assert list(kitchen.stopped) == (list(kitchen.jobs) if ending.stopped else [])
-    assert kitchen.alive == [] or ending.left
+    assert len(fake.jobs) == ending.jobs
+    assert ending.starts in (fake.starts, -1)
+    assert list(fake.stopped) == (list(fake.jobs) if ending.stopped else [])
+    assert fake.alive == [] or ending.left
     (record,) = drawer.files.values()
     assert (record["open"], record["left"]) == (False, ending.left)
-    assert kitchen.clock.now <= 2 * HOUR + 300
+    assert fake.clock.now <= 2 * HOUR + 300
 
 
-def test_an_hours_job_is_looked_at_seldom_and_ever_more_so(kitchen: Kitchen, cook: Callable[[], Ended]) -> None:
-    kitchen.takes = HOUR
+def test_an_hours_job_is_looked_at_seldom_and_ever_more_so(
+    fake: FakeJobService, cook: Callable[[], JobSucceeded]
+) -> None:
+    fake.takes = HOUR
     cook()
-    first_minute = [look for look in kitchen.looks if look <= 60]
-    last_minute = [look for look in kitchen.looks if look > HOUR - 60]
+    first_minute = [look for look in fake.looks if look <= 60]
+    last_minute = [look for look in fake.looks if look > HOUR - 60]
     assert len(first_minute) <= 10
     assert len(last_minute) <= 5  # until the end is seen, up to half a minute later
-    assert len(kitchen.looks) <= 170
+    assert len(fake.looks) <= 170
 
 
-def test_looks_of_many_jobs_keep_no_step(kitchen: Kitchen, cook: Callable[[], Ended]) -> None:
-    kitchen.takes = 600
+def test_looks_of_many_jobs_keep_no_step(fake: FakeJobService, cook: Callable[[], JobSucceeded]) -> None:
+    fake.takes = 600
     cook()
-    first, kitchen.looks = [look - kitchen.looks[0] for look in kitchen.looks], []
+    first, fake.looks = [look - fake.looks[0] for look in fake.looks], []
     cook()
-    second = [look - kitchen.looks[0] for look in kitchen.looks]
+    second = [look - fake.looks[0] for look in fake.looks]
     assert first[1:6] != second[1:6]
 
 
-def test_a_job_that_ends_well_is_reported_by_its_link(cook: Callable[[], Ended]) -> None:
+def test_a_job_that_ends_well_is_reported_by_its_link(cook: Callable[[], JobSucceeded]) -> None:
     ended = cook()
     assert ended.link == f"https://kitchen.example/{ended.id}"
 
 
 def test_a_failure_carries_the_reason_the_link_and_the_end_of_the_log(
-    kitchen: Kitchen, cook: Callable[[], Ended]
+    fake: FakeJobService, cook: Callable[[], JobSucceeded]
 ) -> None:
-    kitchen.ends = "BURNT"
+    fake.ends = "BURNT"
     with pytest.raises(
         JobFailed, match=r"failed: too hot\nhttps://kitchen.example/\w+\nThe end of its log:\nsmoke\nfire"
     ):
         cook()
 
 
-def test_the_next_try_after_a_failure_is_a_job_of_its_own(kitchen: Kitchen, cook: Callable[[], Ended]) -> None:
-    kitchen.ends = "BURNT"
+def test_the_next_try_after_a_failure_is_a_job_of_its_own(
+    fake: FakeJobService, cook: Callable[[], JobSucceeded]
+) -> None:
+    fake.ends = "BURNT"
     with pytest.raises(JobFailed):
         cook()
-    kitchen.ends = "DONE"
+    fake.ends = "DONE"
     cook()
-    assert len(kitchen.jobs) == 2
+    assert len(fake.jobs) == 2
 
 
 def test_records_that_can_not_be_written_start_nothing(
-    kitchen: Kitchen, drawer: Drawer, cook: Callable[[], Ended]
+    fake: FakeJobService, drawer: Drawer, cook: Callable[[], JobSucceeded]
 ) -> None:
     drawer.troubles = [DENIED]
     with pytest.raises(AwsDenied):
         cook()
-    assert (kitchen.starts, drawer.files) == (0, {})
+    assert (fake.starts, drawer.files) == (0, {})
 
 
-def test_a_job_whose_id_can_not_be_noted_is_stopped(kitchen: Kitchen, drawer: Drawer, jobs: ManagedJobs) -> None:
+def test_a_job_whose_id_can_not_be_noted_is_stopped(fake: FakeJobService, drawer: Drawer, jobs: ManagedJobs) -> None:
     def start(token: str) -> str:
         drawer.troubles = [DENIED]
-        return kitchen.start(token)
+        return fake.start(token)
 
     with pytest.raises(AwsDenied):
-        jobs.carry_out(WORK, lambda attempt: jobs.run(attempt, "dinner", Cooking(kitchen), start, kitchen.find))
-    assert list(kitchen.stopped) == list(kitchen.jobs)
-    assert len(kitchen.jobs) == 1
+        jobs.run_or_reattach(WORK, lambda attempt: jobs.run(attempt, "dinner", Cooking(fake), start, fake.find))
+    assert list(fake.stopped) == list(fake.jobs)
+    assert len(fake.jobs) == 1
 
 
-def test_a_record_that_can_not_be_removed_hides_no_result(kitchen: Kitchen, drawer: Drawer, jobs: ManagedJobs) -> None:
-    def make(attempt: Attempt) -> Ended:
-        ended = jobs.run(attempt, "dinner", Cooking(kitchen), kitchen.start, kitchen.find)
+def test_a_record_that_can_not_be_removed_hides_no_result(
+    fake: FakeJobService, drawer: Drawer, jobs: ManagedJobs
+) -> None:
+    def make(attempt: Attempt) -> JobSucceeded:
+        ended = jobs.run(attempt, "dinner", Cooking(fake), fake.start, fake.find)
         drawer.troubles = [DENIED]
         return ended
 
-    assert jobs.carry_out(WORK, make).id in kitchen.jobs
+    assert jobs.run_or_reattach(WORK, make).id in fake.jobs
 
 
 def test_a_signal_stops_the_job_even_if_its_exception_was_dropped(
-    kitchen: Kitchen, cook: Callable[[], Ended], monkeypatch: pytest.MonkeyPatch
+    fake: FakeJobService, cook: Callable[[], JobSucceeded], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     look, before = Cooking.look, signal.signal(signal.SIGTERM, lambda *_: None)
 
-    def signalled(service: Cooking, job: str) -> Look:
-        if not kitchen.looks:
+    def signalled(service: Cooking, job: str) -> JobStatus:
+        if not fake.looks:
             os.kill(os.getpid(), signal.SIGTERM)
         return look(service, job)
 
@@ -441,7 +447,7 @@ def test_a_signal_stops_the_job_even_if_its_exception_was_dropped(
             cook()
     finally:
         signal.signal(signal.SIGTERM, before)
-    assert list(kitchen.stopped) == list(kitchen.jobs)
+    assert list(fake.stopped) == list(fake.jobs)
 
 
 # What a killed process leaves.
@@ -451,14 +457,14 @@ Killed = Callable[..., str]
 
 
 @pytest.fixture
-def killed(jobs: ManagedJobs, kitchen: Kitchen) -> Killed:
+def killed(jobs: ManagedJobs, fake: FakeJobService) -> Killed:
     """Leaves what a process leaves that was killed before the start, or before or after it noted the id. Gives the token."""
 
     def left(when: str) -> str:
         attempt = jobs.records.claim(WORK)
         token = attempt.token("dinner")
         if when != "before the start":
-            kitchen.start(token)
+            fake.start(token)
         attempt.jobs["dinner"] = JobEntry(Cooking.name, token, token if when == "after it noted the id" else "")
         jobs.records.write(attempt)
         return token
@@ -472,59 +478,59 @@ STARTED = ("before it noted the id", "after it noted the id")
 @pytest.mark.parametrize("since", [1, HOUR], ids=["it still runs", "it has ended"])
 @pytest.mark.parametrize("when", STARTED)
 def test_a_retry_takes_over_the_job_of_a_killed_process(
-    when: str, since: float, killed: Killed, kitchen: Kitchen, drawer: Drawer, cook: Callable[[], Ended]
+    when: str, since: float, killed: Killed, fake: FakeJobService, drawer: Drawer, cook: Callable[[], JobSucceeded]
 ) -> None:
     token = killed(when)
-    kitchen.clock.sleep(since)
+    fake.clock.sleep(since)
     assert cook().id == token
-    assert (kitchen.starts, drawer.files) == (1, {})
+    assert (fake.starts, drawer.files) == (1, {})
 
 
 def test_a_retry_starts_the_job_that_a_killed_process_was_about_to(
-    killed: Killed, kitchen: Kitchen, cook: Callable[[], Ended]
+    killed: Killed, fake: FakeJobService, cook: Callable[[], JobSucceeded]
 ) -> None:
     token = killed("before the start")
     assert cook().id == token
-    assert kitchen.starts == 1
+    assert fake.starts == 1
 
 
 @pytest.mark.parametrize("when", STARTED)
 @pytest.mark.parametrize("ends", ["BURNT", "COLD", "OFF"])
 def test_a_retry_starts_anew_if_the_job_of_a_killed_process_ended_badly_meanwhile(
-    ends: str, when: str, killed: Killed, kitchen: Kitchen, drawer: Drawer, cook: Callable[[], Ended]
+    ends: str, when: str, killed: Killed, fake: FakeJobService, drawer: Drawer, cook: Callable[[], JobSucceeded]
 ) -> None:
-    kitchen.ends = ends
+    fake.ends = ends
     token = killed(when)
-    kitchen.clock.sleep(HOUR)
+    fake.clock.sleep(HOUR)
 
     def recovered(token: str) -> str:
-        kitchen.ends = "DONE"
+        fake.ends = "DONE"
         return start(token)
 
-    start, kitchen.start = kitchen.start, recovered  # type: ignore[method-assign]
+    start, fake.start = fake.start, recovered  # type: ignore[method-assign]
     assert cook().id != token
-    assert (kitchen.starts, drawer.files) == (2, {})
+    assert (fake.starts, drawer.files) == (2, {})
 
 
 def test_a_job_taken_over_that_fails_later_fails_the_retry(
-    killed: Killed, kitchen: Kitchen, cook: Callable[[], Ended]
+    killed: Killed, fake: FakeJobService, cook: Callable[[], JobSucceeded]
 ) -> None:
     killed(STARTED[1])
-    kitchen.ends = "BURNT"
+    fake.ends = "BURNT"
     with pytest.raises(JobFailed, match="too hot"):
         cook()
-    assert kitchen.starts == 1
+    assert fake.starts == 1
 
 
 @pytest.mark.parametrize("when", STARTED)
 def test_what_a_killed_process_left_is_stopped_and_removed_once(
-    when: str, killed: Killed, kitchen: Kitchen, drawer: Drawer, jobs: ManagedJobs
+    when: str, killed: Killed, fake: FakeJobService, drawer: Drawer, jobs: ManagedJobs
 ) -> None:
     token = killed(when)
-    service = Cooking(kitchen)
+    service = Cooking(fake)
     assert jobs.stop_left("another run", [service]) == []
     assert jobs.stop_left(WORK.run, [service]) == [token]
-    assert (list(kitchen.stopped), kitchen.removed) == ([token], [token])
+    assert (list(fake.stopped), fake.removed) == ([token], [token])
     assert jobs.stop_left(WORK.run, [service]) == []
     (record,) = drawer.files.values()
     assert (record["open"], record["left"]) == (False, False)
@@ -532,12 +538,12 @@ def test_what_a_killed_process_left_is_stopped_and_removed_once(
 
 @pytest.mark.parametrize("when", ["before the start", "after it noted the id"])
 def test_what_has_ended_or_never_began_is_removed_and_not_stopped(
-    when: str, killed: Killed, kitchen: Kitchen, jobs: ManagedJobs
+    when: str, killed: Killed, fake: FakeJobService, jobs: ManagedJobs
 ) -> None:
     token = killed(when)
-    kitchen.clock.sleep(HOUR)
-    assert jobs.stop_left(WORK.run, [Cooking(kitchen)]) == []
-    assert (kitchen.stopped, kitchen.removed) == ({}, [token])
+    fake.clock.sleep(HOUR)
+    assert jobs.stop_left(WORK.run, [Cooking(fake)]) == []
+    assert (fake.stopped, fake.removed) == ({}, [token])
 
 
 @pytest.mark.parametrize(
@@ -550,40 +556,40 @@ def test_what_has_ended_or_never_began_is_removed_and_not_stopped(
     ids=["the stop is denied", "it takes a minute to stop", "it is not to be looked at"],
 )
 def test_what_can_not_be_stopped_yet_is_named_and_stopped_the_next_time(
-    trouble: dict[str, Any], says: str, ends_by_itself: bool, killed: Killed, kitchen: Kitchen, jobs: ManagedJobs
+    trouble: dict[str, Any], says: str, ends_by_itself: bool, killed: Killed, fake: FakeJobService, jobs: ManagedJobs
 ) -> None:
-    kitchen.takes = HOUR
+    fake.takes = HOUR
     token = killed(STARTED[1])
-    vars(kitchen).update(trouble)
+    vars(fake).update(trouble)
     with pytest.raises(JobFailed, match=f"may still be running:\n.*{says}"):
-        jobs.stop_left(WORK.run, [Cooking(kitchen)])
-    kitchen.stops_within = 0
-    assert jobs.stop_left(WORK.run, [Cooking(kitchen)]) == ([] if ends_by_itself else [token])
-    assert kitchen.alive == []
-    assert jobs.stop_left(WORK.run, [Cooking(kitchen)]) == []
+        jobs.stop_left(WORK.run, [Cooking(fake)])
+    fake.stops_within = 0
+    assert jobs.stop_left(WORK.run, [Cooking(fake)]) == ([] if ends_by_itself else [token])
+    assert fake.alive == []
+    assert jobs.stop_left(WORK.run, [Cooking(fake)]) == []
 
 
 def test_what_a_run_could_not_stop_itself_is_stopped_later(
-    kitchen: Kitchen, jobs: ManagedJobs, cook: Callable[[], Ended]
+    fake: FakeJobService, jobs: ManagedJobs, cook: Callable[[], JobSucceeded]
 ) -> None:
-    kitchen.takes, kitchen.stop_troubles = 3 * HOUR, [DENIED]
-    kitchen.look_troubles = [KeyboardInterrupt()]
+    fake.takes, fake.stop_troubles = 3 * HOUR, [DENIED]
+    fake.look_troubles = [KeyboardInterrupt()]
     with pytest.raises(KeyboardInterrupt):
         cook()
-    assert jobs.stop_left(WORK.run, [Cooking(kitchen)]) == list(kitchen.jobs)
-    assert kitchen.alive == []
+    assert jobs.stop_left(WORK.run, [Cooking(fake)]) == list(fake.jobs)
+    assert fake.alive == []
 
 
 def test_a_service_that_nobody_knows_any_more_keeps_no_other_job_running(
-    killed: Killed, kitchen: Kitchen, jobs: ManagedJobs
+    killed: Killed, fake: FakeJobService, jobs: ManagedJobs
 ) -> None:
     token = killed(STARTED[1])
     attempt = jobs.records.claim(WORK)
     attempt.jobs = {"a": JobEntry("Smoking", "t", "id"), **attempt.jobs}
     jobs.records.write(attempt)
     with pytest.raises(JobFailed, match="Smoking id: no service is called Smoking; look for it by hand"):
-        jobs.stop_left(WORK.run, [Cooking(kitchen)])
-    assert list(kitchen.stopped) == [token]
+        jobs.stop_left(WORK.run, [Cooking(fake)])
+    assert list(fake.stopped) == [token]
 
 
 def test_tokens_are_the_same_for_whoever_goes_on_and_differ_for_all_else() -> None:

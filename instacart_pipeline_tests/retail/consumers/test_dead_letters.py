@@ -14,7 +14,7 @@ from instacart_pipeline.resources.lookup_tables.aws.dynamo import MOST_ITEM_BYTE
 from instacart_pipeline.resources.lookup_tables.local import SqliteLookupTables
 from instacart_pipeline.resources.storage import FileNotWritten
 from instacart_pipeline.resources.storage.local import LocalStorage
-from instacart_pipeline.retail.consumers.consumer import Consumer, Taken, record_of
+from instacart_pipeline.retail.consumers.consumer import Consumer, RecordLine, record_of
 from instacart_pipeline.retail.consumers.events import (
     ALL_DONE,
     failed_from,
@@ -135,7 +135,7 @@ def test_a_dead_letter_that_can_not_be_kept_comes_again(shop: Shop) -> None:
 def test_a_line_that_is_refused_for_good_is_found_among_the_others(shop: Shop) -> None:
     kept: list[str] = []
 
-    def store(taken: list[Taken]) -> None:
+    def store(taken: list[RecordLine]) -> None:
         if any(each.line.invoice_no == "13" for each in taken):
             raise InputInvalid("13 is too much")
         kept.extend(each.line.invoice_no for each in taken)

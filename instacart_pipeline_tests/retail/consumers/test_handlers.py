@@ -242,7 +242,7 @@ def test_of_a_very_long_invoice_the_first_lines_are_summed_and_all_are_kept(
     assert shop.letters("lookups") == []
 
 
-def meddled(
+def injected(
     shop: Shop, before_sizes: Callable[[], object] = lambda: None, *, dies: bool = False
 ) -> tuple[LookupTables, list[str]]:
     """Tables that do something before they tell sizes of invoices, or die before sums are stored; and which invoices were read back."""
@@ -266,7 +266,7 @@ def meddled(
 
 
 def test_only_an_invoice_with_lines_of_another_batch_is_read_back(shop: Shop) -> None:
-    tables, read = meddled(shop)
+    tables, read = injected(shop)
     consumer = lookups(tables)
     lines = [a_line(invoice, stock_code=f"{number}") for invoice in ("1", "2") for number in range(3)]
     assert consumer.handle(event_of([*lines[:5], lines[0]])) == ALL_DONE
@@ -282,7 +282,7 @@ def test_lines_that_another_worker_stores_at_the_same_moment_are_in_the_sum(shop
     mine, others = a_line("1", stock_code="1", quantity=1), a_line("1", stock_code="2", quantity=10)
     meanwhile = partial(shop.consumer("lookups").handle, event_of([others], first=2))
     for first, before_sizes in ((1, meanwhile), (2, lambda: None)):
-        assert lookups(meddled(shop, before_sizes)[0]).handle(event_of([mine], first=first)) == ALL_DONE
+        assert lookups(injected(shop, before_sizes)[0]).handle(event_of([mine], first=first)) == ALL_DONE
         item = shop.customers()["17850", "1"]
         assert (item["lines"], item["quantity"], item["invoice_lines"]) == (2, 11, 2)
 
@@ -292,7 +292,7 @@ def test_a_worker_that_died_before_the_sum_leaves_nothing_that_the_next_one_miss
     shop: Shop, again: tuple[int, ...]
 ) -> None:
     events = [event_of([a_line("1", stock_code=code, quantity=1)], first=int(code)) for code in ("1", "2")]
-    dying = lookups(meddled(shop, dies=True)[0])
+    dying = lookups(injected(shop, dies=True)[0])
     assert [bool(dying.handle(event)["batchItemFailures"]) for event in events] == [True, True]
     assert (len(shop.invoices()), shop.customers()) == (2, {})
     for place in again:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pytest
 
-from instacart_pipeline.retail.consumers.consumer import Taken
+from instacart_pipeline.retail.consumers.consumer import RecordLine
 from instacart_pipeline.retail.consumers.mapping import Mapping
 from instacart_pipeline.retail.consumers.roster import NAMES
 from instacart_pipeline_tests.retail.consumers.shop import Shop, lag, many_lines, soon
@@ -90,7 +90,7 @@ def work(home: Path, name: str, *, until_empty: bool, dies: bool) -> None:
     Mapping(Shop(home).stream, consumer, 0.01).run(threading.Event(), until_empty=until_empty)
 
 
-def _store_and_die(store: Callable[[Sequence[Taken]], None], taken: Sequence[Taken]) -> None:
+def _store_and_die(store: Callable[[Sequence[RecordLine]], None], taken: Sequence[RecordLine]) -> None:
     store(taken)
     os.kill(os.getpid(), signal.SIGKILL)
 

@@ -25,7 +25,7 @@ from instacart_pipeline.resources.stream import (
     StreamState,
 )
 from instacart_pipeline.resources.stream.local import LocalStream
-from instacart_pipeline.retail.consumers.consumer import Consumer, Taken
+from instacart_pipeline.retail.consumers.consumer import Consumer, RecordLine
 from instacart_pipeline.retail.consumers.events import ALL_DONE, Answer, Event, Failure, failed_from
 from instacart_pipeline.retail.consumers.mapping import Delivered, Mapping
 from instacart_pipeline.retail.consumers.roster import NAMES
@@ -114,7 +114,7 @@ def test_a_consumer_that_fails_for_a_while_holds_its_place_and_goes_on_there(sho
     kept: list[str] = []
     tries: list[int] = []
 
-    def store(taken: Sequence[Taken]) -> None:
+    def store(taken: Sequence[RecordLine]) -> None:
         tries.append(len(taken))
         if len(tries) < 4:
             raise LookupsBusy("not now")
@@ -167,7 +167,7 @@ def test_an_error_of_any_kind_at_one_shard_holds_up_no_other(shop: Shop) -> None
     poison = {record.data for record in shop.stream.read(bad.id, "", 1000).records}
     kept: list[str] = []
 
-    def store(taken: Sequence[Taken]) -> None:
+    def store(taken: Sequence[RecordLine]) -> None:
         if any(each.record.data in poison for each in taken):
             raise ZeroDivisionError
         kept.extend(each.line.line_id for each in taken)
@@ -213,7 +213,7 @@ def test_a_worker_that_is_told_to_stop_ends_between_two_batches(shop: Shop) -> N
     stopping = threading.Event()
     kept: list[int] = []
 
-    def store(taken: Sequence[Taken]) -> None:
+    def store(taken: Sequence[RecordLine]) -> None:
         kept.append(len(taken))
         if len(kept) == 3:
             stopping.set()

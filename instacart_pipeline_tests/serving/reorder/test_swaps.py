@@ -24,7 +24,7 @@ from instacart_pipeline_tests.tiers import costs
 OTHER_ORDER = ("user_orders", "up_orders", "chance")
 NEXT = "2026-11-21"
 CSV = {"Content-Type": "text/csv"}
-Told = tuple[int, str, float]
+DoctorReport = tuple[int, str, float]
 """The version that answered, the day, and what it said of user 7 and product 1."""
 
 
@@ -32,7 +32,7 @@ class Hammering:
     """Threads that ask without pause. `answers` counts what they were told, `failures` what was no answer."""
 
     def __init__(self, url: str, threads: int) -> None:
-        self.answers: Counter[Told] = Counter()
+        self.answers: Counter[DoctorReport] = Counter()
         self.vectors = 0
         self.failures: list[str] = []
         self._stop = threading.Event()
@@ -53,7 +53,7 @@ class Hammering:
                 except (httpx.HTTPError, AssertionError, IndexError) as error:
                     self.failures.append(f"{error} {getattr(getattr(error, 'response', None), 'text', '')}")
 
-    def saw(self, told: Told, times: int = 20) -> bool:
+    def saw(self, told: DoctorReport, times: int = 20) -> bool:
         """Whether that was told so often already."""
         return self.answers[told] >= times
 

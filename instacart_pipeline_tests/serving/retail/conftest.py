@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from instacart_pipeline_tests.serving.retail.desk import Desk, desk
+from instacart_pipeline_tests.serving.retail.sales_client import SalesClient, sales_client
 from instacart_pipeline_tests.tiers import costs
 
 
@@ -19,17 +19,17 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def own(folder: Path) -> Iterator[Desk]:
+def own(folder: Path) -> Iterator[SalesClient]:
     """A desk with an empty stream."""
-    with desk(folder) as opened:
+    with sales_client(folder) as opened:
         yield opened
 
 
 @pytest.fixture(scope="module")
 @costs("contract")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SalesClient]:
     """A desk of all tests of a file, whose stream holds whatever they put."""
-    with desk(tmp_path_factory.mktemp("desk")) as opened:
+    with sales_client(tmp_path_factory.mktemp("desk")) as opened:
         yield opened
 
 

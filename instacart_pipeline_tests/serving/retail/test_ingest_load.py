@@ -15,7 +15,7 @@ from instacart_pipeline.lake.errors import PipelineError
 from instacart_pipeline.resources.lookup_tables.local import SqliteLookupTables
 from instacart_pipeline.resources.stream import Entry
 from instacart_pipeline_tests.serving import web
-from instacart_pipeline_tests.serving.retail.desk import Desk, Faulty, a_line, desk, message
+from instacart_pipeline_tests.serving.retail.sales_client import Faulty, SalesClient, a_line, message, sales_client
 
 BROKEN = {"InvoiceNo": "1", "Quantity": "many"}
 
@@ -32,7 +32,7 @@ BROKEN = {"InvoiceNo": "1", "Quantity": "many"}
 def test_a_stream_that_fails_is_told_and_nothing_counts_as_accepted(
     folder: Path, fault: Path, kind: str, status: int, code: str
 ) -> None:
-    with desk(folder, Faulty(home=str(folder))) as own:
+    with sales_client(folder, Faulty(home=str(folder))) as own:
         fault.write_text(kind)
         answer = own.post(a_line(), Idempotency_Key="k", Connection="close")  # as a server that failed may
         message(answer, status, code)
@@ -46,7 +46,7 @@ def test_a_stream_that_fails_is_told_and_nothing_counts_as_accepted(
 
 
 def test_when_the_queue_is_full_more_is_refused_until_it_is_not(folder: Path, fault: Path) -> None:
-    with desk(folder, Faulty(home=str(folder)), most_waiting=10) as own, ThreadPoolExecutor(3) as pool:
+    with sales_client(folder, Faulty(home=str(folder)), most_waiting=10) as own, ThreadPoolExecutor(3) as pool:
         fault.write_text("wait")
         waiting = [pool.submit(own.post, [a_line(Quantity=q) for q in range(first, first + 5)]) for first in (1, 6)]
         web.until(lambda: "instacart_lines_waiting 10.0" in own.client.get("/metrics").text)
@@ -67,7 +67,7 @@ def test_what_waits_together_is_stored_together(folder: Path, fault: Path) -> No
             super().put(entries)
             puts.append(len(entries))
 
-    with desk(folder, Watched(home=str(folder))) as own, ThreadPoolExecutor(40) as pool:
+    with sales_client(folder, Watched(home=str(folder))) as own, ThreadPoolExecutor(40) as pool:
         fault.write_text("wait")
         first = pool.submit(own.post, a_line(Quantity=1000))
         web.until(lambda: "instacart_lines_waiting 1.0" in own.client.get("/metrics").text)
@@ -79,7 +79,7 @@ def test_what_waits_together_is_stored_together(folder: Path, fault: Path) -> No
 
 
 def test_a_caller_who_hangs_up_leaves_the_others_served(folder: Path, fault: Path) -> None:
-    with desk(folder, Faulty(home=str(folder)), over_http=True) as own, ThreadPoolExecutor(1) as pool:
+    with sales_client(folder, Faulty(home=str(folder)), over_http=True) as own, ThreadPoolExecutor(1) as pool:
         fault.write_text("wait")
         with web.client_of(str(own.client.base_url)) as caller, pytest.raises(httpx.ReadTimeout):
             caller.post("/v1/transactions", json=a_line(), timeout=httpx.Timeout(web.PATIENCE, read=0.5))
@@ -90,7 +90,7 @@ def test_a_caller_who_hangs_up_leaves_the_others_served(folder: Path, fault: Pat
 
 
 def test_when_the_consumers_are_too_far_behind_more_is_refused_until_they_are_not(folder: Path) -> None:
-    with desk(folder, most_behind=5) as own:
+    with sales_client(folder, most_behind=5) as own:
         own.post([a_line(Quantity=q) for q in range(1, 7)]).raise_for_status()
         own.service.look()
         answer = own.post(a_line())
@@ -118,7 +118,7 @@ def test_a_table_of_requests_that_is_held_keeps_only_those_with_a_key(
     def busy(*_: Any, **__: Any) -> None:
         raise PipelineError("The table is busy.")
 
-    with desk(folder) as own:
+    with sales_client(folder) as own:
         monkeypatch.setattr(SqliteLookupTables, "put_if_new", busy)
         assert own.post(a_line(), Idempotency_Key="k").status_code == 503
         assert own.lines() == []
@@ -130,7 +130,7 @@ def test_a_table_of_requests_that_is_held_keeps_only_those_with_a_key(
 
 def test_all_but_health_asks_for_a_key(folder: Path) -> None:
     key = "a-key-of-sixteen"
-    with desk(folder, keys=(key,)) as own:
+    with sales_client(folder, keys=(key,)) as own:
         assert own.post(a_line()).status_code == 401
         for path in ("/v1/invoices/536365", "/v1/invoices/536365/lines", "/v1/customers/17850/invoices", "/metrics"):
             assert own.client.get(path).status_code == 401
@@ -140,7 +140,7 @@ def test_all_but_health_asks_for_a_key(folder: Path) -> None:
         assert own.client.get("/health").status_code == 200
 
 
-def test_health_tells_how_far_the_consumers_are_behind(own: Desk) -> None:
+def test_health_tells_how_far_the_consumers_are_behind(own: SalesClient) -> None:
     own.post([a_line(), a_line()])
     own.service.look()
     assert own.client.get("/health").json()["retail"]["consumers"]["lookups"]["records"] == 2
@@ -153,18 +153,18 @@ def test_health_tells_how_far_the_consumers_are_behind(own: Desk) -> None:
 
 
 def test_how_far_they_are_is_found_out_again_and_again(folder: Path) -> None:
-    with desk(folder, look_every=0.05) as own:
+    with sales_client(folder, look_every=0.05) as own:
         own.post([a_line(), a_line()])
         for records in (2, 0):
             web.until(partial(_lookups_are_behind, own, records))
             own.fill_lookups()
 
 
-def _lookups_are_behind(own: Desk, records: int) -> bool:
+def _lookups_are_behind(own: SalesClient, records: int) -> bool:
     return bool(own.client.get("/health").json()["retail"]["consumers"]["lookups"]["records"] == records)
 
 
-def test_the_numbers_tell_requests_lines_and_lag(own: Desk) -> None:
+def test_the_numbers_tell_requests_lines_and_lag(own: SalesClient) -> None:
     own.post([a_line(), BROKEN])
     own.post(b"".decode())
     own.client.get("/v1/invoices/1")

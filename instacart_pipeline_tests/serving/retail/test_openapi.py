@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
-from instacart_pipeline_tests.serving.retail.desk import Desk, a_line, desk
+from instacart_pipeline_tests.serving.retail.sales_client import SalesClient, a_line, sales_client
 from instacart_pipeline_tests.tiers import costs
 
 Case = schemathesis.Case[Any]
@@ -29,15 +29,15 @@ KNOWN = {"customer_id": "17850", "invoice_no": "536365"}
 
 @pytest.fixture
 @costs("contract")
-def served(folder: Path) -> Iterator[Desk]:
+def served(folder: Path) -> Iterator[SalesClient]:
     """A desk over HTTP, with invoices of a customer."""
-    with desk(folder, over_http=True) as opened:
+    with sales_client(folder, over_http=True) as opened:
         opened.post([a_line(), a_line(Quantity=5), a_line(InvoiceNo="C536365", Quantity=-2)]).raise_for_status()
         opened.fill_lookups()
         yield opened
 
 
-def test_every_answer_is_as_described(served: Desk, examples: int) -> None:
+def test_every_answer_is_as_described(served: SalesClient, examples: int) -> None:
     schema = schemathesis.openapi.from_dict(served.client.get("/openapi.json").json())
     found: list[Any] = list(schema.get_all_operations())
     operations = [one.ok() for one in found]

@@ -20,7 +20,7 @@ import pytest
 from instacart_pipeline.resources.stream.local import LocalStream
 from instacart_pipeline_tests.serving import web
 from instacart_pipeline_tests.serving.processes import Serve, Serving
-from instacart_pipeline_tests.serving.retail.desk import a_line, lines_in
+from instacart_pipeline_tests.serving.retail.sales_client import a_line, lines_in
 from instacart_pipeline_tests.tiers import missing
 
 KILLS = 4

@@ -1,7 +1,7 @@
 """The crawler on AWS: a Glue crawl, and then a look of one's own at the day.
 
 Glue's crawler enters tables for every tool that reads the catalog. It says neither what changed in a day nor which file lacks
-a column, so the twin looks at the first bytes of the day's files itself, judges them as on one machine, and gives partitions
+a column, so the backend looks at the first bytes of the day's files itself, judges them as on one machine, and gives partitions
 their versions.
 """
 
@@ -90,7 +90,7 @@ class GlueCrawler(Crawler):
             return {}
         definition = json.dumps([[table.qualified_name for table in tables], *days])
         name = days[0] if len(days) == 1 else f"{days[0]}_{days[-1]}"
-        return jobs.carry_out(Work.of(tables[0], name, definition, {}), make)
+        return jobs.run_or_reattach(Work.of(tables[0], name, definition, {}), make)
 
     def _looked_at(self, table: TableContract, dt: str) -> CrawledDay:
         files = self.storage.all_objects(table.system, table.name, dt)

@@ -28,7 +28,7 @@ from instacart_pipeline.resources.aws_account.objects import Objects
 from instacart_pipeline.resources.aws_account.session import AwsSession
 from instacart_pipeline.resources.managed_jobs import prices
 from instacart_pipeline.resources.managed_jobs.attempts import Work
-from instacart_pipeline.resources.managed_jobs.job_service import DeadlinePassed, JobService, Look, State
+from instacart_pipeline.resources.managed_jobs.job_service import DeadlinePassed, JobService, JobStatus, State
 
 _ENDED = ("COMPLETED", "FAILED", "STOPPED")
 _NEWEST = 20
@@ -65,12 +65,12 @@ class GlueCrawls(JobService):
         super().__init__(session)
         self._work = work
 
-    def look(self, job: str) -> Look:
+    def look(self, job: str) -> JobStatus:
         """See JobService."""
         crawl = self._crawl(job)
         since, until = crawl.get("StartTime"), crawl.get("EndTime")
         dpu_hours = float(crawl.get("DPUHour", 0))
-        return Look(
+        return JobStatus(
             state=crawl["State"],
             error=crawl.get("ErrorMessage", ""),
             running_seconds=(until - since).total_seconds() if since and until else 0.0,

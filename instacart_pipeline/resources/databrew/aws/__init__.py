@@ -16,11 +16,11 @@ from instacart_pipeline.resources.aws_account.errors import AwsConflict, AwsErro
 from instacart_pipeline.resources.aws_account.lake import AwsLake
 from instacart_pipeline.resources.aws_account.objects import split
 from instacart_pipeline.resources.aws_account.session import AwsSession
-from instacart_pipeline.resources.databrew import DataBrew, hold_columns
+from instacart_pipeline.resources.databrew import DataBrew, require_columns
 from instacart_pipeline.resources.databrew.aws.recipes import databrew_name, published_version
 from instacart_pipeline.resources.managed_jobs import prices
 from instacart_pipeline.resources.managed_jobs.attempts import Attempt, Work
-from instacart_pipeline.resources.managed_jobs.job_service import Ended, JobService, Look, State
+from instacart_pipeline.resources.managed_jobs.job_service import JobService, JobStatus, JobSucceeded, State
 from instacart_pipeline.resources.managed_jobs.logs import log_tail, streams_of
 from instacart_pipeline.resources.published import Published
 
@@ -50,17 +50,17 @@ class DataBrewRuns(JobService):
         super().__init__(session)
         self._nodes = nodes
 
-    def look(self, job: str) -> Look:
+    def look(self, job: str) -> JobStatus:
         """See JobService."""
         name, run = job.split("/")
         try:
             found = self.session.call("databrew", "describe_job_run", once=True, Name=name, RunId=run)
         except AwsNotFound:
-            return Look("STOPPED", "The job was removed.")
+            return JobStatus("STOPPED", "The job was removed.")
         seconds = float(found.get("ExecutionTime") or 0)
         started, completed = found.get("StartedOn"), found.get("CompletedOn")
         lived = (completed - started).total_seconds() if started and completed else seconds
-        return Look(
+        return JobStatus(
             state=found["State"],
             error=found.get("ErrorMessage") or "",
             queued_seconds=max(0.0, lived - seconds),
@@ -133,7 +133,7 @@ class AwsDataBrew(DataBrew):
 
     def run(self, recipe: Recipe, source: TableContract, target: TableContract, dt: str) -> Published:
         """See DataBrew. Raises SettingsInvalid if no role is set."""
-        hold_columns(recipe, source, target)
+        require_columns(recipe, source, target)
         if not self.role:
             raise SettingsInvalid(
                 "DataBrew jobs need a role to run as. Set INSTACART_SERVICE_ROLE to its ARN; docs/aws.md says what it may do."
@@ -141,7 +141,7 @@ class AwsDataBrew(DataBrew):
         version = self.lake.catalog.current(source, dt)
         runs = DataBrewRuns(self.lake.session, self.nodes)
 
-        def write(attempt: Attempt, location: str) -> Ended:
+        def write(attempt: Attempt, location: str) -> JobSucceeded:
             try:
                 return self._run(attempt, runs, recipe, version, location)
             finally:
@@ -151,7 +151,9 @@ class AwsDataBrew(DataBrew):
         definition = json.dumps([recipe.name, recipe.definition, columns])
         return self.lake.build(target, dt, definition, {source.qualified_name: version}, write)
 
-    def _run(self, attempt: Attempt, runs: DataBrewRuns, recipe: Recipe, source: Version, location: str) -> Ended:
+    def _run(
+        self, attempt: Attempt, runs: DataBrewRuns, recipe: Recipe, source: Version, location: str
+    ) -> JobSucceeded:
         name = made_for(attempt.work, attempt.token(_JOB))
 
         def start(_: str) -> str:

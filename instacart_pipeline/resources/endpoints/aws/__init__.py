@@ -33,7 +33,7 @@ from instacart_pipeline.resources.endpoints import (
 )
 from instacart_pipeline.resources.endpoints.aws.updates import EndpointUpdates, at_work
 from instacart_pipeline.resources.managed_jobs.attempts import Attempt, Work
-from instacart_pipeline.resources.managed_jobs.job_service import DeadlinePassed, Ended
+from instacart_pipeline.resources.managed_jobs.job_service import DeadlinePassed, JobSucceeded
 from instacart_pipeline.resources.model_registry import ModelVersion
 from instacart_pipeline.resources.sagemaker.aws.artefacts import serving_environment
 from instacart_pipeline.resources.sagemaker.aws.jobs import OUR_TAGS
@@ -61,11 +61,13 @@ class AwsEndpoints(Endpoints):
 
         The canary is asked after that, so a version that is healthy and fails its canary answers until it is taken back.
         """
-        self._hold_set()
+        self._require_set()
         started = time.perf_counter()
         config = self._config(version)
         work = Work.named(f"endpoint.{name}", "now", config, {})
-        ended = self.lake.jobs.carry_out(work, lambda attempt: self._deploy(attempt, name, version, config, canary))
+        ended = self.lake.jobs.run_or_reattach(
+            work, lambda attempt: self._deploy(attempt, name, version, config, canary)
+        )
         service = ended.facts() if ended else {}
         service.pop("estimated_cost_usd", None)  # an endpoint costs by the hour, not by the change
         return Deployed(name, version, time.perf_counter() - started, service)
@@ -91,7 +93,9 @@ class AwsEndpoints(Endpoints):
         except (AwsThrottled, AwsUnavailable) as error:
             raise EndpointUnavailable(f"The endpoint {name} does not answer: {error}") from error
 
-    def _deploy(self, attempt: Attempt, name: str, version: ModelVersion, config: str, canary: Canary) -> Ended | None:
+    def _deploy(
+        self, attempt: Attempt, name: str, version: ModelVersion, config: str, canary: Canary
+    ) -> JobSucceeded | None:
         found = self._settled(name)
         before = self._answered(found) if found else ""
         if found and found["EndpointConfigName"] == config and found["EndpointStatus"] == "InService":
@@ -119,7 +123,7 @@ class AwsEndpoints(Endpoints):
         found: dict[str, Any] | None,
         version: ModelVersion,
         before: str,
-    ) -> Ended:
+    ) -> JobSucceeded:
         """Bring the endpoint to a configuration. Raises DeploymentFailed if SageMaker can't; then it stands as it did.
 
         Whoever deploys at the same time may come first: then it is tried again.
@@ -140,7 +144,7 @@ class AwsEndpoints(Endpoints):
                 raise self._failed(name, version, before, str(error)) from error
         raise AssertionError("the last try returns or raises")
 
-    def _run(self, attempt: Attempt, job: str, name: str, config: str, found: dict[str, Any] | None) -> Ended:
+    def _run(self, attempt: Attempt, job: str, name: str, config: str, found: dict[str, Any] | None) -> JobSucceeded:
         session = self.lake.session
 
         def start(token: str) -> str:
@@ -263,7 +267,7 @@ class AwsEndpoints(Endpoints):
     def _record(self, config: str) -> str:
         return f"{self.lake.zones.zone('models')}/{_RECORDS}/{config}.json"
 
-    def _hold_set(self) -> None:
+    def _require_set(self) -> None:
         given = (("INSTACART_MODEL_IMAGE", self.image), ("INSTACART_SERVICE_ROLE", self.role))
         if missing := [name for name, value in given if not value]:
             raise SettingsInvalid(f"Endpoints need {' and '.join(missing)}; docs/aws.md says what to set them to.")

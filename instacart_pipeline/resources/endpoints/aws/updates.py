@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from instacart_pipeline.resources.aws_account.errors import AwsNotFound
 from instacart_pipeline.resources.managed_jobs.attempts import Work
-from instacart_pipeline.resources.managed_jobs.job_service import JobService, Look, State
+from instacart_pipeline.resources.managed_jobs.job_service import JobService, JobStatus, State
 from instacart_pipeline.resources.managed_jobs.logs import log_tail
 
 _STREAMS = 2
@@ -33,18 +33,18 @@ class EndpointUpdates(JobService):
         "Deleted": "stopped",
     }
 
-    def look(self, job: str) -> Look:
+    def look(self, job: str) -> JobStatus:
         """See JobService."""
         name, config = job.split("/")
         try:
             found = self.session.call("sagemaker", "describe_endpoint", once=True, EndpointName=name)
         except AwsNotFound:
-            return Look("Deleted", "The endpoint was deleted.")
+            return JobStatus("Deleted", "The endpoint was deleted.")
         state, reason = found["EndpointStatus"], found.get("FailureReason") or ""
         if state == "InService" and found.get("EndpointConfigName") != config:
             state = "RolledBack"
             reason = reason or f"it stands on {found.get('EndpointConfigName')} instead"
-        return Look(state, reason)
+        return JobStatus(state, reason)
 
     def stop(self, job: str) -> None:
         """See JobService. There is nothing that stops it; it ends by itself."""

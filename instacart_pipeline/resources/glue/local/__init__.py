@@ -49,8 +49,8 @@ class LocalGlue(Glue):
         with self.lake.new_version(target, dt) as folder:
             arguments = statement.arguments(target, str(folder.path), job.files)
             self._spark(job, {"--sql": statement.sql, **arguments})
-            for litter in (*folder.path.glob("*.crc"), *folder.path.glob(".*.crc")):
-                litter.unlink(missing_ok=True)
+            for orphaned_files in (*folder.path.glob("*.crc"), *folder.path.glob(".*.crc")):
+                orphaned_files.unlink(missing_ok=True)
             with self.lake.engine() as connection:
                 return finish(self.lake, connection, target, dt, folder, lineage, started, {"engine": "spark"})
 

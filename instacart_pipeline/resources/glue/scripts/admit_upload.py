@@ -1,4 +1,4 @@
-"""The Glue script of the intake: holds the files of an upload to their contract, on one worker, as the platform does locally.
+"""The Glue script of ingest: holds the files of an upload to their contract, on one worker, as the platform does locally.
 
 It is given an order, a JSON object in S3 (AdmissionOrder below), fetches the files, admits them with the embedded engine, puts
 the good rows and the rejects where the order says, and last of all its report. What fails is reported in words too: the caller raises it.
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from instacart_pipeline.engine.connection import connected
-from instacart_pipeline.engine.ingest import admit
+from instacart_pipeline.engine.ingest import ingest_table
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.errors import PipelineError
 
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> None:
     order = json.loads(s3.get_object(**_address(options.order))["Body"].read())
     with tempfile.TemporaryDirectory() as folder:
         try:
-            report = _admitted(s3, order, Path(folder))
+            report = _ingested(s3, order, Path(folder))
         except PipelineError as error:
             text = str(error).replace(f"{folder}/raw", order["raw"])
             report = {"error": type(error).__name__, "text": text}
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str]) -> None:
         s3.put_object(**_address(order["report"]), Body=json.dumps(report).encode())
 
 
-def _admitted(s3: Any, order: dict[str, Any], folder: Path) -> dict[str, Any]:
+def _ingested(s3: Any, order: dict[str, Any], folder: Path) -> dict[str, Any]:
     raw, good, rejects, scratch = (folder / name for name in ("raw", "good", "rejects", "scratch"))
     for made in (raw, good, rejects, scratch):
         made.mkdir()
@@ -57,11 +57,11 @@ def _admitted(s3: Any, order: dict[str, Any], folder: Path) -> dict[str, Any]:
     }
     memory = int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * (1 - _OUTSIDE_THE_ENGINE))
     with connected(memory, os.cpu_count() or 1, scratch) as connection:
-        admitted = admit(connection, paths, target, references, good, rejects, scratch, raw)
+        ingested = ingest_table(connection, paths, target, references, good, rejects, scratch, raw)
     for written, to in ((good, order["to"]), (rejects, order["rejects_to"])):
         for path in sorted(written.glob("*.parquet")):
             s3.upload_file(str(path), *_address(f"{to}/{path.name}").values())
-    return asdict(admitted)
+    return asdict(ingested)
 
 
 def _fetched(s3: Any, uri: str, path: Path) -> Path:

@@ -11,7 +11,7 @@ from dagster import ResourceDependency
 
 from instacart_pipeline.lake.errors import InputInvalid
 from instacart_pipeline.resources.aws_account.errors import AwsConflict
-from instacart_pipeline.resources.aws_account.patience import Patience
+from instacart_pipeline.resources.aws_account.patience import RetryPolicy
 from instacart_pipeline.resources.aws_account.session import AwsSession
 from instacart_pipeline.resources.lookup_tables import Item, LookupsBusy, LookupTable, LookupTables, Page, Value
 from instacart_pipeline.resources.lookup_tables.aws.dynamo import (
@@ -46,13 +46,13 @@ class DynamoLookupTables(LookupTables):
         """See LookupTables. Raises InputInvalid, nothing being stored, if an item is larger than DynamoDB takes."""
         newest = {table.key_of(item): item for item in items}
         for item in newest.values():
-            _hold_small(table, item)
+            _require_small(table, item)
         self._write(table, [{"PutRequest": {"Item": packed(item)}} for item in newest.values()])
 
     def put_if_new(self, table: LookupTable, item: Item) -> bool:
         """See LookupTables. Raises InputInvalid if the item is larger than DynamoDB takes."""
-        _hold_small(table, item)
-        patience = Patience(self.patience_seconds)
+        _require_small(table, item)
+        patience = RetryPolicy(self.patience_seconds)
         if self._put_on(table, item, patience, "attribute_not_exists(#k)", names={"#k": table.partition_key}):
             return True
         # A try whose answer was lost may have stored it, and the next one then met it: that was us.
@@ -62,7 +62,7 @@ class DynamoLookupTables(LookupTables):
         """See LookupTables. Raises InputInvalid, nothing being stored, if an item is larger than DynamoDB takes."""
         greatest: dict[tuple[str, str], Item] = {}
         for item in items:
-            _hold_small(table, item)
+            _require_small(table, item)
             other = greatest.setdefault(table.key_of(item), item)
             if int(other[attribute]) < int(item[attribute]):
                 greatest[table.key_of(item)] = item
@@ -70,7 +70,7 @@ class DynamoLookupTables(LookupTables):
         def put(item: Item) -> None:
             condition, values = "attribute_not_exists(#a) OR #a < :a", packed({":a": item[attribute]})
             self._put_on(
-                table, item, Patience(self.patience_seconds), condition, names={"#a": attribute}, values=values
+                table, item, RetryPolicy(self.patience_seconds), condition, names={"#a": attribute}, values=values
             )
 
         _side_by_side(put, list(greatest.values()))
@@ -172,7 +172,7 @@ class DynamoLookupTables(LookupTables):
         self,
         table: LookupTable,
         item: Item,
-        patience: Patience,
+        patience: RetryPolicy,
         condition: str,
         *,
         names: dict[str, str],
@@ -213,7 +213,7 @@ class DynamoLookupTables(LookupTables):
 
 
 def _write_batch(there: DynamoTable, batch: Sequence[dict[str, Any]]) -> None:
-    patience = Patience(there.patience_seconds)
+    patience = RetryPolicy(there.patience_seconds)
     left: Any = {there.name: batch}
     while left:
         left = there.ask("batch_write_item", patience, RequestItems=left).get("UnprocessedItems")
@@ -272,7 +272,7 @@ def _place(after: str, keys: Sequence[str], fixed: dict[str, str]) -> Any:
     return packed(place)
 
 
-def _hold_small(table: LookupTable, item: Item) -> None:
+def _require_small(table: LookupTable, item: Item) -> None:
     if (size := size_of(item)) > MOST_ITEM_BYTES:
         key = ", ".join(part for part in table.key_of(item) if part)
         raise InputInvalid(

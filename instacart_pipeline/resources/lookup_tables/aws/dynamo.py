@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from instacart_pipeline.lake.errors import PipelineError
 from instacart_pipeline.resources.aws_account.errors import AwsError, AwsNotFound
-from instacart_pipeline.resources.aws_account.patience import Patience, patiently
+from instacart_pipeline.resources.aws_account.patience import RetryPolicy, patiently
 from instacart_pipeline.resources.lookup_tables import Item, Value
 
 if TYPE_CHECKING:
@@ -28,13 +28,13 @@ class DynamoTable:
     def __init__(self, session: AwsSession, name: str, patience_seconds: float, busy: type[PipelineError]) -> None:
         self.session, self.name, self.patience_seconds, self._busy = session, name, patience_seconds, busy
 
-    def call(self, operation: str, patience: Patience | None = None, **parameters: Any) -> dict[str, Any]:
+    def call(self, operation: str, patience: RetryPolicy | None = None, **parameters: Any) -> dict[str, Any]:
         """One operation on the table. Raises the error of being busy, PipelineError if there is no such table, and AwsError."""
         return self.ask(operation, patience, TableName=self.name, **parameters)
 
-    def ask(self, operation: str, patience: Patience | None = None, **parameters: Any) -> dict[str, Any]:
+    def ask(self, operation: str, patience: RetryPolicy | None = None, **parameters: Any) -> dict[str, Any]:
         """The same, for operations that name the table in their own way."""
-        patience = patience or Patience(self.patience_seconds)
+        patience = patience or RetryPolicy(self.patience_seconds)
         try:
             return patiently(self.session, "dynamodb", operation, patience, self.busy, **parameters)
         except AwsNotFound as error:

@@ -12,7 +12,7 @@ from instacart_pipeline.resources.aws_account.lake import AwsLake
 from instacart_pipeline.resources.published import Published
 from instacart_pipeline.resources.sagemaker import ProcessingJob, SageMaker, TrainingJob, TransformJob, TuningJob
 from instacart_pipeline.resources.sagemaker.aws.artefacts import Artefacts
-from instacart_pipeline.resources.sagemaker.aws.jobs import Workshop
+from instacart_pipeline.resources.sagemaker.aws.jobs import SageMakerContext
 from instacart_pipeline.resources.sagemaker.aws.processing import process, process_table
 from instacart_pipeline.resources.sagemaker.aws.training import train
 from instacart_pipeline.resources.sagemaker.aws.transform import transform
@@ -33,23 +33,23 @@ class AwsSageMaker(SageMaker):
 
     def train(self, job: TrainingJob, dt: str) -> Artefact:
         """See SageMaker."""
-        return train(self._workshop, self._artefacts, job, dt)
+        return train(self._sagemaker_context, self._artefacts, job, dt)
 
     def tune(self, job: TuningJob, dt: str) -> Artefact:
         """See SageMaker."""
-        return tune(self._workshop, self._artefacts, job, dt)
+        return tune(self._sagemaker_context, self._artefacts, job, dt)
 
     def process(self, job: ProcessingJob, dt: str) -> Artefact:
         """See SageMaker."""
-        return process(self._workshop, self._artefacts, job, dt)
+        return process(self._sagemaker_context, self._artefacts, job, dt)
 
     def process_table(self, job: ProcessingJob, target: TableContract, dt: str) -> Published:
         """See SageMaker."""
-        return process_table(self._workshop, job, target, dt)
+        return process_table(self._sagemaker_context, job, target, dt)
 
     def transform(self, job: TransformJob, target: TableContract, dt: str) -> Published:
         """See SageMaker."""
-        return transform(self._workshop, job, target, dt)
+        return transform(self._sagemaker_context, job, target, dt)
 
     def artefact(self, system: str, name: str, dt: str) -> Artefact:
         """See SageMaker."""
@@ -64,8 +64,8 @@ class AwsSageMaker(SageMaker):
         return self._artefacts.sweep(system)
 
     @property
-    def _workshop(self) -> Workshop:
-        return Workshop(self.lake, self.image, self.role, self.training_instance, self.transform_instance)
+    def _sagemaker_context(self) -> SageMakerContext:
+        return SageMakerContext(self.lake, self.image, self.role, self.training_instance, self.transform_instance)
 
     @property
     def _artefacts(self) -> Artefacts:

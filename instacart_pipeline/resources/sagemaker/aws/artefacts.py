@@ -28,8 +28,8 @@ from instacart_pipeline.resources.aws_account.errors import AwsNotFound
 from instacart_pipeline.resources.aws_account.lake import AwsLake
 from instacart_pipeline.resources.aws_account.objects import Held, split
 from instacart_pipeline.resources.managed_jobs.attempts import Attempt, Work
-from instacart_pipeline.resources.managed_jobs.clearing import clearing_up
-from instacart_pipeline.resources.managed_jobs.job_service import Ended
+from instacart_pipeline.resources.managed_jobs.clearing import log_cleanup_errors
+from instacart_pipeline.resources.managed_jobs.job_service import JobSucceeded
 
 FOLDERS = {MODEL: "model", OUTPUT: "output", SOURCE: "code"}
 REGISTERED = "_registered"
@@ -41,7 +41,7 @@ _TRIES = 20
 class Produced:
     """What a job came to, besides its files."""
 
-    ended: Ended
+    ended: JobSucceeded
     hyperparameters: Mapping[str, str | int | float] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     trials: tuple[Trial, ...] = ()
@@ -79,12 +79,12 @@ class Artefacts:
             if attempt.resumed and current and location in self._known(system, name, dt):
                 return current
             if attempt.resumed and age_of(attempt.version) > self.lake.longest_write / 2:
-                attempt.begin_again()
+                attempt.start_new_attempt()
                 self.lake.jobs.records.write(attempt)
                 location = self.location(system, name, dt, attempt.version)
             try:
                 produced = write(attempt, location)
-                self.lake.hold_inputs(inputs, dt)
+                self.lake.require_inputs(inputs, dt)
             except BaseException:
                 self._discard(attempt, location)
                 raise
@@ -108,7 +108,7 @@ class Artefacts:
             )
             return self.publish(made)
 
-        return self.lake.jobs.carry_out(Work.named(f"{system}_models.{name}", dt, definition, known), make)
+        return self.lake.jobs.run_or_reattach(Work.named(f"{system}_models.{name}", dt, definition, known), make)
 
     def current(self, system: str, name: str, dt: str) -> Artefact | None:
         """What is published, or None."""
@@ -133,7 +133,7 @@ class Artefacts:
             before, retired = _read(held)
             if before and supersedes(as_version(before), as_version(made)):
                 if before.location != made.location:
-                    with clearing_up(f"The superseded artefact {made.location}"):
+                    with log_cleanup_errors(f"The superseded artefact {made.location}"):
                         self.objects.remove_below(made.location)
                 return before
             after = as_version(made).after(replace(as_version(before), retired=retired) if before else None)
@@ -224,7 +224,7 @@ class Artefacts:
     def _discard(self, attempt: Attempt, location: str) -> None:
         """Give an attempt up, and remove what it wrote. Its record says so first: nobody may publish what is gone."""
         attempt.open = False
-        with clearing_up(f"What was written for {attempt.work.name}"):
+        with log_cleanup_errors(f"What was written for {attempt.work.name}"):
             self.lake.jobs.records.write(attempt)
             self.objects.remove_below(location)
 

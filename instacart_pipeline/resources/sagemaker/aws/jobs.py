@@ -21,8 +21,8 @@ from instacart_pipeline.resources.aws_account.objects import Objects
 from instacart_pipeline.resources.aws_account.session import AwsSession
 from instacart_pipeline.resources.managed_jobs import prices
 from instacart_pipeline.resources.managed_jobs.attempts import Attempt, Work
-from instacart_pipeline.resources.managed_jobs.clearing import clearing_up
-from instacart_pipeline.resources.managed_jobs.job_service import Ended, JobService, Look, State
+from instacart_pipeline.resources.managed_jobs.clearing import log_cleanup_errors
+from instacart_pipeline.resources.managed_jobs.job_service import JobService, JobStatus, JobSucceeded, State
 from instacart_pipeline.resources.managed_jobs.logs import log_tail, streams_of
 
 OUR_TAGS = [{"Key": "created_by", "Value": "instacart_pipeline"}]
@@ -59,7 +59,7 @@ class SageMakerJobs(JobService):
         """What SageMaker says of a job."""
         return self.session.call("sagemaker", f"describe_{self.operation}", once=once, **{f"{self.noun}Name": job})
 
-    def look(self, job: str) -> Look:
+    def look(self, job: str) -> JobStatus:
         """See JobService."""
         found = self.describe(job, once=True)
         state = found[f"{self.noun}Status"]
@@ -68,7 +68,7 @@ class SageMakerJobs(JobService):
         queued, running = self.lasted(found)
         cost = prices.sagemaker(self.instance(found), running)
         usage = {"instance": self.instance(found)} if self.instance(found) else {}
-        return Look(state, self.reason(found), queued, running, usage, cost)
+        return JobStatus(state, self.reason(found), queued, running, usage, cost)
 
     def stop(self, job: str) -> None:
         """See JobService. SageMaker refuses to stop what has ended."""
@@ -93,7 +93,7 @@ class SageMakerJobs(JobService):
 
     def remove(self, work: Work, token: str) -> None:
         """See JobService."""
-        with clearing_up(f"What {self.scratch(work, token)} holds"):
+        with log_cleanup_errors(f"What {self.scratch(work, token)} holds"):
             Objects(self.session).remove_below(self.scratch(work, token))
 
     def started(self, name: str) -> str | None:
@@ -178,7 +178,7 @@ class TransformJobs(SageMakerJobs):
     def remove(self, work: Work, token: str) -> None:
         """See JobService."""
         name = self.name_of(work, token)
-        with clearing_up(f"The SageMaker model {name}"), suppress(AwsNotFound):
+        with log_cleanup_errors(f"The SageMaker model {name}"), suppress(AwsNotFound):
             self.session.call("sagemaker", "delete_model", ModelName=name)
         super().remove(work, token)
 
@@ -199,7 +199,7 @@ KINDS: tuple[type[SageMakerJobs], ...] = (TrainingJobs, TuningJobs, ProcessingJo
 
 
 @dataclass(frozen=True)
-class Workshop:
+class SageMakerContext:
     """What all jobs are made with: the lake, the image they run in, the role they run as, and the types of their instances."""
 
     lake: AwsLake
@@ -208,7 +208,7 @@ class Workshop:
     training_instance: str
     transform_instance: str
 
-    def hold_set(self) -> None:
+    def require_set(self) -> None:
         """Raise SettingsInvalid naming what is not set."""
         given = (("INSTACART_MODEL_IMAGE", self.image), ("INSTACART_SERVICE_ROLE", self.role))
         missing = [name for name, value in given if not value]
@@ -222,12 +222,12 @@ class Workshop:
 
     def run(
         self, kind: type[SageMakerJobs], attempt: Attempt, job: str, prepare: Callable[[str, str], dict[str, Any]]
-    ) -> Ended:
+    ) -> JobSucceeded:
         """Run the job `job` of an attempt. `prepare(name, scratch)` puts what it needs in place, and gives the rest of the request.
 
         Raises as ManagedJobs.run does. What it needed only while it ran is gone afterwards.
         """
-        self.hold_set()
+        self.require_set()
         session, service = self.lake.session, kind(self.lake.session, self.lake.zones.zone("work"))
 
         def start(token: str) -> str:
@@ -246,7 +246,7 @@ class Workshop:
                 # A name is used once for ever: it is our own, started by a call whose answer was lost.
                 return name
             except AwsBusy as busy:
-                hold_room(busy)
+                require_room(busy)
                 raise
             return name
 
@@ -265,7 +265,7 @@ def job_name(title: str, token: str, longest: int = 63) -> str:
     return f"{plain}-{token[:_TOKEN_DIGITS]}"
 
 
-def hold_room(busy: AwsBusy) -> None:
+def require_room(busy: AwsBusy) -> None:
     """Raise JobFailed if a quota is so small that no other job's end makes room. New accounts have none of most instances."""
     found = _NO_ROOM.search(busy.message)
     if found and int(found[2]) < int(found[3]):

@@ -10,16 +10,16 @@ from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.resources.managed_jobs.attempts import Attempt
 from instacart_pipeline.resources.sagemaker import TrainingJob
 from instacart_pipeline.resources.sagemaker.aws.artefacts import Artefacts, Produced
-from instacart_pipeline.resources.sagemaker.aws.jobs import TrainingJobs, Workshop
+from instacart_pipeline.resources.sagemaker.aws.jobs import SageMakerContext, TrainingJobs
 
 _JOB = "train"
 VOLUME_GB = 30
 
 
-def train(workshop: Workshop, artefacts: Artefacts, job: TrainingJob, dt: str) -> Artefact:
+def train(sagemaker_context: SageMakerContext, artefacts: Artefacts, job: TrainingJob, dt: str) -> Artefact:
     """See SageMaker.train."""
-    workshop.hold_set()
-    inputs = channels_of(workshop, job, dt)
+    sagemaker_context.require_set()
+    inputs = channels_of(sagemaker_context, job, dt)
     versions = {job.channels[name].qualified_name: version for name, version in inputs.items()}
 
     def write(attempt: Attempt, location: str) -> Produced:
@@ -27,27 +27,27 @@ def train(workshop: Workshop, artefacts: Artefacts, job: TrainingJob, dt: str) -
 
         def prepare(name: str, scratch: str) -> dict[str, Any]:
             del name
-            parts = parts_of_training(workshop, job, inputs, scratch)
-            return {"HyperParameters": hyperparameters(workshop, job, f"{location}/{SOURCE}"), **parts}
+            parts = parts_of_training(sagemaker_context, job, inputs, scratch)
+            return {"HyperParameters": hyperparameters(sagemaker_context, job, f"{location}/{SOURCE}"), **parts}
 
         try:
-            ended = workshop.run(TrainingJobs, attempt, _JOB, prepare)
-            found = TrainingJobs(workshop.lake.session, "").describe(ended.id)
+            ended = sagemaker_context.run(TrainingJobs, attempt, _JOB, prepare)
+            found = TrainingJobs(sagemaker_context.lake.session, "").describe(ended.id)
             output = found["ModelArtifacts"]["S3ModelArtifacts"].rpartition("/")[0]
             if not artefacts.copy(f"{output}/{MODEL}", f"{location}/{MODEL}"):
                 raise JobFailed(f"{ended.id} left no {MODEL} below {output}; nothing was published. {ended.link}")
             artefacts.copy(f"{output}/{OUTPUT}", f"{location}/{OUTPUT}")  # there is none if the script reports nothing
         finally:
-            workshop.clear(TrainingJobs, attempt, _JOB)
+            sagemaker_context.clear(TrainingJobs, attempt, _JOB)
         return Produced(ended, job.hyperparameters, metrics_of(found))
 
-    definition = json.dumps([definition_of(job), workshop.image, workshop.training_instance])
+    definition = json.dumps([definition_of(job), sagemaker_context.image, sagemaker_context.training_instance])
     return artefacts.build(job.system, job.name, dt, job.code, definition, versions, {}, write)
 
 
-def channels_of(workshop: Workshop, job: TrainingJob, dt: str) -> dict[str, Version]:
+def channels_of(sagemaker_context: SageMakerContext, job: TrainingJob, dt: str) -> dict[str, Version]:
     """The version that each channel reads. Raises TableNotFound."""
-    return {name: workshop.lake.catalog.current(table, dt) for name, table in job.channels.items()}
+    return {name: sagemaker_context.lake.catalog.current(table, dt) for name, table in job.channels.items()}
 
 
 def definition_of(job: TrainingJob) -> list[Any]:
@@ -56,28 +56,28 @@ def definition_of(job: TrainingJob) -> list[Any]:
     return [job.name, job.code.digest, job.script, dict(job.hyperparameters), dict(job.metrics), channels]
 
 
-def hyperparameters(workshop: Workshop, job: TrainingJob, source: str) -> dict[str, str]:
+def hyperparameters(sagemaker_context: SageMakerContext, job: TrainingJob, source: str) -> dict[str, str]:
     """The hyper-parameters, the container's own included, each as JSON: that is how the container reads them."""
     own = {
         "sagemaker_program": job.script,
         "sagemaker_submit_directory": source,
-        "sagemaker_region": workshop.lake.session.region_name,
+        "sagemaker_region": sagemaker_context.lake.session.region_name,
         "sagemaker_container_log_level": 20,
     }
     return {name: json.dumps(value) for name, value in {**job.hyperparameters, **own}.items()}
 
 
 def parts_of_training(
-    workshop: Workshop, job: TrainingJob, inputs: Mapping[str, Version], output: str
+    sagemaker_context: SageMakerContext, job: TrainingJob, inputs: Mapping[str, Version], output: str
 ) -> dict[str, Any]:
     """The parts of the request that a training has in common with the trainings of a tuning."""
     return {
         "AlgorithmSpecification": {
-            "TrainingImage": workshop.image,
+            "TrainingImage": sagemaker_context.image,
             "TrainingInputMode": "File",
             "MetricDefinitions": [{"Name": name, "Regex": pattern} for name, pattern in job.metrics.items()],
         },
-        "RoleArn": workshop.role,
+        "RoleArn": sagemaker_context.role,
         "InputDataConfig": [
             {
                 "ChannelName": name,
@@ -95,11 +95,11 @@ def parts_of_training(
         ],
         "OutputDataConfig": {"S3OutputPath": output},
         "ResourceConfig": {
-            "InstanceType": workshop.training_instance,
+            "InstanceType": sagemaker_context.training_instance,
             "InstanceCount": 1,
             "VolumeSizeInGB": VOLUME_GB,
         },
-        "StoppingCondition": {"MaxRuntimeInSeconds": workshop.deadline},
+        "StoppingCondition": {"MaxRuntimeInSeconds": sagemaker_context.deadline},
     }
 
 

@@ -20,12 +20,12 @@ from instacart_pipeline.resources.aws_account.lake import unpublished_name
 from instacart_pipeline.resources.catalog import CatalogTable
 from instacart_pipeline.resources.catalog.aws import drop_table, unpublished_table
 from instacart_pipeline.resources.managed_jobs.attempts import Attempt
-from instacart_pipeline.resources.managed_jobs.clearing import clearing_up
-from instacart_pipeline.resources.managed_jobs.job_service import Ended
+from instacart_pipeline.resources.managed_jobs.clearing import log_cleanup_errors
+from instacart_pipeline.resources.managed_jobs.job_service import JobSucceeded
 from instacart_pipeline.resources.published import Published
 from instacart_pipeline.resources.sagemaker import TransformJob
 from instacart_pipeline.resources.sagemaker.aws.artefacts import as_inputs, serving_environment
-from instacart_pipeline.resources.sagemaker.aws.jobs import TransformJobs, Workshop
+from instacart_pipeline.resources.sagemaker.aws.jobs import SageMakerContext, TransformJobs
 
 _JOB = "transform"
 _PAYLOAD_MB = 6
@@ -33,58 +33,63 @@ _NUMBERS = ("tinyint", "smallint", "int", "bigint", "float", "double")
 """What a line of CSV holds without quotes, whatever its value."""
 
 
-def transform(workshop: Workshop, job: TransformJob, target: TableContract, dt: str) -> Published:
+def transform(sagemaker_context: SageMakerContext, job: TransformJob, target: TableContract, dt: str) -> Published:
     """See SageMaker.transform. Ids and features must be numbers, which no line of CSV needs to quote; else JobFailed."""
-    workshop.hold_set()
-    _hold_columns(job, target)
-    if not any(found.key.endswith(f"/{MODEL}") for found in workshop.lake.objects.listed(job.model.location)):
+    sagemaker_context.require_set()
+    _require_columns(job, target)
+    if not any(found.key.endswith(f"/{MODEL}") for found in sagemaker_context.lake.objects.listed(job.model.location)):
         raise ArtefactNotFound(
             f"{job.name} asks the model {job.model.location}, which holds no {MODEL}: it was removed, or isn't a trained model."
         )
-    source = workshop.lake.catalog.current(job.source, dt)
+    source = sagemaker_context.lake.catalog.current(job.source, dt)
 
-    def write(attempt: Attempt, location: str) -> Ended:
-        return _Transform(workshop, job, target, dt, attempt, source).run(location)
+    def write(attempt: Attempt, location: str) -> JobSucceeded:
+        return _Transform(sagemaker_context, job, target, dt, attempt, source).run(location)
 
     columns = [(column.name, column.type) for column in target.columns]
     what = [job.name, job.model.location, list(job.ids), list(job.features), job.score, columns]
-    definition = json.dumps([*what, workshop.image, workshop.transform_instance])
+    definition = json.dumps([*what, sagemaker_context.image, sagemaker_context.transform_instance])
     inputs = {job.source.qualified_name: source}
-    return workshop.lake.build(target, dt, definition, inputs, write, also=as_inputs([job.model]))
+    return sagemaker_context.lake.build(target, dt, definition, inputs, write, also=as_inputs([job.model]))
 
 
 class _Transform:
     def __init__(
         self,
-        workshop: Workshop,
+        sagemaker_context: SageMakerContext,
         job: TransformJob,
         target: TableContract,
         dt: str,
         attempt: Attempt,
         source: Version,
     ) -> None:
-        self.workshop, self.lake, self.job, self.target = workshop, workshop.lake, job, target
+        self.sagemaker_context, self.lake, self.job, self.target = (
+            sagemaker_context,
+            sagemaker_context.lake,
+            job,
+            target,
+        )
         self.dt, self.attempt, self.source = dt, attempt, source
         service = TransformJobs(self.lake.session, self.lake.zones.zone("work"))
         self.scratch = service.scratch(attempt.work, attempt.token(_JOB))
         self.database, name = unpublished_name(target, attempt.version).split(".")
         self.answers = f"{name}_csv"
 
-    def run(self, location: str) -> Ended:
+    def run(self, location: str) -> JobSucceeded:
         """All three steps; what the second says, with what all of them cost."""
         try:
             steps = [self._unload()]
             if self.source.rows:  # SageMaker refuses a prefix with nothing below it
-                steps.append(self.workshop.run(TransformJobs, self.attempt, _JOB, self._request))
+                steps.append(self.sagemaker_context.run(TransformJobs, self.attempt, _JOB, self._request))
             told = steps[-1]
             steps += self._answered(location)
         finally:
-            with clearing_up(f"The table {self.database}.{self.answers}"):
+            with log_cleanup_errors(f"The table {self.database}.{self.answers}"):
                 drop_table(self.lake.session, self.database, self.answers)
-            self.workshop.clear(TransformJobs, self.attempt, _JOB)
+            self.sagemaker_context.clear(TransformJobs, self.attempt, _JOB)
         return replace(told, look=replace(told.look, cost_usd=sum(step.look.cost_usd for step in steps)))
 
-    def _unload(self) -> Ended:
+    def _unload(self) -> JobSucceeded:
         # Texts, since Hive's text files have their own sign for NULL, and a model takes an empty field for one.
         fields = (f"coalesce(CAST(\"{name}\" AS varchar), '')" for name in (*self.job.ids, *self.job.features))
         columns = ", ".join(f"{field} AS c{place}" for place, field in enumerate(fields))
@@ -98,7 +103,7 @@ class _Transform:
         """Make the model, and give the request of the job."""
         artefact = self.job.model
         container = {
-            "Image": self.workshop.image,
+            "Image": self.sagemaker_context.image,
             "ModelDataUrl": f"{artefact.location}/{MODEL}",
             "Environment": serving_environment(artefact),
         }
@@ -109,7 +114,7 @@ class _Transform:
                 once=True,
                 ModelName=name,
                 PrimaryContainer=container,
-                ExecutionRoleArn=self.workshop.role,
+                ExecutionRoleArn=self.sagemaker_context.role,
             )
         ids = len(self.job.ids)
         source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": f"{scratch}/input/"}}
@@ -119,7 +124,7 @@ class _Transform:
             "MaxPayloadInMB": _PAYLOAD_MB,
             "TransformInput": {"DataSource": source, "ContentType": "text/csv", "SplitType": "Line"},
             "TransformOutput": {"S3OutputPath": f"{scratch}/output", "Accept": "text/csv", "AssembleWith": "Line"},
-            "TransformResources": {"InstanceType": self.workshop.transform_instance, "InstanceCount": 1},
+            "TransformResources": {"InstanceType": self.sagemaker_context.transform_instance, "InstanceCount": 1},
             "DataProcessing": {
                 "InputFilter": f"$[{ids}:]",
                 "JoinSource": "Input",
@@ -127,7 +132,7 @@ class _Transform:
             },
         }
 
-    def _answered(self, location: str) -> list[Ended]:
+    def _answered(self, location: str) -> list[JobSucceeded]:
         """Write the answers as the target's Parquet. Raises JobFailed if there are not as many as there were rows."""
         names = [*self.job.ids, self.job.score]
         texts = tuple((name, "string") for name in names)
@@ -153,11 +158,11 @@ class _Transform:
         )
         return [counted, self._query("write", statement)]
 
-    def _query(self, name: str, statement: str) -> Ended:
+    def _query(self, name: str, statement: str) -> JobSucceeded:
         return run_query(self.lake.jobs, self.attempt, name, statement, workgroup=self.lake.workgroup)
 
 
-def _hold_columns(job: TransformJob, target: TableContract) -> None:
+def _require_columns(job: TransformJob, target: TableContract) -> None:
     """Raise JobFailed, before anything starts, if the columns don't fit each other."""
     types = {column.name: str(column.type) for column in job.source.columns}
     lacking = [name for name in (*job.ids, *job.features) if name not in types]

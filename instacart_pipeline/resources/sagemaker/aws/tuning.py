@@ -8,10 +8,10 @@ from instacart_pipeline.lake.artefacts import SOURCE, Artefact, Trial
 from instacart_pipeline.lake.errors import JobFailed
 from instacart_pipeline.resources.managed_jobs import prices
 from instacart_pipeline.resources.managed_jobs.attempts import Attempt
-from instacart_pipeline.resources.managed_jobs.job_service import Ended
+from instacart_pipeline.resources.managed_jobs.job_service import JobSucceeded
 from instacart_pipeline.resources.sagemaker import TuningJob
 from instacart_pipeline.resources.sagemaker.aws.artefacts import Artefacts, Produced
-from instacart_pipeline.resources.sagemaker.aws.jobs import TrainingJobs, TuningJobs, Workshop
+from instacart_pipeline.resources.sagemaker.aws.jobs import SageMakerContext, TrainingJobs, TuningJobs
 from instacart_pipeline.resources.sagemaker.aws.training import (
     channels_of,
     definition_of,
@@ -24,11 +24,11 @@ _JOB = "tune"
 _PAGE = 100
 
 
-def tune(workshop: Workshop, artefacts: Artefacts, job: TuningJob, dt: str) -> Artefact:
+def tune(sagemaker_context: SageMakerContext, artefacts: Artefacts, job: TuningJob, dt: str) -> Artefact:
     """See SageMaker.tune."""
-    workshop.hold_set()
+    sagemaker_context.require_set()
     training = job.training
-    inputs = channels_of(workshop, training, dt)
+    inputs = channels_of(sagemaker_context, training, dt)
     versions = {training.channels[name].qualified_name: version for name, version in inputs.items()}
 
     def write(attempt: Attempt, location: str) -> Produced:
@@ -37,10 +37,10 @@ def tune(workshop: Workshop, artefacts: Artefacts, job: TuningJob, dt: str) -> A
 
         def prepare(name: str, scratch: str) -> dict[str, Any]:
             del name
-            parts = parts_of_training(workshop, training, inputs, scratch)
+            parts = parts_of_training(sagemaker_context, training, inputs, scratch)
             static = {
                 name: value
-                for name, value in hyperparameters(workshop, training, source).items()
+                for name, value in hyperparameters(sagemaker_context, training, source).items()
                 if name not in job.ranges
             }
             return {
@@ -49,37 +49,39 @@ def tune(workshop: Workshop, artefacts: Artefacts, job: TuningJob, dt: str) -> A
             }
 
         try:
-            ended = _searched(workshop, attempt, job, prepare)
-            trials = list(_trials(workshop, job, ended.id))
-            best = TuningJobs(workshop.lake.session, "").describe(ended.id).get("BestTrainingJob")
+            ended = _searched(sagemaker_context, attempt, job, prepare)
+            trials = list(_trials(sagemaker_context, job, ended.id))
+            best = TuningJobs(sagemaker_context.lake.session, "").describe(ended.id).get("BestTrainingJob")
             if not best:
                 raise JobFailed(f"{ended.id}: no trial reported {job.objective}; nothing was published. {ended.link}")
-            found = TrainingJobs(workshop.lake.session, "").describe(best["TrainingJobName"])
+            found = TrainingJobs(sagemaker_context.lake.session, "").describe(best["TrainingJobName"])
         finally:
-            workshop.clear(TuningJobs, attempt, _JOB)
+            sagemaker_context.clear(TuningJobs, attempt, _JOB)
         # What each trial was billed for would be a call a trial; this is near enough.
-        cost = prices.sagemaker(workshop.training_instance, sum(trial.seconds for trial in trials))
+        cost = prices.sagemaker(sagemaker_context.training_instance, sum(trial.seconds for trial in trials))
         return Produced(
             ended, {**training.hyperparameters, **_tuned(job, best)}, metrics_of(found), tuple(trials), cost
         )
 
     ranges = {name: [each.low, each.high, each.kind] for name, each in job.ranges.items()}
     what = [job.name, definition_of(training), ranges, job.objective, job.maximize, job.trials, job.at_once]
-    definition = json.dumps([*what, workshop.image, workshop.training_instance])
+    definition = json.dumps([*what, sagemaker_context.image, sagemaker_context.training_instance])
     return artefacts.build(training.system, job.name, dt, training.code, definition, versions, {}, write)
 
 
 def _searched(
-    workshop: Workshop, attempt: Attempt, job: TuningJob, prepare: Callable[[str, str], dict[str, Any]]
-) -> Ended:
+    sagemaker_context: SageMakerContext, attempt: Attempt, job: TuningJob, prepare: Callable[[str, str], dict[str, Any]]
+) -> JobSucceeded:
     """Run the tuning. One that fails says no more than that all its trials did: what the last of them said is added."""
     try:
-        return workshop.run(TuningJobs, attempt, _JOB, prepare)
+        return sagemaker_context.run(TuningJobs, attempt, _JOB, prepare)
     except JobFailed as error:
         entry = attempt.jobs.get(_JOB)
         if type(error) is not JobFailed or entry is None or not entry.id:
             raise
-        reasons = [each["FailureReason"] for each in _summaries(workshop, entry.id) if each.get("FailureReason")]
+        reasons = [
+            each["FailureReason"] for each in _summaries(sagemaker_context, entry.id) if each.get("FailureReason")
+        ]
         told = f" The last that failed: {reasons[-1]}" if reasons else ""
         raise JobFailed(f"{job.name}: no trial reported {job.objective}.{told}\n{error}") from error
 
@@ -111,8 +113,8 @@ def _text(value: float, kind: str) -> str:
     return str(int(value)) if kind == "integer" else repr(float(value))
 
 
-def _trials(workshop: Workshop, job: TuningJob, name: str) -> Iterator[Trial]:
-    for number, each in enumerate(_summaries(workshop, name), 1):
+def _trials(sagemaker_context: SageMakerContext, job: TuningJob, name: str) -> Iterator[Trial]:
+    for number, each in enumerate(_summaries(sagemaker_context, name), 1):
         start, end = each.get("TrainingStartTime"), each.get("TrainingEndTime")
         objective = (each.get("FinalHyperParameterTuningJobObjectiveMetric") or {}).get("Value")
         yield Trial(
@@ -124,9 +126,9 @@ def _trials(workshop: Workshop, job: TuningJob, name: str) -> Iterator[Trial]:
         )
 
 
-def _summaries(workshop: Workshop, name: str) -> list[dict[str, Any]]:
+def _summaries(sagemaker_context: SageMakerContext, name: str) -> list[dict[str, Any]]:
     """The trainings of a tuning, in the order of their start."""
-    pages = workshop.lake.session.pages(
+    pages = sagemaker_context.lake.session.pages(
         "sagemaker",
         "list_training_jobs_for_hyper_parameter_tuning_job",
         HyperParameterTuningJobName=name,

@@ -16,7 +16,7 @@ from dagster import ResourceDependency, get_dagster_logger
 
 from instacart_pipeline.lake.errors import PipelineError
 from instacart_pipeline.resources.aws_account.errors import AwsNotFound, AwsRefused, AwsThrottled, AwsUnavailable
-from instacart_pipeline.resources.aws_account.patience import Patience
+from instacart_pipeline.resources.aws_account.patience import RetryPolicy
 from instacart_pipeline.resources.aws_account.session import AwsSession
 from instacart_pipeline.resources.stream import (
     START,
@@ -32,7 +32,7 @@ from instacart_pipeline.resources.stream import (
     StreamState,
 )
 from instacart_pipeline.resources.stream.aws.checkpoints import Checkpoint, Checkpoints
-from instacart_pipeline.resources.stream.aws.kinesis_put import Pace, put_records
+from instacart_pipeline.resources.stream.aws.kinesis_put import RateLimiter, put_records
 
 SINCE = "@"
 """A position that begins with it is a time, in seconds since 1970: after all records that arrived before."""
@@ -199,7 +199,7 @@ class KinesisStream(Stream):
 
     def _ask(self, operation: str, **parameters: Any) -> dict[str, Any]:
         """A call of a reader. Raises StreamBusy at once when it is held back: a reader comes again anyway."""
-        patience = Patience(self.patience_seconds)
+        patience = RetryPolicy(self.patience_seconds)
         while True:
             try:
                 return self.session.call("kinesis", operation, once=True, **parameters)
@@ -235,7 +235,7 @@ class _Iterators:
 class _Shared:
     """What all copies of a stream's resource have together."""
 
-    pace: Pace = field(default_factory=Pace)
+    pace: RateLimiter = field(default_factory=RateLimiter)
     iterators: _Iterators = field(default_factory=_Iterators)
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from instacart_pipeline.lake.errors import InputInvalid
 from instacart_pipeline.resources.aws_account.errors import AwsError, AwsThrottled, AwsUnavailable
-from instacart_pipeline.resources.aws_account.patience import Patience
+from instacart_pipeline.resources.aws_account.patience import RetryPolicy
 from instacart_pipeline.resources.stream import Entry, StreamBusy
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _THROTTLED = "ProvisionedThroughputExceededException"
 _FIRST_GAP, _MOST_GAP = 0.02, 0.5
 
 
-class Pace:
+class RateLimiter:
     """The pause before each request, shared by all who put into a stream.
 
     None until the stream holds something back, then twice as long with each time it does; a fifth shorter with each request
@@ -64,7 +64,7 @@ class Pace:
 
 
 def put_records(
-    session: AwsSession, stream: str, entries: Sequence[Entry], *, patience_seconds: float, pace: Pace
+    session: AwsSession, stream: str, entries: Sequence[Entry], *, patience_seconds: float, pace: RateLimiter
 ) -> None:
     """Store records, in order, request after request.
 
@@ -73,9 +73,9 @@ def put_records(
     `patience_seconds`, InputInvalid, nothing being stored, if one is too large, and AwsError.
     """
     for entry in entries:
-        _hold_small(entry)
+        _require_small(entry)
     waiting = deque(entries)
-    patience = Patience(patience_seconds + len(entries) / _RECORDS_A_SECOND)
+    patience = RetryPolicy(patience_seconds + len(entries) / _RECORDS_A_SECOND)
     while waiting:
         batch = _taken(waiting)
         pace.wait()
@@ -137,7 +137,7 @@ def _size(entry: Entry) -> int:
     return len(entry.key.encode()) + len(entry.data)
 
 
-def _hold_small(entry: Entry) -> None:
+def _require_small(entry: Entry) -> None:
     if (size := _size(entry)) > MOST_RECORD_BYTES:
         raise InputInvalid(
             f"The record of {entry.key[:200]} has {size:,} bytes, more than the {MOST_RECORD_BYTES:,} that Kinesis takes. Nothing was put."

@@ -14,12 +14,12 @@ from instacart_pipeline.resources.athena import QueryResult
 from instacart_pipeline.resources.aws_account.lake import AwsLake
 from instacart_pipeline.resources.catalog.inputs import schema_at
 from instacart_pipeline.resources.managed_jobs.attempts import Attempt, Work
-from instacart_pipeline.resources.managed_jobs.job_service import Ended
+from instacart_pipeline.resources.managed_jobs.job_service import JobSucceeded
 from instacart_pipeline.resources.published import Published
 from instacart_pipeline.resources.warehouse import Loaded, Warehouse
 from instacart_pipeline.resources.warehouse.aws import sql
 from instacart_pipeline.resources.warehouse.aws.loading import Loading, Staging
-from instacart_pipeline.resources.warehouse.aws.redshift import Redshift, hold_loads, loads_asked
+from instacart_pipeline.resources.warehouse.aws.redshift import Redshift, loads_asked, require_loads
 from instacart_pipeline.resources.warehouse.aws.statements import Place
 from instacart_pipeline.resources.warehouse.loads import Load, at_day, columns_of, lineages, loads_of, sources_of
 
@@ -55,7 +55,7 @@ class RedshiftWarehouse(Warehouse):
 
         def hold(_: Sequence["pa.Table"]) -> None:
             for dt, version in versions.items():
-                self.lake.hold_inputs({table.qualified_name: version}, dt)
+                self.lake.require_inputs({table.qualified_name: version}, dt)
 
         work = Work.named(
             target.qualified_name,
@@ -76,7 +76,7 @@ class RedshiftWarehouse(Warehouse):
             return Staging((), (), [[sql.inserted(select, waiting, dt)]], lineage, loads_asked(bound), hold)
 
         def hold(answers: Sequence["pa.Table"]) -> None:
-            hold_loads(bound, answers, read)
+            require_loads(bound, answers, read)
 
         return Loading(self.lake, self._redshift).replace(
             Work.of(target, dt, f"{select} {columns_of(target)}", read), target, staging, started
@@ -88,11 +88,11 @@ class RedshiftWarehouse(Warehouse):
         schema, read = self._redshift.looked_up(bound)
         select = sql.rendered(bound, schema)
 
-        def write(attempt: Attempt, location: str) -> Ended:
+        def write(attempt: Attempt, location: str) -> JobSucceeded:
             asked = loads_asked(bound)
             ended = self._redshift.run(attempt, "unload", [*asked, sql.unloaded(select, target, location, role)])
             # In one transaction with the result, so this is what it was computed from.
-            hold_loads(bound, self._redshift.answers(ended, 0, len(asked)), read)
+            require_loads(bound, self._redshift.answers(ended, 0, len(asked)), read)
             return ended
 
         return self.lake.build(target, dt, select, {}, write, also=read)

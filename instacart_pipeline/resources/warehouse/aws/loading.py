@@ -17,14 +17,14 @@ from instacart_pipeline.lake.rule_sql import outcomes
 from instacart_pipeline.lake.zones import age_of
 from instacart_pipeline.resources.aws_account.lake import AwsLake
 from instacart_pipeline.resources.managed_jobs.attempts import Attempt, Work
-from instacart_pipeline.resources.managed_jobs.clearing import clearing_up
-from instacart_pipeline.resources.managed_jobs.job_service import Ended
+from instacart_pipeline.resources.managed_jobs.clearing import log_cleanup_errors
+from instacart_pipeline.resources.managed_jobs.job_service import JobSucceeded
 from instacart_pipeline.resources.published import VersionRefused
 from instacart_pipeline.resources.warehouse import Loaded
 from instacart_pipeline.resources.warehouse.aws import sql
 from instacart_pipeline.resources.warehouse.aws.redshift import Redshift
 from instacart_pipeline.resources.warehouse.aws.statements import MOST_STATEMENTS
-from instacart_pipeline.resources.warehouse.loads import Columns, Load, columns_of, hold_columns, newest, spoken
+from instacart_pipeline.resources.warehouse.loads import Columns, Load, columns_of, format_days, newest, require_columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -68,18 +68,18 @@ class Loading:
 
         def make(attempt: Attempt) -> Loaded:
             if attempt.resumed and age_of(attempt.version) > self._lake.longest_write / 2:
-                attempt.begin_again()  # what it staged may be swept
+                attempt.start_new_attempt()  # what it staged may be swept
                 self._lake.jobs.records.write(attempt)
             waiting = sql.staged(target, attempt.version)
             try:
                 return self._load(attempt, target, waiting, staging(waiting), started)
             except BaseException:
                 if any(name.startswith("stage") and entry.id for name, entry in attempt.jobs.items()):
-                    with clearing_up(f"The table {waiting.qualified_name}"):
+                    with log_cleanup_errors(f"The table {waiting.qualified_name}"):
                         self._database.run(attempt, "drop", [f"DROP TABLE IF EXISTS {sql.quoted(waiting)}"])
                 raise
 
-        return self._lake.jobs.carry_out(work, make)
+        return self._lake.jobs.run_or_reattach(work, make)
 
     def _load(
         self, attempt: Attempt, target: TableContract, waiting: TableContract, plan: Staging, started: float
@@ -90,7 +90,7 @@ class Loading:
         (row,), counts = answers[0].to_pylist(), {row["dt"]: row["n"] for row in answers[1].to_pylist()}
         rows, judged = outcomes(target, row)
         if not all(outcome.passed for outcome in judged):
-            raise VersionRefused(target, spoken(plan.days or plan.lineage), judged)
+            raise VersionRefused(target, format_days(plan.days or plan.lineage), judged)
         plan.hold(answers[2:])
         version = attempt.version
         loads = [Load(dt, version, counts.get(dt, 0), origin) for dt, origin in plan.lineage.items()]
@@ -114,11 +114,11 @@ class Loading:
         waiting: TableContract,
         plan: Staging,
         staying: Collection[str],
-    ) -> tuple[list[Ended], list[pa.Table]]:
+    ) -> tuple[list[JobSucceeded], list[pa.Table]]:
         """Stage the rows, in as many transactions as it takes; those, and what the last one answered."""
         made = [*sql.schema_made(target.database), sql.made(target), sql.made(waiting)]
         asked = [sql.judged(waiting, target, staying), sql.counted(waiting), *plan.asked]
-        ended: list[Ended] = []
+        ended: list[JobSucceeded] = []
         parts = [plan.each[start : start + _AT_ONCE] for start in range(0, len(plan.each), _AT_ONCE)] or [[]]
         for number, part in enumerate(parts):
             first, last = number == 0, number == len(parts) - 1
@@ -138,13 +138,15 @@ class Loading:
             asked = [sql.loads_there(target.database, [target.name])]
             (loads,) = self._database.answers(self._database.run(attempt, "loads", asked), 0, 1)
             if not {row["dt"] for row in loads.to_pylist()} <= set(days):
-                hold_columns(target, has, wants)
+                require_columns(target, has, wants)
         return True
 
     def _sweep(self, attempt: Attempt, database: str, there: Iterable[str]) -> None:
         """Drop tables of rows that nobody will swap any more: their process was killed, and not retried."""
         ages = {name: age_of(version) for name in there if (version := sql.version_of_staged(name))}
-        litter = [name for name, age in ages.items() if age > self._lake.longest_write][:MOST_STATEMENTS]
-        if litter:
-            with clearing_up(f"Tables of {database} that were staged and never loaded"):
-                self._database.run(attempt, "sweep", [f'DROP TABLE IF EXISTS "{database}"."{name}"' for name in litter])
+        orphaned_files = [name for name, age in ages.items() if age > self._lake.longest_write][:MOST_STATEMENTS]
+        if orphaned_files:
+            with log_cleanup_errors(f"Tables of {database} that were staged and never loaded"):
+                self._database.run(
+                    attempt, "sweep", [f'DROP TABLE IF EXISTS "{database}"."{name}"' for name in orphaned_files]
+                )

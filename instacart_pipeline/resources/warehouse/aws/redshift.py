@@ -13,11 +13,11 @@ from instacart_pipeline.lake.errors import UploadChanged
 from instacart_pipeline.lake.sql import Query, Schema
 from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.resources.managed_jobs.attempts import Attempt, Work
-from instacart_pipeline.resources.managed_jobs.job_service import Ended
+from instacart_pipeline.resources.managed_jobs.job_service import JobSucceeded
 from instacart_pipeline.resources.managed_jobs.jobs import ManagedJobs
 from instacart_pipeline.resources.warehouse.aws import sql
 from instacart_pipeline.resources.warehouse.aws.statements import Place, rows_of, run_statements
-from instacart_pipeline.resources.warehouse.loads import Load, newest, not_there
+from instacart_pipeline.resources.warehouse.loads import Load, newest, table_not_found_error
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,7 +40,7 @@ class Redshift:
         there_is = [f"{database}.{name}" for database, tables in schema.items() for name in tables]
         for database, name in query.tables():
             if f"{database}.{name}" not in there_is:
-                raise not_there(query, f"{database}.{name}", there_is)
+                raise table_not_found_error(query, f"{database}.{name}", there_is)
         return schema
 
     def schema(self, databases: Sequence[str], attempt: Attempt | None = None) -> dict[str, dict[str, dict[str, str]]]:
@@ -56,14 +56,14 @@ class Redshift:
         work = Work(uuid.uuid4().hex, "warehouse", "now", "ad-hoc")
         if not statements:
             return []
-        ended = self._jobs.carry_out(work, lambda attempt: self.run(attempt, name, statements))
+        ended = self._jobs.run_or_reattach(work, lambda attempt: self.run(attempt, name, statements))
         return self.answers(ended, 0, len(statements))
 
-    def run(self, attempt: Attempt, name: str, statements: Sequence[str]) -> Ended:
+    def run(self, attempt: Attempt, name: str, statements: Sequence[str]) -> JobSucceeded:
         """Run statements in one transaction, as the job `name` of an attempt."""
         return run_statements(self._jobs, attempt, name, statements, self._place)
 
-    def answers(self, ended: Ended, start: int, count: int) -> list[pa.Table]:
+    def answers(self, ended: JobSucceeded, start: int, count: int) -> list[pa.Table]:
         """What `count` statements of a transaction answered, from the one at place `start`."""
         return [rows_of(self._jobs.session, ended.id, number + 1) for number in range(start, start + count)]
 
@@ -91,7 +91,7 @@ def _read(query: Query, answers: Sequence[pa.Table]) -> dict[str, Version]:
     return read
 
 
-def hold_loads(query: Query, answers: Sequence[pa.Table], read: Mapping[str, Version]) -> None:
+def require_loads(query: Query, answers: Sequence[pa.Table], read: Mapping[str, Version]) -> None:
     """Raise UploadChanged unless what was read is what was looked up before."""
     if _read(query, answers) != read:
         raise UploadChanged(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from instacart_pipeline.resources.aws_account.errors import AwsBusy, AwsRefused
 from instacart_pipeline.resources.aws_account.session import AwsSession
 from instacart_pipeline.resources.managed_jobs.attempts import Attempt, Work
-from instacart_pipeline.resources.managed_jobs.job_service import Ended, JobService, Look, State
+from instacart_pipeline.resources.managed_jobs.job_service import JobService, JobStatus, JobSucceeded, State
 from instacart_pipeline.resources.managed_jobs.jobs import ManagedJobs
 
 if TYPE_CHECKING:
@@ -45,10 +45,10 @@ class RedshiftStatements(JobService):
         "ABORTED": "stopped",
     }
 
-    def look(self, job: str) -> Look:
+    def look(self, job: str) -> JobStatus:
         """See JobService. What it cost can't be told: a workgroup is billed by its seconds at work, whoever keeps it there."""
         answer = self.session.call(_SERVICE, "describe_statement", once=True, Id=job)
-        return Look(
+        return JobStatus(
             state=answer["Status"],
             error=answer.get("Error", ""),
             running_seconds=max(answer.get("Duration", 0), 0) / 1e9,
@@ -76,7 +76,9 @@ class RedshiftStatements(JobService):
         return next((str(found["Id"]) for found in answer["Statements"]), None)
 
 
-def run_statements(jobs: ManagedJobs, attempt: Attempt, name: str, statements: Sequence[str], place: Place) -> Ended:
+def run_statements(
+    jobs: ManagedJobs, attempt: Attempt, name: str, statements: Sequence[str], place: Place
+) -> JobSucceeded:
     """Run statements, at most MOST_STATEMENTS, in one transaction as the job `name` of an attempt. Raises as ManagedJobs.run does."""
     session = jobs.session
 

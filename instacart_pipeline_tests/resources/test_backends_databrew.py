@@ -1,4 +1,4 @@
-"""DataBrew, whichever twin: each recipe of the reorder system gives the same rows, and what can't be run starts nothing."""
+"""DataBrew, whichever backend: each recipe of the reorder system gives the same rows, and what can't be run starts nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from instacart_pipeline.reorder import tables as t
 from instacart_pipeline.reorder.assets import recipe
 from instacart_pipeline.resources.published import Published, VersionRefused
 from instacart_pipeline_tests.platform import Row
-from instacart_pipeline_tests.resources.twins import DEEP_ON_AWS, Day
+from instacart_pipeline_tests.resources.backends import DEEP_ON_AWS, Day
 
 SOURCE = t.ORDER_PRODUCTS_PRIOR
 
@@ -52,17 +52,17 @@ EXPECTED: dict[str, tuple[TableContract, list[tuple[object, ...]]]] = {
 
 
 def brew(day: Day, name: str = "prd_features", target: TableContract = t.PRD_FEATURES) -> Published:
-    return day.twin.resources.databrew.run(recipe(name), SOURCE, target, day.dt)
+    return day.backend.resources.databrew.run(recipe(name), SOURCE, target, day.dt)
 
 
 @pytest.mark.parametrize(
-    ("twin_double", "name"),
+    ("backend_double", "name"),
     [
         *(("local", name) for name in EXPECTED),
         ("aws", "user_features_1"),
         *(("aws-deep", name) for name in EXPECTED if name != "user_features_1"),
     ],
-    indirect=["twin_double"],
+    indirect=["backend_double"],
 )
 def test_a_recipe_gives_its_table_on_either_twin(day: Day, name: str) -> None:
     target, rows = EXPECTED[name]
@@ -85,7 +85,7 @@ def test_a_result_is_published_with_lineage_outcomes_and_size(day: Day) -> None:
     ]
     assert version.bytes > 0
     assert published.seconds > 0
-    assert day.litter(t.PRD_FEATURES) == []
+    assert day.orphaned_files(t.PRD_FEATURES) == []
 
 
 @DEEP_ON_AWS
@@ -123,7 +123,7 @@ def test_a_result_that_breaks_its_contract_leaves_readers_with_the_version_befor
     assert "in_range: 3 rows." in str(refused.value)
     assert [outcome.rule for outcome in refused.value.outcomes if not outcome.passed] == ["in_range"]
     assert day.current(t.PRD_FEATURES) == before
-    assert day.litter(t.PRD_FEATURES) == []
+    assert day.orphaned_files(t.PRD_FEATURES) == []
 
 
 def test_a_source_without_the_day_is_named(day: Day, jobs_started: Callable[[], int]) -> None:
@@ -144,9 +144,9 @@ OTHERS = {
 
 
 @pytest.mark.parametrize(
-    ("twin_double", "other"),
+    ("backend_double", "other"),
     [*(("local", other) for other in OTHERS), ("aws", "another type")],
-    indirect=["twin_double"],
+    indirect=["backend_double"],
 )
 def test_a_recipe_that_gives_other_columns_than_the_contract_starts_nothing(
     day: Day, jobs_started: Callable[[], int], other: str
@@ -157,7 +157,7 @@ def test_a_recipe_that_gives_other_columns_than_the_contract_starts_nothing(
         brew(day, target=OTHERS[other])
     assert jobs_started() == before
     assert day.find(OTHERS[other]) is None
-    assert day.litter(OTHERS[other]) == []
+    assert day.orphaned_files(OTHERS[other]) == []
 
 
 def test_a_step_that_the_rows_can_not_take_starts_nothing(day: Day, jobs_started: Callable[[], int]) -> None:
@@ -165,6 +165,6 @@ def test_a_step_that_the_rows_can_not_take_starts_nothing(day: Day, jobs_started
     before = jobs_started()
     steps = '[{"Action": {"Operation": "DELETE", "Parameters": {"sourceColumns": "[\\"nowhere\\"]"}}}]'
     with pytest.raises(UnsupportedStep, match=r"Recipe forgetting, step 1 \(DELETE\): .*nowhere"):
-        day.twin.resources.databrew.run(Recipe.parse("forgetting", steps), SOURCE, t.PRD_FEATURES, day.dt)
+        day.backend.resources.databrew.run(Recipe.parse("forgetting", steps), SOURCE, t.PRD_FEATURES, day.dt)
     assert jobs_started() == before
     assert day.find(t.PRD_FEATURES) is None

@@ -1,4 +1,4 @@
-"""Athena, whichever twin: what a CREATE TABLE AS publishes and refuses, and what comes back from a query."""
+"""Athena, whichever backend: what a CREATE TABLE AS publishes and refuses, and what comes back from a query."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from instacart_pipeline.reorder.assets import sql
 from instacart_pipeline.resources.athena import QueryResult
 from instacart_pipeline.resources.published import Published, VersionRefused
 from instacart_pipeline_tests.platform import Platform, Row
-from instacart_pipeline_tests.resources.twins import DEEP_ON_AWS, Day
+from instacart_pipeline_tests.resources.backends import DEEP_ON_AWS, Day
 
 TRAIN = t.ORDER_PRODUCTS_TRAIN
 AGAIN = "20260102T000000000000-000000"
@@ -46,11 +46,11 @@ def shop(day: Day) -> Day:
 
 
 def make(shop: Day, query: Query | None = None) -> Published:
-    return shop.twin.resources.athena.create_table_as(query or sql(TRAIN.name), TRAIN, shop.dt)
+    return shop.backend.resources.athena.create_table_as(query or sql(TRAIN.name), TRAIN, shop.dt)
 
 
 def ask(shop: Day, statement: str, limit: int | None = None) -> QueryResult:
-    return shop.twin.resources.athena.query(Query.parse("asked", statement.replace(":day", f"'{shop.dt}'")), limit)
+    return shop.backend.resources.athena.query(Query.parse("asked", statement.replace(":day", f"'{shop.dt}'")), limit)
 
 
 def rows(shop: Day, statement: str) -> list[tuple[Any, ...]]:
@@ -73,13 +73,13 @@ def test_a_result_is_published_in_the_contracts_columns_with_lineage_outcomes_an
     assert [(outcome.rule, outcome.violations) for outcome in version.outcomes] == [
         (rule, 0) for rule in ("no_nulls", "in_range", "allowed_values", "unique_user_id_order_number_product_id")
     ]
-    assert shop.litter(TRAIN) == []
+    assert shop.orphaned_files(TRAIN) == []
     # Whatever order the files have the columns in.
     assert shop.tuples(TRAIN) == [
         (2, 7, "train", 2, 2, 8, 5.5, 10, 1, 0),
         (2, 7, "train", 2, 2, 8, 5.5, 11, 2, 0),
     ]
-    table = shop.twin.catalog.table(TRAIN.database, TRAIN.name)
+    table = shop.backend.catalog.table(TRAIN.database, TRAIN.name)
     assert table.columns == tuple((column.name, column.type) for column in TRAIN.columns)
     assert ask(shop, f"SELECT * FROM {TRAIN.qualified_name} WHERE dt = :day").table.column_names == [
         *TRAIN.column_names,
@@ -125,22 +125,22 @@ def test_a_result_that_breaks_its_contract_leaves_readers_with_the_version_befor
         "unique_user_id_order_number_product_id"
     ]
     assert shop.current(TRAIN) == before
-    assert shop.litter(TRAIN) == []
+    assert shop.orphaned_files(TRAIN) == []
 
 
 @DEEP_ON_AWS
 def test_a_result_from_older_inputs_than_the_published_one_is_dropped(shop: Day) -> None:
     newer = make(shop).version
-    shop.twin.catalog.drop_partition(t.ORDERS.database, t.ORDERS.name, shop.dt)
+    shop.backend.catalog.drop_partition(t.ORDERS.database, t.ORDERS.name, shop.dt)
     shop.put_rows(t.ORDERS, ORDERS, name="20250101T000000000000-000000")
     late = make(shop)
     assert (late.superseded, late.version) == (True, newer)
     assert shop.current(TRAIN) == newer
-    assert shop.litter(TRAIN) == []
+    assert shop.orphaned_files(TRAIN) == []
 
 
 def test_an_input_without_the_day_is_named_before_anything_starts(shop: Day, jobs_started: JobsStarted) -> None:
-    shop.twin.catalog.drop_partition(t.ORDERS.database, t.ORDERS.name, shop.dt)
+    shop.backend.catalog.drop_partition(t.ORDERS.database, t.ORDERS.name, shop.dt)
     before = jobs_started()
     with pytest.raises(TableNotFound) as missing:
         make(shop)
@@ -160,9 +160,9 @@ UNSUPPORTED = {
 
 
 @pytest.mark.parametrize(
-    ("twin_double", "statement"),
+    ("backend_double", "statement"),
     [*(("local", statement) for statement in UNSUPPORTED), ("aws", next(iter(UNSUPPORTED)))],
-    indirect=["twin_double"],
+    indirect=["backend_double"],
 )
 def test_sql_that_is_not_supported_is_refused_before_anything_runs(
     shop: Day, jobs_started: JobsStarted, statement: str
@@ -181,18 +181,18 @@ def test_a_statement_that_fails_on_its_rows_publishes_nothing(shop: Day) -> None
         replace(column, name="no_number") if column.name == "order_id" else column for column in TRAIN.columns
     )
     with pytest.raises(JobFailed, match="Could not convert string 'xtrain'"):
-        shop.twin.resources.athena.create_table_as(failing, replace(TRAIN, columns=columns), shop.dt)
+        shop.backend.resources.athena.create_table_as(failing, replace(TRAIN, columns=columns), shop.dt)
     assert shop.find(TRAIN) is None
-    assert shop.litter(TRAIN) == []
+    assert shop.orphaned_files(TRAIN) == []
 
 
 # Queries.
 
 
 @pytest.fixture(scope="module")
-def stocked(twin: Platform, tmp_path_factory: pytest.TempPathFactory) -> Day:
+def stocked(backend: Platform, tmp_path_factory: pytest.TempPathFactory) -> Day:
     """The same two orders and three lines, for all tests that only ask."""
-    made = Day(twin, "2025-12-31", tmp_path_factory.mktemp("stocked"))
+    made = Day(backend, "2025-12-31", tmp_path_factory.mktemp("stocked"))
     made.put_rows(t.ORDERS, ORDERS)
     made.put_rows(t.ORDER_PRODUCTS, LINES)
     return made

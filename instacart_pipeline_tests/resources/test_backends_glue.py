@@ -1,4 +1,4 @@
-"""Glue, whichever twin: what a job publishes, in how many files, and what it refuses. On AWS a job is a Spark session."""
+"""Glue, whichever backend: what a job publishes, in how many files, and what it refuses. On AWS a job is a Spark session."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from instacart_pipeline.lake.sql import Query
 from instacart_pipeline.reorder import tables as t
 from instacart_pipeline.resources.glue import GlueJob
 from instacart_pipeline.resources.published import VersionRefused
+from instacart_pipeline_tests.resources.backends import DEEP_ON_AWS, Day
 from instacart_pipeline_tests.resources.result_rows import EXPECTED, JOB, pair, put_inputs
-from instacart_pipeline_tests.resources.twins import DEEP_ON_AWS, Day
 
 RESULT = t.RESULT_TABLE
 
@@ -26,7 +26,7 @@ def shop(day: Day) -> Day:
 
 @DEEP_ON_AWS
 def test_a_job_publishes_its_rows_in_as_many_files_as_asked_with_lineage_and_outcomes(shop: Day) -> None:
-    published = shop.twin.resources.glue.run(JOB, RESULT, shop.dt)
+    published = shop.backend.resources.glue.run(JOB, RESULT, shop.dt)
     assert shop.tuples(RESULT) == EXPECTED
     version = shop.current(RESULT)
     assert (published.version, published.superseded, version.rows) == (version, False, 3)
@@ -39,9 +39,9 @@ def test_a_job_publishes_its_rows_in_as_many_files_as_asked_with_lineage_and_out
         ("in_range", 0),
         ("unique_user_id_product_id", 0),
     ]
-    assert [name.endswith(".parquet") for name in shop.twin.files(version)] == [True, True]
+    assert [name.endswith(".parquet") for name in shop.backend.files(version)] == [True, True]
     assert version.bytes > 0
-    assert shop.litter(RESULT) == []
+    assert shop.orphaned_files(RESULT) == []
 
 
 @DEEP_ON_AWS
@@ -49,18 +49,18 @@ def test_a_result_that_breaks_its_contract_leaves_readers_with_the_version_befor
     before = shop.put_rows(RESULT, [])
     shop.put_rows(t.UP_FEATURES, [pair(7, 10, 5), pair(8, 10, 2)], name="20260102T000000000000-000000")
     with pytest.raises(VersionRefused) as refused:
-        shop.twin.resources.glue.run(JOB, RESULT, shop.dt)
+        shop.backend.resources.glue.run(JOB, RESULT, shop.dt)
     assert "in_range: 1 rows." in str(refused.value)
     assert "up_orders_since_last_order: 1 rows." in str(refused.value)
     assert shop.current(RESULT) == before
-    assert shop.litter(RESULT) == []
+    assert shop.orphaned_files(RESULT) == []
 
 
 def test_an_input_without_the_day_is_named_before_anything_starts(shop: Day, jobs_started: Callable[[], int]) -> None:
-    shop.twin.catalog.drop_partition(t.PRD_FEATURES.database, t.PRD_FEATURES.name, shop.dt)
+    shop.backend.catalog.drop_partition(t.PRD_FEATURES.database, t.PRD_FEATURES.name, shop.dt)
     before = jobs_started()
     with pytest.raises(TableNotFound) as missing:
-        shop.twin.resources.glue.run(JOB, RESULT, shop.dt)
+        shop.backend.resources.glue.run(JOB, RESULT, shop.dt)
     assert str(missing.value) == (
         f"result_table reads reorder_features.prd_features, which has no partition dt={shop.dt}. "
         f"Build it with `instacart-pipeline run reorder --dt {shop.dt}`."
@@ -81,6 +81,6 @@ def test_sql_that_is_not_supported_is_refused_before_anything_starts(
 ) -> None:
     before = jobs_started()
     with pytest.raises(UnsupportedSql, match=f"wrong: {problem}"):
-        shop.twin.resources.glue.run(GlueJob("wrong", Query.parse("wrong", statement)), RESULT, shop.dt)
+        shop.backend.resources.glue.run(GlueJob("wrong", Query.parse("wrong", statement)), RESULT, shop.dt)
     assert jobs_started() == before
     assert shop.find(RESULT) is None

@@ -1,4 +1,4 @@
-"""The model registry, whichever twin: how versions are numbered, judged and found."""
+"""The model registry, whichever backend: how versions are numbered, judged and found."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _GROUPS = count(1)
 
 
 @pytest.fixture(scope="module")
-def registry(twin: Platform) -> ModelRegistry:
-    return twin.resources.model_registry
+def registry(backend: Platform) -> ModelRegistry:
+    return backend.resources.model_registry
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def group() -> str:
     return f"toy-{next(_GROUPS)}"
 
 
-def artefact(twin: Platform, group: str, number: int) -> Artefact:
+def artefact(backend: Platform, group: str, number: int) -> Artefact:
     """An artefact that holds all that one may."""
     version = f"20260101T00000000000{number}-000000"
     return Artefact(
@@ -35,7 +35,7 @@ def artefact(twin: Platform, group: str, number: int) -> Artefact:
         group,
         "2026-01-01",
         version,
-        f"{twin.zones.zone('models')}/toy/{group}/dt=2026-01-01/v={version}",
+        f"{backend.zones.zone('models')}/toy/{group}/dt=2026-01-01/v={version}",
         CODE.digest,
         {"rate": 0.5, "rounds": 3, "kind": "größer"},
         {"loss": 0.25},
@@ -52,15 +52,15 @@ def test_an_unknown_model_has_no_versions_and_no_champion(registry: ModelRegistr
 
 
 def test_versions_are_numbered_from_one_and_come_newest_first(
-    registry: ModelRegistry, twin: Platform, group: str
+    registry: ModelRegistry, backend: Platform, group: str
 ) -> None:
-    made = [registry.register(group, artefact(twin, group, number), {"f1": 0.4}, {}) for number in (1, 2, 3)]
+    made = [registry.register(group, artefact(backend, group, number), {"f1": 0.4}, {}) for number in (1, 2, 3)]
     assert [version.number for version in made] == [1, 2, 3]
     assert [version.number for version in registry.versions(group)] == [3, 2, 1]
 
 
-def test_a_version_is_read_back_as_it_was_registered(registry: ModelRegistry, twin: Platform, group: str) -> None:
-    given = artefact(twin, group, 1)
+def test_a_version_is_read_back_as_it_was_registered(registry: ModelRegistry, backend: Platform, group: str) -> None:
+    given = artefact(backend, group, 1)
     card = {"intended_use": 'What "the" toy, größer, is for.', "features": ["x", "y"], "figures": {"f1": [0.1, None]}}
     version = registry.register(group, given, {"f1": 0.4, "auc": 1 / 3}, card)
     assert (version.group, version.number, version.status) == (group, 1, "PendingManualApproval")
@@ -70,19 +70,19 @@ def test_a_version_is_read_back_as_it_was_registered(registry: ModelRegistry, tw
 
 
 def test_the_same_artefact_registered_again_is_the_version_it_has_already(
-    registry: ModelRegistry, twin: Platform, group: str
+    registry: ModelRegistry, backend: Platform, group: str
 ) -> None:
-    first = registry.register(group, artefact(twin, group, 1), {"f1": 0.4}, {})
+    first = registry.register(group, artefact(backend, group, 1), {"f1": 0.4}, {})
     decided = registry.decide(first, "Approved", "better")
-    again = registry.register(group, artefact(twin, group, 1), {"f1": 0.4}, {})
+    again = registry.register(group, artefact(backend, group, 1), {"f1": 0.4}, {})
     assert again == decided
     assert len(registry.versions(group)) == 1
 
 
 def test_a_decision_changes_status_and_reason_and_nothing_else(
-    registry: ModelRegistry, twin: Platform, group: str
+    registry: ModelRegistry, backend: Platform, group: str
 ) -> None:
-    version = registry.register(group, artefact(twin, group, 1), {"f1": 0.4}, {"why": "because"})
+    version = registry.register(group, artefact(backend, group, 1), {"f1": 0.4}, {"why": "because"})
     rejected = registry.decide(version, "Rejected", "worse by 0.01")
     assert (rejected.status, rejected.reason) == ("Rejected", "worse by 0.01")
     assert registry.champion(group) is None
@@ -97,8 +97,8 @@ def test_a_decision_changes_status_and_reason_and_nothing_else(
     assert list(registry.versions(group)) == [approved]
 
 
-def test_the_champion_is_the_newest_approved_version(registry: ModelRegistry, twin: Platform, group: str) -> None:
-    first, second, third = (registry.register(group, artefact(twin, group, number), {}, {}) for number in (1, 2, 3))
+def test_the_champion_is_the_newest_approved_version(registry: ModelRegistry, backend: Platform, group: str) -> None:
+    first, second, third = (registry.register(group, artefact(backend, group, number), {}, {}) for number in (1, 2, 3))
     assert registry.champion(group) is None
     first = registry.decide(first, "Approved", "the first")
     assert registry.champion(group) == first
@@ -110,18 +110,22 @@ def test_the_champion_is_the_newest_approved_version(registry: ModelRegistry, tw
     assert registry.champion(group) == first
 
 
-def test_models_don_t_mix(registry: ModelRegistry, twin: Platform, group: str) -> None:
-    registry.register(group, artefact(twin, group, 1), {}, {})
-    other = registry.register(f"{group}-other", artefact(twin, group, 1), {}, {})
+def test_models_don_t_mix(registry: ModelRegistry, backend: Platform, group: str) -> None:
+    registry.register(group, artefact(backend, group, 1), {}, {})
+    other = registry.register(f"{group}-other", artefact(backend, group, 1), {}, {})
     assert other.number == 1
     assert [version.group for version in registry.versions(group)] == [group]
 
 
-def test_several_who_register_at_once_get_a_number_each_and_one_artefact_gets_one(twin: Platform, group: str) -> None:
+def test_several_who_register_at_once_get_a_number_each_and_one_artefact_gets_one(
+    backend: Platform, group: str
+) -> None:
     def register(number: int) -> int:
         # What another process would make of the settings.
         return (
-            build_resources(twin.settings).model_registry.register(group, artefact(twin, group, number), {}, {}).number
+            build_resources(backend.settings)
+            .model_registry.register(group, artefact(backend, group, number), {}, {})
+            .number
         )
 
     with ThreadPoolExecutor(6) as pool:

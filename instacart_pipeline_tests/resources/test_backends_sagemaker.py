@@ -1,4 +1,4 @@
-"""SageMaker, whichever twin: what the four kinds of job publish, what they refuse, and what they leave when they fail."""
+"""SageMaker, whichever backend: what the four kinds of job publish, what they refuse, and what they leave when they fail."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from instacart_pipeline.lake.errors import ArtefactNotFound, JobFailed, TableNot
 from instacart_pipeline.resources.published import VersionRefused
 from instacart_pipeline.resources.sagemaker import ProcessingJob, Range, SageMaker, TrainingJob, TransformJob, TuningJob
 from instacart_pipeline_tests.platform import Platform, Row
+from instacart_pipeline_tests.resources.backends import DEEP_ON_AWS, ONLY_DEEP_ON_AWS, Day
 from instacart_pipeline_tests.resources.toy_model import CODE, DOUBLED, METRICS, ROWS, SCORES
-from instacart_pipeline_tests.resources.twins import DEEP_ON_AWS, ONLY_DEEP_ON_AWS, Day
 
 TRAINING = TrainingJob("toy", "model", CODE, {"rate": 0.5, "rounds": 3}, {"train": ROWS}, METRICS)
 PROCESSING = ProcessingJob("toy", "report", CODE, "double.py", {"rows": ROWS})
@@ -34,22 +34,22 @@ def shop(day: Day) -> Day:
 
 
 @pytest.fixture
-def sagemaker(twin: Platform) -> SageMaker:
-    return twin.resources.sagemaker
+def sagemaker(backend: Platform) -> SageMaker:
+    return backend.resources.sagemaker
 
 
 @pytest.fixture(scope="module")
-def school(twin: Platform, tmp_path_factory: pytest.TempPathFactory) -> Day:
+def school(backend: Platform, tmp_path_factory: pytest.TempPathFactory) -> Day:
     """A day on which the model was trained."""
-    made = Day(twin, "2025-12-31", tmp_path_factory.mktemp("school"))
+    made = Day(backend, "2025-12-31", tmp_path_factory.mktemp("school"))
     made.put_rows(ROWS, rows(2, 4, 6))
     return made
 
 
 @pytest.fixture(scope="module")
-def model(twin: Platform, school: Day) -> Artefact:
+def model(backend: Platform, school: Day) -> Artefact:
     """The toy that learnt 3.5, trained once for all tests: it answers with that plus the row's first number."""
-    return twin.resources.sagemaker.train(TRAINING, school.dt)
+    return backend.resources.sagemaker.train(TRAINING, school.dt)
 
 
 def training(**hyperparameters: str | int | float) -> TrainingJob:
@@ -168,8 +168,8 @@ def test_a_processing_may_publish_a_table(sagemaker: SageMaker, shop: Day) -> No
     version = shop.current(DOUBLED)
     assert (published.version, version.rows, published.superseded) == (version, 3, False)
     assert dict(version.lineage) == {ROWS.qualified_name: shop.current(ROWS).name}
-    assert [name.endswith(".parquet") for name in shop.twin.files(version)] == [True]
-    assert shop.litter(DOUBLED) == []
+    assert [name.endswith(".parquet") for name in shop.backend.files(version)] == [True]
+    assert shop.orphaned_files(DOUBLED) == []
 
 
 @DEEP_ON_AWS
@@ -179,7 +179,7 @@ def test_a_table_that_breaks_its_contract_is_not_published(sagemaker: SageMaker,
     with pytest.raises(VersionRefused, match="in_range: 1 rows"):
         sagemaker.process_table(TO_TABLE, DOUBLED, shop.dt)
     assert shop.current(DOUBLED) == before
-    assert shop.litter(DOUBLED) == []
+    assert shop.orphaned_files(DOUBLED) == []
 
 
 def test_a_processing_that_fails_tells_its_own_words(sagemaker: SageMaker, shop: Day) -> None:
@@ -206,7 +206,7 @@ def test_a_transform_publishes_a_prediction_for_every_row_in_the_sources_order(
     version = shop.current(SCORES)
     assert published.version == version
     assert dict(version.lineage) == {ROWS.qualified_name: shop.current(ROWS).name, "toy_models.model": model.version}
-    assert shop.litter(SCORES) == []
+    assert shop.orphaned_files(SCORES) == []
 
 
 def test_a_row_that_the_model_refuses_fails_the_transform_with_its_reason(
@@ -217,7 +217,7 @@ def test_a_row_that_the_model_refuses_fails_the_transform_with_its_reason(
     with pytest.raises(JobFailed, match="-1 can't be predicted"):
         sagemaker.transform(scoring(model), SCORES, shop.dt)
     assert shop.current(SCORES) == before
-    assert shop.litter(SCORES) == []
+    assert shop.orphaned_files(SCORES) == []
 
 
 @DEEP_ON_AWS

@@ -1,4 +1,4 @@
-"""What the lookup tables promise, whichever twin: items by their key, pages both ways, indexes, conditional puts."""
+"""What the lookup tables promise, whichever backend: items by their key, pages both ways, indexes, conditional puts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from instacart_pipeline.lake.errors import InputInvalid
 from instacart_pipeline.resources.lookup_tables import LookupTable, LookupTables, Value
-from instacart_pipeline_tests.resources.streams import BY_COLOUR, LookupsTwin, eventually, settles
+from instacart_pipeline_tests.resources.streams import BY_COLOUR, LookupsBackend, eventually, settles
 
 ODD_KEYS = [
     "a#b",
@@ -71,16 +71,18 @@ def scanned(lookups: LookupTables, table: LookupTable, limit: int = 1000) -> lis
 # Items by their key.
 
 
-def test_an_item_comes_back_as_it_was_put(lookups_twin: LookupsTwin, things: LookupTable, plain: LookupTable) -> None:
+def test_an_item_comes_back_as_it_was_put(
+    lookups_backend: LookupsBackend, things: LookupTable, plain: LookupTable
+) -> None:
     item = thing(
         "1", text="é🍎\"'\n", number=-5, large=2**53 + 1, yes=True, no=False, zero=0, amount="15.3000", empty=""
     )
-    lookups_twin.open().put(things, [item])
-    found = lookups_twin.open().get(things, "box", "1")
+    lookups_backend.open().put(things, [item])
+    found = lookups_backend.open().get(things, "box", "1")
     assert found == item
     assert {name: type(value) for name, value in found.items()} == {name: type(value) for name, value in item.items()}
-    lookups_twin.open().put(plain, [{"id": "1", "what": "x"}])
-    assert lookups_twin.open().get(plain, "1") == {"id": "1", "what": "x"}
+    lookups_backend.open().put(plain, [{"id": "1", "what": "x"}])
+    assert lookups_backend.open().get(plain, "1") == {"id": "1", "what": "x"}
 
 
 def test_what_is_not_there_is_none_and_an_empty_page(
@@ -329,18 +331,18 @@ def test_an_item_without_the_attribute_gives_way(lookups: LookupTables, things: 
 
 
 def test_of_many_writers_at_once_none_loses_an_item_and_the_greatest_stays(
-    lookups_twin: LookupsTwin, things: LookupTable
+    lookups_backend: LookupsBackend, things: LookupTable
 ) -> None:
     def grow(writer: int) -> None:
         """Put every third number to 29 as a thing of its own, and as the number of the things a, b and c."""
-        lookups = lookups_twin.open()
+        lookups = lookups_backend.open()
         for number in range(writer, 30, 3):
             lookups.put_if_greater(things, [thing(place, number=number, by=writer) for place in "abc"], "number")
             lookups.put(things, [thing(f"{number}", box="put")])
 
     with ThreadPoolExecutor(3) as threads:
         list(threads.map(grow, range(3)))
-    lookups = lookups_twin.open()
+    lookups = lookups_backend.open()
     assert [(item["number"], item["by"]) for item in lookups.all_of(things, "box")] == [(29, 2)] * 3
     assert sorted(places(lookups.all_of(things, "put")), key=lambda place: int(str(place))) == [
         str(n) for n in range(30)

@@ -1,4 +1,4 @@
-"""Endpoints, whichever twin: deploying a version, what answers meanwhile, and what comes back to those who ask."""
+"""Endpoints, whichever backend: deploying a version, what answers meanwhile, and what comes back to those who ask."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ Path(os.environ["SM_MODEL_DIR"], "model.json").write_text(json.dumps({"mean": me
 class Stage:
     """An endpoint, versions to put behind it, and on one machine the server that answers for it."""
 
-    def __init__(self, twin: Platform, name: str, endpoints: Endpoints) -> None:
-        self.twin, self.name, self.endpoints = twin, name, endpoints
+    def __init__(self, backend: Platform, name: str, endpoints: Endpoints) -> None:
+        self.backend, self.name, self.endpoints = backend, name, endpoints
         self._trained: dict[tuple[int, bool], Artefact] = {}
 
     def version(self, mean: int, *, loads: bool = True) -> ModelVersion:
@@ -49,10 +49,10 @@ class Stage:
             if not loads:
                 inference = inference.replace(b"import json", b"raise RuntimeError('no such luck')")
             code, dt = ModelCode({"train.py": _TRAIN, "inference.py": inference}), f"2026-02-{mean:02}"
-            self.twin.put_rows(ROWS, [], dt=dt)
+            self.backend.put_rows(ROWS, [], dt=dt)
             job = TrainingJob("toy", f"model-{code.digest}", code, {"mean": mean}, {"train": ROWS})
-            self._trained[mean, loads] = self.twin.resources.sagemaker.train(job, dt)
-        return self.twin.resources.model_registry.register(self.name, self._trained[mean, loads], {}, {})
+            self._trained[mean, loads] = self.backend.resources.sagemaker.train(job, dt)
+        return self.backend.resources.model_registry.register(self.name, self._trained[mean, loads], {}, {})
 
     def deployed(self, mean: int) -> ModelVersion:
         """The version of this mean, put behind the endpoint: nothing happens if it stands there already."""
@@ -67,18 +67,18 @@ class Stage:
 
 @pytest.fixture(scope="module")
 @costs("contract")
-def stage(twin: Platform) -> Iterator[Stage]:
+def stage(backend: Platform) -> Iterator[Stage]:
     """An endpoint for all tests. What a test wants to stand behind it, it deploys."""
     name = f"toy-{next(_NAMES)}"
-    endpoints = twin.resources.endpoints
+    endpoints = backend.resources.endpoints
     if not isinstance(endpoints, LocalEndpoints):
-        yield Stage(twin, name, endpoints)
+        yield Stage(backend, name, endpoints)
         return
     command = [sys.executable, "-m", "instacart_pipeline.container.server", "--watch", str(endpoints.pointer(name))]
     with subprocess.Popen([*command, "--port", "0"], stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout
         url = server.stdout.readline().split()[-1]
-        yield Stage(twin, name, build_resources(replace(twin.settings, model_url=url)).endpoints)
+        yield Stage(backend, name, build_resources(replace(backend.settings, model_url=url)).endpoints)
         server.terminate()
 
 
@@ -89,7 +89,7 @@ def test_a_deployed_version_answers_and_is_named(stage: Stage) -> None:
     assert (reply.status, reply.body) == (200, b"11.0\n10.0\n")
     assert reply.content_type.startswith("text/csv")
     # Every process sees what is deployed.
-    assert build_resources(stage.twin.settings).endpoints.deployed(stage.name) == version
+    assert build_resources(stage.backend.settings).endpoints.deployed(stage.name) == version
 
 
 def test_the_version_that_is_there_already_is_left_alone(stage: Stage) -> None:

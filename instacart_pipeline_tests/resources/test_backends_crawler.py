@@ -1,4 +1,4 @@
-"""The crawler, whichever twin: what a day's files tell of their tables, and what became of them since the last crawl."""
+"""The crawler, whichever backend: what a day's files tell of their tables, and what became of them since the last crawl."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from instacart_pipeline.reorder import tables as t
 from instacart_pipeline.resources.crawler import Crawl, CrawledTable
-from instacart_pipeline_tests.resources.twins import DEEP_ON_AWS, LOCAL_ALONE, Day, packed
+from instacart_pipeline_tests.resources.backends import DEEP_ON_AWS, LOCAL_ALONE, Day, packed
 
 AISLES = 'aisle_id,aisle\n1,"cheeses, specialty"\n2,"the ""good"" tea"\n'
 
@@ -41,15 +41,15 @@ def test_a_new_day_is_entered_and_reported_in_every_field(day: Day) -> None:
         {"listing"},
         {},
     )
-    assert version.location == day.twin.zones.raw_partition("reorder", "aisles", day.dt)
+    assert version.location == day.backend.zones.raw_partition("reorder", "aisles", day.dt)
 
 
 def test_the_catalogs_table_is_what_was_found_in_the_files(day: Day) -> None:
     day.put(t.STAGED_AISLES, "aisle_id,aisle,shelf\n1,tea,2.5\n")
     found = aisles(day)
-    table = day.twin.catalog.table("reorder_staging", "aisles")
+    table = day.backend.catalog.table("reorder_staging", "aisles")
     assert table.columns == found.columns == (("aisle_id", "bigint"), ("aisle", "string"), ("shelf", "double"))
-    assert table.location == day.twin.zones.raw_table("reorder", "aisles")
+    assert table.location == day.backend.zones.raw_table("reorder", "aisles")
     assert table.description == t.STAGED_AISLES.description
     assert table.partition_keys == ("dt",)
     assert (
@@ -118,14 +118,14 @@ def test_many_days_are_crawled_together_and_each_is_told_as_if_alone(day: Day) -
     later = replace(day, dt="2027-01-03")
     for each in (day, later):
         each.put(t.STAGED_AISLES, AISLES)
-    crawls = day.twin.resources.crawler.crawl_days([t.STAGED_AISLES], [day.dt, "2027-01-02", later.dt])
+    crawls = day.backend.resources.crawler.crawl_days([t.STAGED_AISLES], [day.dt, "2027-01-02", later.dt])
     told = {dt: crawl.tables["aisles"] for dt, crawl in crawls.items() if isinstance(crawl, Crawl)}
     assert {dt: found.change for dt, found in told.items()} == {day.dt: "new", "2027-01-02": "missing", later.dt: "new"}
     assert (told[day.dt].version, told[later.dt].version) == tuple(
         each.current(t.STAGED_AISLES) for each in (day, later)
     )
     assert aisles(later).change == aisles(day).change == "unchanged"
-    assert day.twin.resources.crawler.crawl_days([t.STAGED_AISLES], []) == {}
+    assert day.backend.resources.crawler.crawl_days([t.STAGED_AISLES], []) == {}
     later.clear()
 
 
@@ -181,9 +181,9 @@ UNREADABLE: dict[str, tuple[str, bytes, str]] = {
 
 
 @pytest.mark.parametrize(
-    ("twin_double", "case"),
+    ("backend_double", "case"),
     [*(("local", case) for case in UNREADABLE), ("aws", "no gzip"), ("aws", "not UTF-8")],
-    indirect=["twin_double"],
+    indirect=["backend_double"],
 )
 def test_a_file_that_can_not_be_read_is_named_with_the_place_and_nothing_is_entered(day: Day, case: str) -> None:
     name, content, problem = UNREADABLE[case]
@@ -191,7 +191,7 @@ def test_a_file_that_can_not_be_read_is_named_with_the_place_and_nothing_is_ente
     found = aisles(day)
     assert (found.change, found.version, found.columns) == ("unreadable", None, ())
     assert (found.files, found.bytes) == ((path(day, "a.csv"), path(day, name)), len(AISLES) + len(content))
-    assert found.problem.startswith(f"{day.twin.zones.zone('raw')}/{path(day, name)}{problem}")
+    assert found.problem.startswith(f"{day.backend.zones.zone('raw')}/{path(day, name)}{problem}")
     assert day.find(t.STAGED_AISLES) is None
 
 

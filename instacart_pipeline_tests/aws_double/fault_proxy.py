@@ -19,7 +19,7 @@ from instacart_pipeline_tests.aws_double.wire import AwsError
 
 Parameters = dict[str, Any]
 Pass = Callable[[Parameters], Parameters]
-Meddle = Callable[[Parameters, Pass], Parameters]
+Fault = Callable[[Parameters, Pass], Parameters]
 """From parameters to an answer, or an AwsError raised. The second argument passes parameters on to the double."""
 
 
@@ -31,7 +31,7 @@ class Asked:
     parameters: Parameters
 
 
-class Meddler:
+class FaultProxy:
     """`with Meddler(double.endpoint) as aws:` the same AWS at `aws.endpoint`, except for what `aws.meddle` says.
 
     `asked` is what was asked, in order.
@@ -39,12 +39,12 @@ class Meddler:
 
     def __init__(self, behind: str) -> None:
         self._behind = behind
-        self._rules: dict[str, list[Meddle | None]] = {}
-        self._always: dict[str, Meddle] = {}
+        self._rules: dict[str, list[Fault | None]] = {}
+        self._always: dict[str, Fault] = {}
         self._lock = threading.Lock()
         self.asked: list[Asked] = []
 
-    def meddle(self, operation: str, *each: Meddle | None, always: Meddle | None = None) -> None:
+    def inject(self, operation: str, *each: Fault | None, always: Fault | None = None) -> None:
         """Answer the next requests of an operation by `each` in turn (None: as usual), and all further ones by `always`."""
         self._rules[operation] = list(each)
         if always:
@@ -54,7 +54,7 @@ class Meddler:
         """The parameters of the requests of an operation."""
         return [each.parameters for each in self.asked if each.operation == operation]
 
-    def __enter__(self) -> Meddler:
+    def __enter__(self) -> FaultProxy:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"meddler": self}))
         self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
@@ -99,7 +99,7 @@ class Meddler:
             return error.code, error.read()
 
 
-def refused(code: str, message: str = "said the service", status: int = 400) -> Meddle:
+def refused(code: str, message: str = "said the service", status: int = 400) -> Fault:
     """A whole request that fails."""
 
     def answer(_parameters: Parameters, _passed: Pass) -> Parameters:
@@ -109,14 +109,14 @@ def refused(code: str, message: str = "said the service", status: int = 400) -> 
 
 
 class _Handler(BaseHTTPRequestHandler):
-    meddler: Meddler
+    fault_proxy: FaultProxy
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 
     def do_POST(self) -> None:  # http.server's name for it
         body = self.rfile.read(int(self.headers["Content-Length"]))
         operation = self.headers["X-Amz-Target"].rpartition(".")[2]
-        status, answer = self.meddler.answer(operation, dict(self.headers), body)
+        status, answer = self.fault_proxy.answer(operation, dict(self.headers), body)
         self.send_response(status)
         self.send_header("Content-Type", "application/x-amz-json-1.1")
         self.send_header("Content-Length", str(len(answer)))

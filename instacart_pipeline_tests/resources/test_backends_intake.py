@@ -1,4 +1,4 @@
-"""The intake, whichever twin: good rows are published, bad ones kept with their reason, duplicates counted, and nothing is lost."""
+"""Ingest, whichever backend: good rows are published, bad ones kept with their reason, duplicates counted, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from instacart_pipeline.lake.versions import MixedUploads, Version
 from instacart_pipeline.reorder import tables as t
 from instacart_pipeline.resources.published import VersionRefused
 from instacart_pipeline.retail import tables as retail
-from instacart_pipeline_tests.resources.twins import DEEP_ON_AWS, LOCAL_ALONE, Day, Files, packed
+from instacart_pipeline_tests.resources.backends import DEEP_ON_AWS, LOCAL_ALONE, Day, Files, packed
 
 ORDERS = "order_id,user_id,eval_set,order_number,order_dow,order_hour_of_day,days_since_prior_order\n"
 GOOD_ORDERS = "1,7,prior,1,2,08,\n2,7,prior,2,3,9,30.0\n3,7,train,3,6,23,0\n"
@@ -67,7 +67,7 @@ def stocked(day: Day) -> Day:
 
 @DEEP_ON_AWS
 def test_bad_rows_are_kept_with_place_reason_and_text_and_good_ones_published(day: Day) -> None:
-    published = day.admit(t.STAGED_ORDERS, ORDERS + GOOD_ORDERS + GOOD_ORDERS + "\n".join(BAD_ORDERS) + "\n")
+    published = day.ingest_table(t.STAGED_ORDERS, ORDERS + GOOD_ORDERS + GOOD_ORDERS + "\n".join(BAD_ORDERS) + "\n")
     assert day.tuples(t.ORDERS) == [
         (1, 7, "prior", 1, 2, 8, None),
         (2, 7, "prior", 2, 3, 9, 30.0),
@@ -85,11 +85,11 @@ def test_bad_rows_are_kept_with_place_reason_and_text_and_good_ones_published(da
         for line, (raw, (column, reason)) in enumerate(BAD_ORDERS.items(), start=8)
     ]
     assert day.current(rejects_of(t.ORDERS)).rows == len(BAD_ORDERS)
-    assert day.litter(t.ORDERS, rejects_of(t.ORDERS)) == []
+    assert day.orphaned_files(t.ORDERS, rejects_of(t.ORDERS)) == []
 
 
 def test_an_admission_is_published_with_its_facts_outcomes_and_lineage(day: Day) -> None:
-    published = day.admit(t.STAGED_AISLES, "aisle_id,aisle\n1,fruits\n1,fruits\n2,tea\nx,none\n")
+    published = day.ingest_table(t.STAGED_AISLES, "aisle_id,aisle\n1,fruits\n1,fruits\n2,tea\nx,none\n")
     version = published.version
     assert (published.table, published.dt, published.superseded) == (t.AISLES, day.dt, False)
     assert published.seconds > 0
@@ -110,7 +110,7 @@ def test_an_admission_is_published_with_its_facts_outcomes_and_lineage(day: Day)
 def test_foreign_keys_that_are_unknown_are_rejected_under_their_columns_names(day: Day) -> None:
     header = "product_id,product_name,aisle_id,department_id\n"
     lines = "1,ok,3,2\n2,no such aisle,4,2\n3,neither,5,6\n4,none,,1\n"
-    version = stocked(day).admit(t.STAGED_PRODUCTS, header + lines).version
+    version = stocked(day).ingest_table(t.STAGED_PRODUCTS, header + lines).version
     assert facts_of(version) == (4, 3, 0)
     assert day.tuples(t.PRODUCTS) == [(1, "ok", 3, 2)]
     assert [(row["line"], row["column_name"], row["reason"]) for row in day.rejects(t.PRODUCTS)] == [
@@ -137,7 +137,7 @@ def test_files_are_read_as_they_are_meant(day: Day) -> None:
         "_SUCCESS": "",
         "notes.txt": "none of it",
     }
-    version = day.admit(t.STAGED_AISLES, files).version
+    version = day.ingest_table(t.STAGED_AISLES, files).version
     assert facts_of(version) == (5, 0, 0)
     assert day.tuples(t.AISLES) == [
         (1, "fruits"),
@@ -151,7 +151,7 @@ def test_files_are_read_as_they_are_meant(day: Day) -> None:
 
 @LOCAL_ALONE
 def test_a_reject_says_in_which_file_and_line_it_stands_as_an_editor_counts(day: Day) -> None:
-    day.admit(
+    day.ingest_table(
         t.STAGED_AISLES,
         {"a'1.csv": 'aisle_id,aisle\r\n1,"two\r\nlines"\r\n\r\nx,"a\n\nb"\r\n', "b.csv": "aisle,aisle_id\ny,1\nz,z"},
     )
@@ -167,7 +167,7 @@ def test_a_reject_says_in_which_file_and_line_it_stands_as_an_editor_counts(day:
 def test_too_many_rejects_are_published_and_the_good_rows_are_not(day: Day) -> None:
     before = day.put_rows(t.AISLES, [{"aisle_id": 1, "aisle": "before"}])
     with pytest.raises(VersionRefused) as refused:
-        day.admit(t.STAGED_AISLES, "aisle_id,aisle\n1,fruits\n2,tea\nx,none\n", day.strict_intake(0.3))
+        day.ingest_table(t.STAGED_AISLES, "aisle_id,aisle\n1,fruits\n2,tea\nx,none\n", day.strict_ingest(0.3))
     text = str(refused.value)
     assert f"reorder_curated.aisles dt={day.dt} breaks its contract and was not published" in text
     assert "rejects_within_limit: 1 rows. 1 of 3 rows rejected (33.33%; at most 30.00% may be)." in text
@@ -176,19 +176,19 @@ def test_too_many_rejects_are_published_and_the_good_rows_are_not(day: Day) -> N
     assert [row["raw"] for row in day.rejects(t.AISLES)] == ["x,none"]
     assert day.current(t.AISLES) == before
     assert day.tuples(t.AISLES) == [(1, "before")]
-    assert day.litter(t.AISLES, rejects_of(t.AISLES)) == []
+    assert day.orphaned_files(t.AISLES, rejects_of(t.AISLES)) == []
 
 
 @LOCAL_ALONE
 def test_as_many_rejects_as_allowed_are_no_reason_to_refuse(day: Day) -> None:
-    published = day.admit(t.STAGED_AISLES, "aisle_id,aisle\n1,a\n2,b\n3,c\nx,d\n", day.strict_intake(0.25))
+    published = day.ingest_table(t.STAGED_AISLES, "aisle_id,aisle\n1,a\n2,b\n3,c\nx,d\n", day.strict_ingest(0.25))
     assert (published.version.rows, facts_of(published.version)) == (3, (4, 1, 0))
 
 
 @DEEP_ON_AWS
 def test_admitting_again_replaces_the_day_whole(day: Day) -> None:
-    first = day.admit(t.STAGED_AISLES, "aisle_id,aisle\n1,fruits\nx,none\n").version
-    again = day.admit(t.STAGED_AISLES, "aisle_id,aisle\n2,tea\n").version
+    first = day.ingest_table(t.STAGED_AISLES, "aisle_id,aisle\n1,fruits\nx,none\n").version
+    again = day.ingest_table(t.STAGED_AISLES, "aisle_id,aisle\n2,tea\n").version
     assert day.tuples(t.AISLES) == [(2, "tea")]
     assert day.rejects(t.AISLES) == []
     assert [location for location, _ in again.retired] == [first.location]
@@ -199,19 +199,19 @@ def test_files_that_changed_after_the_crawl_are_not_admitted(day: Day) -> None:
     day.crawl(t.STAGED_AISLES)
     day.put(t.STAGED_AISLES, "aisle_id,aisle\n1,others\n")
     with pytest.raises(UploadChanged, match=f"The files of reorder_staging.aisles dt={day.dt} changed after they were"):
-        day.admit(t.STAGED_AISLES)
+        day.ingest_table(t.STAGED_AISLES)
     assert day.find(t.AISLES) is None
 
 
 def test_a_file_without_a_column_is_named_with_what_it_has_instead(day: Day) -> None:
     with pytest.raises(ColumnsMissing) as missing:
-        day.admit(t.STAGED_AISLES, {"a.csv": "aisle_id,aisle\n1,x\n", "b.csv": "aisle_id,ilse,shelf\n2,y,z\n"})
+        day.ingest_table(t.STAGED_AISLES, {"a.csv": "aisle_id,aisle\n1,x\n", "b.csv": "aisle_id,ilse,shelf\n2,y,z\n"})
     assert str(missing.value) == (
-        f"{day.twin.zones.zone('raw')}/reorder/aisles/dt={day.dt}/b.csv lacks aisle (unexpected: ilse, shelf). "
+        f"{day.backend.zones.zone('raw')}/reorder/aisles/dt={day.dt}/b.csv lacks aisle (unexpected: ilse, shelf). "
         f"aisles has the columns aisle_id, aisle. Upload the file again with them."
     )
     assert (day.find(t.AISLES), day.find(rejects_of(t.AISLES))) == (None, None)
-    assert day.litter(t.AISLES, rejects_of(t.AISLES)) == []
+    assert day.orphaned_files(t.AISLES, rejects_of(t.AISLES)) == []
 
 
 def long_file() -> bytes:
@@ -227,9 +227,9 @@ UNREADABLE: Mapping[str, tuple[str, Callable[[bytes], bytes], str]] = {
 
 
 @pytest.mark.parametrize(
-    ("twin_double", "case"),
+    ("backend_double", "case"),
     [("local", "gzip cut short"), ("local", "not UTF-8"), ("aws-deep", "not UTF-8")],
-    indirect=["twin_double"],
+    indirect=["backend_double"],
 )
 def test_what_can_not_be_read_beyond_the_crawls_sample_is_named_with_its_place(day: Day, case: str) -> None:
     suffix, spoilt, problem = UNREADABLE[case]
@@ -237,16 +237,16 @@ def test_what_can_not_be_read_beyond_the_crawls_sample_is_named_with_its_place(d
     day.put(t.STAGED_AISLES, {name: spoilt(long_file())})
     assert day.crawl(t.STAGED_AISLES).tables["aisles"].change == "new"
     with pytest.raises(FileUnreadable) as unreadable:
-        day.admit(t.STAGED_AISLES)
-    file = f"{day.twin.zones.zone('raw')}/reorder/aisles/dt={day.dt}/{name}"
+        day.ingest_table(t.STAGED_AISLES)
+    file = f"{day.backend.zones.zone('raw')}/reorder/aisles/dt={day.dt}/{name}"
     assert re.match(re.escape(file) + problem, str(unreadable.value))
     assert day.find(t.AISLES) is None
-    assert day.litter(t.AISLES, rejects_of(t.AISLES)) == []
+    assert day.orphaned_files(t.AISLES, rejects_of(t.AISLES)) == []
 
 
 def test_a_table_that_was_not_crawled_is_named(day: Day) -> None:
     with pytest.raises(TableNotFound, match=f"reorder_staging.aisles has no partition dt={day.dt}"):
-        day.admit(t.STAGED_AISLES)
+        day.ingest_table(t.STAGED_AISLES)
 
 
 def test_rows_that_go_back_to_different_uploads_are_not_put_together(day: Day) -> None:
@@ -254,33 +254,33 @@ def test_rows_that_go_back_to_different_uploads_are_not_put_together(day: Day) -
     day.crawl(t.STAGED_DEPARTMENTS)
     day.put_rows(t.DEPARTMENTS, [{"department_id": 1, "department": "produce"}])
     lineage = {t.STAGED_AISLES.qualified_name: "20260101T000000000000-000000"}  # an upload before this one
-    day.twin.put_rows(t.AISLES, [{"aisle_id": 1, "aisle": "fruits"}], dt=day.dt, lineage=lineage)
+    day.backend.put_rows(t.AISLES, [{"aisle_id": 1, "aisle": "fruits"}], dt=day.dt, lineage=lineage)
     day.put(t.STAGED_AISLES, "aisle_id,aisle\n2,tea\n")
     day.put(t.STAGED_PRODUCTS, "product_id,product_name,aisle_id,department_id\n1,ok,1,1\n")
     day.crawl(t.STAGED_AISLES, t.STAGED_PRODUCTS)
     with pytest.raises(MixedUploads, match=r"reorder_staging\.aisles"):
-        day.admit(t.STAGED_PRODUCTS)
+        day.ingest_table(t.STAGED_PRODUCTS)
     assert day.find(t.PRODUCTS) is None
 
 
 def test_a_table_that_may_lack_a_day_is_published_without_rows(day: Day) -> None:
-    intake = day.twin.resources.intake
-    published = intake.admit(retail.STAGED_STREAM, retail.STREAMED_LINES, day.dt, may_lack=True)
+    ingest = day.backend.resources.ingest
+    published = ingest.ingest_table(retail.STAGED_STREAM, retail.STREAMED_LINES, day.dt, may_lack=True)
     version = day.current(retail.STREAMED_LINES)
     assert version == published.version
     assert facts_of(version) == (0, 0, 0)
     assert all(outcome.passed for outcome in version.outcomes)
     assert dict(version.lineage) == {}
     assert day.rows(retail.STREAMED_LINES) == day.rows(rejects_of(retail.STREAMED_LINES)) == []
-    assert day.litter(retail.STREAMED_LINES, rejects_of(retail.STREAMED_LINES)) == []
+    assert day.orphaned_files(retail.STREAMED_LINES, rejects_of(retail.STREAMED_LINES)) == []
 
 
 def test_a_table_that_may_not_lack_a_day_still_says_that_it_does(day: Day) -> None:
     with pytest.raises(TableNotFound, match=r"retail_staging\.streamed_lines"):
-        day.twin.resources.intake.admit(retail.STAGED_STREAM, retail.STREAMED_LINES, day.dt)
+        day.backend.resources.ingest.ingest_table(retail.STAGED_STREAM, retail.STREAMED_LINES, day.dt)
 
 
 def test_files_that_came_after_a_crawl_found_none_are_not_passed_over(day: Day) -> None:
     day.put(retail.STAGED_STREAM, ",".join(retail.STREAMED_LINES.column_names) + "\n")
     with pytest.raises(UploadChanged, match="changed after they were catalogued"):
-        day.twin.resources.intake.admit(retail.STAGED_STREAM, retail.STREAMED_LINES, day.dt, may_lack=True)
+        day.backend.resources.ingest.ingest_table(retail.STAGED_STREAM, retail.STREAMED_LINES, day.dt, may_lack=True)

@@ -58,7 +58,7 @@ def message(answer: httpx.Response, status: int, code: str) -> str:
     return str(answer.json()["error"]["message"])
 
 
-class Desk:
+class SalesClient:
     """The parts behind the API, and a client of it. How far consumers are behind, `service.look` says."""
 
     def __init__(self, home: Path, stream: Stream, service: Service, client: httpx.Client) -> None:
@@ -98,7 +98,7 @@ class Faulty(LocalStream):
 
 
 @contextmanager
-def desk(
+def sales_client(
     home: Path,
     stream: Stream | None = None,
     *,
@@ -107,7 +107,7 @@ def desk(
     most_waiting: int = 100_000,
     look_every: float = _NEVER,
     over_http: bool = False,
-) -> Iterator[Desk]:
+) -> Iterator[SalesClient]:
     """A desk, open for the length of the block: in this process, or over HTTP."""
     found = stream or LocalStream(home=str(home), shards=2)
     numbers = Metrics()
@@ -123,4 +123,4 @@ def desk(
     app = create_app([retail_part(service, look_every=look_every)], keys, numbers)
     with ExitStack() as stack:
         client = web.client_of(stack.enter_context(web.listening(app))) if over_http else web.called(app)
-        yield Desk(home, found, service, stack.enter_context(client))
+        yield SalesClient(home, found, service, stack.enter_context(client))

@@ -1,4 +1,4 @@
-"""What comes in and goes out beside the tables, whichever twin: alerts, notices of uploads, and what dead runs left."""
+"""What comes in and goes out beside the tables, whichever backend: alerts, notices of uploads, and what dead runs left."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from instacart_pipeline.reorder import tables as t
 from instacart_pipeline.resources.alerts import Alert, AlertUnderWay
 from instacart_pipeline_tests.aws_double.server import AwsDouble
 from instacart_pipeline_tests.platform import Platform
-from instacart_pipeline_tests.resources.twins import Day
+from instacart_pipeline_tests.resources.backends import Day
 
 ALERT = Alert("", "reorder_daily", "2026-11-20", 'orders: größe ist "leer"\nsecond line', "http://dagster:3000/runs/")
 
 
 @pytest.fixture(scope="module")
-def inbox(twin_double: AwsDouble | None) -> str:
+def inbox(backend_double: AwsDouble | None) -> str:
     """The URL of a queue that takes what is sent to the topic `alerts`; none on one machine."""
-    if twin_double is None:
+    if backend_double is None:
         return ""
-    sqs, sns = twin_double.client("sqs"), twin_double.client("sns")
+    sqs, sns = backend_double.client("sqs"), backend_double.client("sns")
     url = str(sqs.create_queue(QueueName="inbox")["QueueUrl"])
     arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     sns.subscribe(TopicArn=sns.create_topic(Name="alerts")["TopicArn"], Protocol="sqs", Endpoint=arn)
@@ -32,25 +32,25 @@ def inbox(twin_double: AwsDouble | None) -> str:
 
 
 @pytest.fixture(scope="module")
-def uploads_queue(twin_double: AwsDouble | None) -> str:
+def uploads_queue(backend_double: AwsDouble | None) -> str:
     """The URL of a queue for notices of uploads; none on one machine."""
-    return str(twin_double.client("sqs").create_queue(QueueName="uploads")["QueueUrl"]) if twin_double else ""
+    return str(backend_double.client("sqs").create_queue(QueueName="uploads")["QueueUrl"]) if backend_double else ""
 
 
 @pytest.fixture(scope="module")
 def make_resources(
-    twin: Platform, twin_double: AwsDouble | None, inbox: str, uploads_queue: str
+    backend: Platform, backend_double: AwsDouble | None, inbox: str, uploads_queue: str
 ) -> Callable[[], Resources]:
-    """What another process would make of the twin's settings, those of alerts and uploads included."""
-    topic = twin_double.client("sns").create_topic(Name="alerts")["TopicArn"] if inbox and twin_double else ""
-    settings = replace(twin.settings, alert_topic=topic, upload_queue=uploads_queue)
+    """What another process would make of the backend's settings, those of alerts and uploads included."""
+    topic = backend_double.client("sns").create_topic(Name="alerts")["TopicArn"] if inbox and backend_double else ""
+    settings = replace(backend.settings, alert_topic=topic, upload_queue=uploads_queue)
     return lambda: build_resources(settings)
 
 
 @pytest.fixture
-def sent(twin: Platform, twin_double: AwsDouble | None, inbox: str) -> Callable[[], list[str]]:
+def sent(backend: Platform, backend_double: AwsDouble | None, inbox: str) -> Callable[[], list[str]]:
     """The texts of the alerts that were sent since last asked."""
-    log, read = twin.home / "alerts.log", [0]
+    log, read = backend.home / "alerts.log", [0]
 
     def logged() -> list[str]:
         lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()] if log.exists() else []
@@ -59,13 +59,13 @@ def sent(twin: Platform, twin_double: AwsDouble | None, inbox: str) -> Callable[
         return ["\n".join(line.values()) for line in new]
 
     def received() -> list[str]:
-        assert twin_double
-        sqs, found = twin_double.client("sqs"), []
+        assert backend_double
+        sqs, found = backend_double.client("sqs"), []
         while messages := sqs.receive_message(QueueUrl=inbox, MaxNumberOfMessages=10).get("Messages"):
             found += [json.loads(message["Body"])["Message"] for message in messages]
         return found
 
-    asked = received if twin_double else logged
+    asked = received if backend_double else logged
     asked()
     return asked
 
@@ -129,26 +129,26 @@ def test_forgetting_nothing_or_what_is_gone_is_no_error(make_resources: Callable
 
 
 def test_notices_are_hints_and_name_days_that_were_uploaded_where_there_are_any_at_all(
-    day: Day, make_resources: Callable[[], Resources], twin_double: AwsDouble | None, uploads_queue: str
+    day: Day, make_resources: Callable[[], Resources], backend_double: AwsDouble | None, uploads_queue: str
 ) -> None:
     day.put(t.STAGED_AISLES, "aisle_id,aisle\n1,fruits\n")
-    if twin_double:
-        (found,) = day.twin.storage.objects("reorder", "aisles", day.dt)
+    if backend_double:
+        (found,) = day.backend.storage.objects("reorder", "aisles", day.dt)
         held = {"bucket": {"name": "lake"}, "object": {"key": f"raw/{found.path}".replace("=", "%3D")}}
         event = json.dumps({"Records": [{"eventName": "ObjectCreated:Put", "s3": held}]})
-        twin_double.client("sqs").send_message(QueueUrl=uploads_queue, MessageBody=event)
+        backend_double.client("sqs").send_message(QueueUrl=uploads_queue, MessageBody=event)
     uploads = make_resources().uploads
     notices = uploads.receive(10)
     assert {(notice.system, notice.table, notice.dt) for notice in notices} <= {("reorder", "aisles", day.dt)}
-    assert len(notices) == (1 if twin_double else 0)
+    assert len(notices) == (1 if backend_double else 0)
     uploads.forget([notice.receipt for notice in notices])
     assert list(uploads.receive(10)) == []
 
 
-# Leftovers.
+# Orphaned jobs.
 
 
 def test_where_nothing_was_left_nothing_is_stopped(make_resources: Callable[[], Resources]) -> None:
-    leftovers = make_resources().leftovers
-    assert list(leftovers.stop("a run that never was")) == []
-    assert list(leftovers.stop("a run that never was")) == []
+    left = make_resources().orphaned_jobs
+    assert list(left.stop("a run that never was")) == []
+    assert list(left.stop("a run that never was")) == []

@@ -1,4 +1,4 @@
-"""The warehouse, whichever twin: what a load replaces and refuses, what is published, what readers see meanwhile."""
+"""The warehouse, whichever backend: what a load replaces and refuses, what is published, what readers see meanwhile."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from instacart_pipeline.resources.published import VersionRefused
 from instacart_pipeline.resources.warehouse import Warehouse
 from instacart_pipeline.resources.warehouse.loads import WarehouseOutdated, loads_of
 from instacart_pipeline_tests.platform import Platform
-from instacart_pipeline_tests.resources.twins import DEEP_ON_AWS
+from instacart_pipeline_tests.resources.backends import DEEP_ON_AWS
 from instacart_pipeline_tests.resources.warehouses import FIRST, SECOND, THIRD, Shop, day_of, line, shop_of
 
 MANY = 11
@@ -30,13 +30,13 @@ ONE, TWO = "20260101T000000000000-000001", "20260102T000000000000-000002"
 
 
 @pytest.fixture(scope="module")
-def warehouse(twin: Platform) -> Warehouse:
-    return build_resources(replace(twin.settings, redshift_workgroup="warehouse")).warehouse
+def warehouse(backend: Platform) -> Warehouse:
+    return build_resources(replace(backend.settings, redshift_workgroup="warehouse")).warehouse
 
 
 @pytest.fixture
-def shop(twin: Platform, warehouse: Warehouse) -> Shop:
-    return shop_of(twin, warehouse)
+def shop(backend: Platform, warehouse: Warehouse) -> Shop:
+    return shop_of(backend, warehouse)
 
 
 def stocked(shop: Shop) -> Shop:
@@ -54,9 +54,9 @@ def loaded(shop: Shop) -> Shop:
 
 
 @pytest.fixture(scope="module")
-def unchanged(twin: Platform, warehouse: Warehouse) -> Shop:
+def unchanged(backend: Platform, warehouse: Warehouse) -> Shop:
     """The same for all tests that leave what is loaded as it is, whatever they publish or try."""
-    return stocked(shop_of(twin, warehouse))
+    return stocked(shop_of(backend, warehouse))
 
 
 # Loading.
@@ -101,7 +101,7 @@ def test_a_load_replaces_its_days_leaves_the_others_and_says_what_it_brought_in_
 
 
 def test_a_day_that_the_lake_lacks_ends_with_no_rows(loaded: Shop) -> None:
-    loaded.twin.catalog.drop_partition(loaded.lines.database, loaded.lines.name, FIRST)
+    loaded.backend.catalog.drop_partition(loaded.lines.database, loaded.lines.name, FIRST)
     brought = loaded.load(FIRST, THIRD)
     assert (brought.rows, brought.total) == (0, 1)
     assert loaded.ids() == [f"{SECOND} c"]
@@ -247,12 +247,12 @@ TOTALS = "SELECT sold_on, sum(amount) AS amount, count(*) AS n FROM {sales} WHER
 
 def test_a_result_is_published_into_the_lake_as_of_its_day_and_again_in_place_of_itself(unchanged: Shop) -> None:
     published = unchanged.warehouse.publish(unchanged.parse(TOTALS), unchanged.totals, SECOND)
-    assert [tuple(row.values()) for row in unchanged.twin.rows(unchanged.totals, SECOND)] == [
+    assert [tuple(row.values()) for row in unchanged.backend.rows(unchanged.totals, SECOND)] == [
         (day_of(FIRST), Decimal("5.0000"), 2),
         (day_of(SECOND), Decimal("2.5000"), 1),
     ]
     earlier = unchanged.warehouse.publish(unchanged.parse(TOTALS), unchanged.totals, FIRST)
-    assert len(unchanged.twin.rows(unchanged.totals, FIRST)) == earlier.version.rows == 1
+    assert len(unchanged.backend.rows(unchanged.totals, FIRST)) == earlier.version.rows == 1
     assert published.version.lineage == {
         unchanged.sales.qualified_name: unchanged.warehouse.days(unchanged.sales)[SECOND]
     }
@@ -260,7 +260,7 @@ def test_a_result_is_published_into_the_lake_as_of_its_day_and_again_in_place_of
     again = unchanged.warehouse.publish(unchanged.parse(TOTALS), unchanged.totals, SECOND)
     assert not again.superseded
     assert again.version.name > published.version.name
-    assert unchanged.twin.unpublished(unchanged.totals, SECOND) == []
+    assert unchanged.backend.unpublished(unchanged.totals, SECOND) == []
 
 
 def test_the_lineage_of_a_result_goes_on_to_what_a_rebuilt_table_was_made_from(unchanged: Shop) -> None:
@@ -282,8 +282,8 @@ def test_a_result_that_breaks_its_contract_is_not_published(unchanged: Shop) -> 
     doubled = unchanged.parse("SELECT sold_on, amount, CAST(1 AS bigint) AS n FROM {sales}")
     with pytest.raises(VersionRefused, match="unique_sold_on: 1 rows"):
         unchanged.warehouse.publish(doubled, unchanged.totals, SECOND)
-    assert unchanged.twin.catalog.current(unchanged.totals, SECOND) == before
-    assert unchanged.twin.unpublished(unchanged.totals, SECOND) == []
+    assert unchanged.backend.catalog.current(unchanged.totals, SECOND) == before
+    assert unchanged.backend.unpublished(unchanged.totals, SECOND) == []
 
 
 # Asking.

@@ -1,4 +1,4 @@
-"""What the stream promises, whichever twin: order, durability, claims, positions, rewinding, lag."""
+"""What the stream promises, whichever backend: order, durability, claims, positions, rewinding, lag."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from instacart_pipeline_tests.resources.stream_children import hold
 from instacart_pipeline_tests.resources.streams import (
     PATIENCE_SECONDS,
     SHARDS,
-    StreamTwin,
+    StreamBackend,
     eventually,
     position_of,
     read_all,
@@ -108,8 +108,8 @@ def test_reading_goes_on_after_a_position_and_keeps_to_its_limit(stream: Stream)
     assert sequences == sorted(set(sequences), key=int)
 
 
-def test_what_is_put_later_follows_in_the_shard(stream_twin: StreamTwin) -> None:
-    first, other = stream_twin.open(), stream_twin.open()
+def test_what_is_put_later_follows_in_the_shard(stream_backend: StreamBackend) -> None:
+    first, other = stream_backend.open(), stream_backend.open()
     shard, sequences = only_shard(first, 2)
     other.put([Entry("one", b"2")])
     (later,) = read_on(first, shard.id, sequences[-1], 1)
@@ -117,17 +117,17 @@ def test_what_is_put_later_follows_in_the_shard(stream_twin: StreamTwin) -> None
     assert int(later.sequence) > int(sequences[-1])
 
 
-def test_of_many_writers_at_once_none_loses_a_record_or_its_order(stream_twin: StreamTwin) -> None:
+def test_of_many_writers_at_once_none_loses_a_record_or_its_order(stream_backend: StreamBackend) -> None:
     writers, numbers = range(4), range(12)
 
     def put(writer: int) -> None:
-        stream = stream_twin.open()
+        stream = stream_backend.open()
         for number in numbers:
             stream.put([Entry(f"key-{writer}", f"{writer}-{number}".encode())])
 
     with ThreadPoolExecutor(len(writers)) as threads:
         list(threads.map(put, writers))
-    held = read_all(stream_twin.open(), len(writers) * len(numbers))
+    held = read_all(stream_backend.open(), len(writers) * len(numbers))
     for writer in writers:
         mine = [record.data.decode() for record in held if record.key == f"key-{writer}"]
         assert list(dict.fromkeys(mine)) == [f"{writer}-{number}" for number in numbers]
@@ -136,8 +136,8 @@ def test_of_many_writers_at_once_none_loses_a_record_or_its_order(stream_twin: S
 # Claims and positions.
 
 
-def test_a_shard_has_one_worker_of_a_consumer_at_a_time(stream_twin: StreamTwin) -> None:
-    mine, other = stream_twin.open(), stream_twin.open()
+def test_a_shard_has_one_worker_of_a_consumer_at_a_time(stream_backend: StreamBackend) -> None:
+    mine, other = stream_backend.open(), stream_backend.open()
     shard, next_shard, *_ = mine.state().shards
     with mine.claim(WORKER, shard) as claim:
         assert the(claim).position == START
@@ -151,8 +151,8 @@ def test_a_shard_has_one_worker_of_a_consumer_at_a_time(stream_twin: StreamTwin)
         assert afterwards is not None
 
 
-def test_of_threads_that_claim_a_shard_at_once_one_gets_it(stream_twin: StreamTwin) -> None:
-    stream, shard = stream_twin.open(), stream_twin.open().state().shards[0]
+def test_of_threads_that_claim_a_shard_at_once_one_gets_it(stream_backend: StreamBackend) -> None:
+    stream, shard = stream_backend.open(), stream_backend.open().state().shards[0]
     at_once, tried = threading.Barrier(6), threading.Barrier(6)
 
     def claims(_: int) -> bool:
@@ -173,32 +173,32 @@ def test_an_error_in_the_block_ends_the_claim_and_goes_on_up(stream: Stream) -> 
         assert claim is not None
 
 
-def test_a_committed_position_is_where_the_next_worker_begins(stream_twin: StreamTwin) -> None:
-    stream = stream_twin.open()
+def test_a_committed_position_is_where_the_next_worker_begins(stream_backend: StreamBackend) -> None:
+    stream = stream_backend.open()
     shard, sequences = only_shard(stream, 5)
     with stream.claim(WORKER, shard) as claim:
         the(claim).commit(sequences[1])
         the(claim).commit(sequences[2])
         assert the(claim).position == sequences[2]
-    for opened in (stream, stream_twin.open()):
+    for opened in (stream, stream_backend.open()):
         assert position_of(opened, WORKER, shard) == sequences[2]
         assert position_of(opened, "raw_zone", shard) == START
     assert [record.data for record in read_on(stream, shard.id, sequences[2], 2)] == [b"3", b"4"]
 
 
 def test_the_shard_of_a_killed_worker_is_taken_over_where_it_committed_last(
-    stream_twin: StreamTwin, tmp_path: Path, child_processes: ForkServerContext
+    stream_backend: StreamBackend, tmp_path: Path, child_processes: ForkServerContext
 ) -> None:
-    stream = stream_twin.open()
+    stream = stream_backend.open()
     shard, sequences = only_shard(stream, 4)
     held = tmp_path / "held"
-    worker = child_processes.Process(target=hold, args=(stream_twin.open_to_die, WORKER, shard, sequences[1], held))
+    worker = child_processes.Process(target=hold, args=(stream_backend.open_to_die, WORKER, shard, sequences[1], held))
     worker.start()
     eventually(held.exists)
     os.kill(worker.pid or 0, signal.SIGKILL)
     worker.join()
     # Within no time, where a claim ends with its worker.
-    within = PATIENCE_SECONDS if stream_twin.leases else 0.0
+    within = PATIENCE_SECONDS if stream_backend.leases else 0.0
     assert position_of(stream, WORKER, shard, within) == sequences[1]
 
 
@@ -216,12 +216,12 @@ def test_a_consumer_rewound_to_the_start_reads_all_again_and_others_dont(stream:
     assert position_of(stream, "raw_zone", shard) == sequences[-1]
 
 
-def test_a_consumer_rewound_to_a_time_reads_what_arrived_from_then_on(stream_twin: StreamTwin) -> None:
-    stream = stream_twin.open()
+def test_a_consumer_rewound_to_a_time_reads_what_arrived_from_then_on(stream_backend: StreamBackend) -> None:
+    stream = stream_backend.open()
     shard, early = only_shard(stream, 2)
-    time.sleep(2 * stream_twin.tick_seconds)
+    time.sleep(2 * stream_backend.tick_seconds)
     since = time.time()
-    time.sleep(2 * stream_twin.tick_seconds)
+    time.sleep(2 * stream_backend.tick_seconds)
     stream.put([Entry("one", b"late")])
     (late,) = read_on(stream, shard.id, early[-1], 1)
     with stream.claim(WORKER, shard) as claim:
@@ -233,12 +233,12 @@ def test_a_consumer_rewound_to_a_time_reads_what_arrived_from_then_on(stream_twi
     assert [record.data for record in again] == [b"0", b"1", b"late"]
 
 
-def test_a_consumer_rewound_to_now_reads_only_what_is_still_to_come(stream_twin: StreamTwin) -> None:
-    stream = stream_twin.open()
+def test_a_consumer_rewound_to_now_reads_only_what_is_still_to_come(stream_backend: StreamBackend) -> None:
+    stream = stream_backend.open()
     shard, _ = only_shard(stream, 3)
-    time.sleep(2 * stream_twin.tick_seconds)
+    time.sleep(2 * stream_backend.tick_seconds)
     stream.rewind(WORKER, Rewind("since", time.time()))
-    time.sleep(2 * stream_twin.tick_seconds)
+    time.sleep(2 * stream_backend.tick_seconds)
     stream.put([Entry("one", b"new")])
     assert [record.data for record in read_on(stream, shard.id, position_of(stream, WORKER, shard), 1)] == [b"new"]
 
@@ -287,8 +287,8 @@ def test_trimming_leaves_what_is_within_the_retention(stream: Stream) -> None:
     assert [record.sequence for record in read_on(stream, shard.id, START, 3)] == sequences
 
 
-def test_all_shards_can_be_worked_on_at_once_and_every_record_is_dealt_with(stream_twin: StreamTwin) -> None:
-    stream = stream_twin.open()
+def test_all_shards_can_be_worked_on_at_once_and_every_record_is_dealt_with(stream_backend: StreamBackend) -> None:
+    stream = stream_backend.open()
     given = entries(keys=30, each=4)
     stream.put(given)
     read_all(stream, len(given))
