@@ -99,12 +99,12 @@ def _local(settings: Settings) -> Resources:
     from instacart_pipeline.resources.ingest.local import LocalIngest  # noqa: PLC0415
     from instacart_pipeline.resources.lookup_tables.local import SqliteLookupTables  # noqa: PLC0415
     from instacart_pipeline.resources.model_registry.local import SqliteModelRegistry  # noqa: PLC0415
-    from instacart_pipeline.resources.orphaned_jobs.local import NoOrphanedJobs  # noqa: PLC0415
+    from instacart_pipeline.resources.orphaned_jobs import OrphanedJobs  # noqa: PLC0415
     from instacart_pipeline.resources.sagemaker.local import LocalSageMaker  # noqa: PLC0415
     from instacart_pipeline.resources.storage.local import LocalStorage  # noqa: PLC0415
     from instacart_pipeline.resources.stream.local import LocalStream  # noqa: PLC0415
-    from instacart_pipeline.resources.table_files.local import LocalTableFiles  # noqa: PLC0415
-    from instacart_pipeline.resources.upload_notices.local import NoUploadNotices  # noqa: PLC0415
+    from instacart_pipeline.resources.table_files import TableFiles  # noqa: PLC0415
+    from instacart_pipeline.resources.upload_notices import UploadNotices  # noqa: PLC0415
     from instacart_pipeline.resources.warehouse.local import LocalWarehouse  # noqa: PLC0415
 
     home = str(settings.home)
@@ -114,9 +114,9 @@ def _local(settings: Settings) -> Resources:
     return Resources(
         catalog=lake.catalog,
         storage=LocalStorage(home=home),
-        uploads=NoUploadNotices(),
+        uploads=UploadNotices(),
         alerts=LogFileAlerts(path=f"{home}/alerts.log"),
-        orphaned_jobs=NoOrphanedJobs(),
+        orphaned_jobs=OrphanedJobs(),
         crawler=LocalCrawler(lake=lake),
         ingest=LocalIngest(lake=lake, max_rejected=settings.max_rejected),
         athena=LocalAthena(lake=lake),
@@ -125,7 +125,7 @@ def _local(settings: Settings) -> Resources:
         sagemaker=LocalSageMaker(lake=lake, registry=registry, endpoints=endpoints),
         model_registry=registry,
         endpoints=endpoints,
-        table_files=LocalTableFiles(),
+        table_files=TableFiles(),
         stream=LocalStream(
             home=home,
             shards=settings.stream_shards,

@@ -20,7 +20,7 @@ from typing import Any
 from instacart_pipeline.container.hooks import Loaded, ModelUnloadable, load, one_line
 from instacart_pipeline.container.unpacking import unpack
 from instacart_pipeline.lake.artefacts import MODEL, SOURCE
-from instacart_pipeline.lake.places import located
+from instacart_pipeline.lake.zones import located
 
 _LOOK_SECONDS = 0.2
 _TRY_AGAIN_SECONDS = 30.0

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from instacart_pipeline.lake.errors import JobFailed
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
+
 
 _LEAST_MEMORY = 200_000_000
 
@@ -40,3 +41,24 @@ def connected(memory: int, threads: int, spill: Path) -> Iterator[DuckDBPyConnec
         raise JobFailed(f"The embedded engine failed: {error}") from error
     finally:
         connection.close()
+
+
+_TYPES = {"string": "VARCHAR"}
+
+
+def duckdb_type(name: str) -> str:
+    """DuckDB's name of a lake column type."""
+    return _TYPES.get(name, name)
+
+
+def quoted(text: str) -> str:
+    """`text` as a string literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def one_row(connection: DuckDBPyConnection, sql: str) -> tuple[Any, ...]:
+    """The single row of a query that always gives one, such as an aggregate."""
+    row = connection.execute(sql).fetchone()
+    if row is None:
+        raise AssertionError(f"no row from {sql}")
+    return tuple(row)

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from instacart_pipeline.engine.connection import duckdb_type
 from instacart_pipeline.engine.csv_files import CsvFile
 from instacart_pipeline.engine.csv_records import opened
-from instacart_pipeline.engine.duckdb_sql import duckdb_type
 from instacart_pipeline.engine.parquet import write
 from instacart_pipeline.engine.validation import EXACT_IN_DOUBLE, ValidatedRows, parsed, validate_rows
 from instacart_pipeline.engine.verification import verify

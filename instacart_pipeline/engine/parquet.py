@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from instacart_pipeline.engine.duckdb_sql import duckdb_type, quoted
+from instacart_pipeline.engine.connection import duckdb_type, quoted
 from instacart_pipeline.lake.contracts import TableContract
 
 if TYPE_CHECKING:

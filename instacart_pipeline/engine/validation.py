@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from instacart_pipeline.engine.connection import one_row, quoted
 from instacart_pipeline.engine.csv_files import CsvFile
 from instacart_pipeline.engine.csv_records import Plain, Record, Records, opened
-from instacart_pipeline.engine.duckdb_sql import one_row, quoted
 from instacart_pipeline.lake.contracts import MONEY, Column, TableContract
 
 if TYPE_CHECKING:

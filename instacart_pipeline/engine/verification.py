@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from instacart_pipeline.engine.duckdb_sql import one_row, quoted
+from instacart_pipeline.engine.connection import one_row, quoted
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.rules import Outcome, Rule, outcome_of, rules_of
 

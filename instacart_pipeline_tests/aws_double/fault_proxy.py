@@ -1,4 +1,4 @@
-"""A proxy before a double of AWS that meddles with single requests: part of one fails, an answer is another one.
+"""A proxy before a double of AWS that changes single requests: part of one fails, an answer is another one.
 
 For JSON services (Kinesis, DynamoDB), whose partial failures come inside good answers, where faults.py can't put them.
 """
@@ -32,7 +32,7 @@ class Asked:
 
 
 class FaultProxy:
-    """`with Meddler(double.endpoint) as aws:` the same AWS at `aws.endpoint`, except for what `aws.meddle` says.
+    """`with FaultProxy(double.endpoint) as aws:` the same AWS at `aws.endpoint`, except for what `aws.inject` says.
 
     `asked` is what was asked, in order.
     """
@@ -55,7 +55,7 @@ class FaultProxy:
         return [each.parameters for each in self.asked if each.operation == operation]
 
     def __enter__(self) -> FaultProxy:
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"meddler": self}))
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"fault_proxy": self}))
         self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         self._thread.start()

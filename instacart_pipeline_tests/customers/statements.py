@@ -12,7 +12,7 @@ import pyarrow as pa
 from instacart_pipeline.customers import mart_tables as m
 from instacart_pipeline.customers import tables as t
 from instacart_pipeline.customers.assets import a_year_before, sql
-from instacart_pipeline.engine.duckdb_sql import duckdb_type
+from instacart_pipeline.engine.connection import duckdb_type
 from instacart_pipeline.lake.contracts import PARTITION, TableContract
 from instacart_pipeline.lake.sql import Query, schema_of
 from instacart_pipeline.resources.athena import QueryResult

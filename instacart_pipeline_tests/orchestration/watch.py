@@ -20,7 +20,6 @@ from instacart_pipeline.resources.catalog.local import SqliteCatalog
 from instacart_pipeline.resources.storage import RawObject, listing_digest
 from instacart_pipeline.resources.storage.local import LocalStorage
 from instacart_pipeline.resources.upload_notices import Notice, UploadNotices
-from instacart_pipeline.resources.upload_notices.local import NoUploadNotices
 from instacart_pipeline_tests.platform import DT
 
 SETTLE = 30
@@ -112,7 +111,7 @@ class Watch:
         self.catalog = SqliteCatalog(home=str(home))
         self.arrival = Arrival(self.storage, self.catalog, tables, t.AISLES, SETTLE)
         self.queue = Queue()
-        self.uploads: UploadNotices = self.queue if told else NoUploadNotices()
+        self.uploads: UploadNotices = self.queue if told else UploadNotices()
         self.now = MIDNIGHT
         self.cursor: str | None = None
         self.heard = ReceivedNotices(SensorCursor())

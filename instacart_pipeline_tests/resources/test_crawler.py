@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from instacart_pipeline.engine.csv_samples import infer_type, sampled_rows
+from instacart_pipeline.engine.csv_files import infer_type, sampled_rows
 from instacart_pipeline.reorder import tables as t
 from instacart_pipeline.resources.crawler import Crawl
 from instacart_pipeline_tests.platform import DT, Platform, write_upload

@@ -17,11 +17,10 @@ from instacart_pipeline.lake.errors import SettingsInvalid
 from instacart_pipeline.lake.recipes import Recipe
 from instacart_pipeline.lake.zones import Zones
 from instacart_pipeline.resources.aws_account import deploy_stream
-from instacart_pipeline.resources.aws_account.changes import Change, made, plan_update
+from instacart_pipeline.resources.aws_account.changes import Change, differences, made, plan_update
 from instacart_pipeline.resources.aws_account.code import GLUE_JOBS, Bundle, glue_code
 from instacart_pipeline.resources.aws_account.deploy_glue import CLASSIFIER, crawler_definition, glue_job
 from instacart_pipeline.resources.aws_account.deploy_glue import classifier as classifier_definition
-from instacart_pipeline.resources.aws_account.differences import differences
 from instacart_pipeline.resources.aws_account.errors import AwsNotFound, AwsRefused
 from instacart_pipeline.resources.aws_account.objects import Objects, split
 from instacart_pipeline.resources.aws_account.session import AwsSession

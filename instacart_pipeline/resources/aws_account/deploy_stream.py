@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from instacart_pipeline.lake.errors import PipelineError, SettingsInvalid
-from instacart_pipeline.resources.aws_account.changes import Change, plan_update
-from instacart_pipeline.resources.aws_account.differences import differences
+from instacart_pipeline.resources.aws_account.changes import Change, differences, plan_update
 from instacart_pipeline.resources.aws_account.errors import AwsConflict, AwsNotFound, AwsUnavailable
 from instacart_pipeline.resources.aws_account.patience import RetryPolicy
 from instacart_pipeline.resources.aws_account.session import AwsSession

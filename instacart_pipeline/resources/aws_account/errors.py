@@ -6,6 +6,8 @@ Belongs here: the kinds of refusal, and which code of which service is which kin
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -21,6 +23,7 @@ from botocore.exceptions import (
     SSOError,
     TokenRetrievalError,
 )
+from dagster import get_dagster_logger
 
 from instacart_pipeline.lake.errors import PipelineError
 
@@ -164,3 +167,12 @@ def _kind(code: str, status: int) -> type[AwsError]:
         if code in codes:
             return kind
     return AwsUnavailable if status >= _FIRST_SERVER_ERROR else AwsRefused
+
+
+@contextmanager
+def log_cleanup_errors(what: str) -> Iterator[None]:
+    """A block that removes `what`. If AWS refuses, that is logged: it hides neither a result nor the error that led here."""
+    try:
+        yield
+    except AwsError as error:
+        get_dagster_logger().warning(f"{what} stays behind: {error}")

@@ -20,6 +20,7 @@ from instacart_pipeline.lake.rules import Outcome
 from instacart_pipeline.lake.versions import Version, lineage_of
 from instacart_pipeline.lake.zones import Zones, age_of
 from instacart_pipeline.resources.aws_account.athena_queries import rows_of, run_query
+from instacart_pipeline.resources.aws_account.errors import log_cleanup_errors
 from instacart_pipeline.resources.aws_account.objects import Objects
 from instacart_pipeline.resources.aws_account.session import AwsSession
 from instacart_pipeline.resources.catalog import Catalog, CatalogTable
@@ -31,7 +32,6 @@ from instacart_pipeline.resources.catalog.aws import (
     unpublished_table,
 )
 from instacart_pipeline.resources.managed_jobs.attempts import Attempt, Work
-from instacart_pipeline.resources.managed_jobs.clearing import log_cleanup_errors
 from instacart_pipeline.resources.managed_jobs.job_service import JobSucceeded
 from instacart_pipeline.resources.managed_jobs.jobs import ManagedJobs
 from instacart_pipeline.resources.published import Published, VersionRefused

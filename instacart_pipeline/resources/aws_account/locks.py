@@ -13,9 +13,8 @@ from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 from instacart_pipeline.lake.errors import JobFailed
-from instacart_pipeline.resources.aws_account.errors import AwsThrottled, AwsUnavailable
+from instacart_pipeline.resources.aws_account.errors import AwsThrottled, AwsUnavailable, log_cleanup_errors
 from instacart_pipeline.resources.aws_account.objects import Objects
-from instacart_pipeline.resources.managed_jobs.clearing import log_cleanup_errors
 
 LEASE_SECONDS = 120
 """A lock older than this, by S3's own clock, has lost its holder."""

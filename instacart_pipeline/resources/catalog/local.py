@@ -8,9 +8,8 @@ from functools import partial
 from pathlib import Path
 
 from instacart_pipeline.lake.contracts import PARTITION, TableContract
-from instacart_pipeline.lake.places import kept, located
 from instacart_pipeline.lake.versions import Version, supersedes
-from instacart_pipeline.lake.zones import Zones
+from instacart_pipeline.lake.zones import Zones, kept, located
 from instacart_pipeline.resources.catalog import Catalog, CatalogTable, Partition
 from instacart_pipeline.resources.local_machine.lake import was_left
 from instacart_pipeline.resources.local_machine.sqlite_file import transaction

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from instacart_pipeline.engine.csv_files import CsvFile
+from instacart_pipeline.engine.csv_files import CsvFile, inferred_columns
 from instacart_pipeline.engine.csv_records import Record
-from instacart_pipeline.engine.csv_samples import inferred_columns
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.errors import FileUnreadable, TableNotFound
 from instacart_pipeline.lake.versions import Version

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from dagster import ResourceDependency
 
-from instacart_pipeline.engine.csv_files import CsvFile
-from instacart_pipeline.engine.csv_samples import sampled_rows
+from instacart_pipeline.engine.csv_files import CsvFile, sampled_rows
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.resources.crawler import Crawl, CrawledTable, Crawler
 from instacart_pipeline.resources.crawler.crawled_day import CrawledDay, Sampled

@@ -26,7 +26,7 @@ from instacart_pipeline.container.child_server import ServerFailed, end_of, serv
 from instacart_pipeline.container.contract import attributes_of
 from instacart_pipeline.container.unpacking import scratch
 from instacart_pipeline.lake.errors import InputInvalid
-from instacart_pipeline.lake.places import kept, located
+from instacart_pipeline.lake.zones import kept, located
 from instacart_pipeline.resources.endpoints import (
     ATTRIBUTES,
     Canary,

@@ -10,14 +10,13 @@ from dagster import ResourceDependency
 
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.resources.aws_account.code import ADMIT_UPLOAD, SQL_TO_PARQUET, require_deployed
-from instacart_pipeline.resources.aws_account.errors import AwsNotFound, translated
+from instacart_pipeline.resources.aws_account.errors import AwsNotFound, log_cleanup_errors, translated
 from instacart_pipeline.resources.aws_account.lake import AwsLake
 from instacart_pipeline.resources.catalog.inputs import inputs_of
 from instacart_pipeline.resources.glue import Glue, GlueJob
 from instacart_pipeline.resources.glue.spark_job import SparkStatement
 from instacart_pipeline.resources.managed_jobs import prices
 from instacart_pipeline.resources.managed_jobs.attempts import Attempt, Work
-from instacart_pipeline.resources.managed_jobs.clearing import log_cleanup_errors
 from instacart_pipeline.resources.managed_jobs.job_service import JobService, JobStatus, JobSucceeded, State
 from instacart_pipeline.resources.managed_jobs.logs import log_tail
 from instacart_pipeline.resources.published import Published

@@ -16,11 +16,11 @@ from instacart_pipeline.lake.errors import JobFailed, PipelineError, UploadChang
 from instacart_pipeline.lake.rules import Outcome
 from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.lake.zones import new_version
+from instacart_pipeline.resources.aws_account.errors import log_cleanup_errors
 from instacart_pipeline.resources.aws_account.lake import AwsLake
 from instacart_pipeline.resources.glue.aws import ADMIT_UPLOAD, run_glue_job
 from instacart_pipeline.resources.ingest import Ingest, Inputs, facts_of, held_to_limit, those_read
 from instacart_pipeline.resources.managed_jobs.attempts import Attempt, Work
-from instacart_pipeline.resources.managed_jobs.clearing import log_cleanup_errors
 from instacart_pipeline.resources.managed_jobs.job_service import JobSucceeded
 from instacart_pipeline.resources.published import Published, VersionRefused
 from instacart_pipeline.resources.storage import RawObject, Storage, listing_digest

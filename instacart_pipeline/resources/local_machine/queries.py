@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
+from instacart_pipeline.engine.connection import duckdb_type, quoted
 from instacart_pipeline.engine.csv_files import csv_relation
-from instacart_pipeline.engine.duckdb_sql import duckdb_type, quoted
 from instacart_pipeline.engine.parquet import write
 from instacart_pipeline.engine.verification import verify
 from instacart_pipeline.lake.contracts import PARTITION, TableContract

@@ -5,20 +5,27 @@ Belongs here: starting or finding again, polling, deadlines, end states, stoppin
 """
 
 import random
+import signal
+import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from types import FrameType
 from typing import Any, TypeVar
 
-from dagster import ConfigurableResource, ResourceDependency, get_dagster_logger
+from dagster import ConfigurableResource, DagsterExecutionInterruptedError, ResourceDependency, get_dagster_logger
 
 from instacart_pipeline.lake.errors import JobFailed, PipelineError
-from instacart_pipeline.resources.aws_account.errors import AwsBusy, AwsError, AwsThrottled, AwsUnavailable
+from instacart_pipeline.resources.aws_account.errors import (
+    AwsBusy,
+    AwsError,
+    AwsThrottled,
+    AwsUnavailable,
+    log_cleanup_errors,
+)
 from instacart_pipeline.resources.aws_account.objects import Objects
 from instacart_pipeline.resources.aws_account.session import AwsSession
 from instacart_pipeline.resources.managed_jobs.attempts import Attempt, JobEntry, Records, Work
-from instacart_pipeline.resources.managed_jobs.clearing import log_cleanup_errors
-from instacart_pipeline.resources.managed_jobs.interrupts import noted_interrupts
 from instacart_pipeline.resources.managed_jobs.job_service import (
     DeadlinePassed,
     JobService,
@@ -300,3 +307,40 @@ class ManagedJobs(ConfigurableResource[Any]):
             self.records.write(attempt)
         except AwsError as error:
             get_dagster_logger().warning(f"The record of {attempt.work.name} can't be closed: {error}")
+
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def noted_interrupts() -> Iterator[Callable[[], None]]:
+    """Gives a function that raises DagsterExecutionInterruptedError if a signal came since the block began.
+
+    Dagster turns SIGINT and SIGTERM into an exception wherever the program is. Inside a callback of the garbage collector Python drops
+    that exception, and whoever waits for a job would wait on. So the signal is noted as well.
+
+    The handlers that are there are called as before, and a signal without one does what it did. Outside of the main thread,
+    where no signal arrives, it never raises.
+    """
+    came: list[int] = []
+
+    def check() -> None:
+        if came:
+            raise DagsterExecutionInterruptedError
+
+    if threading.current_thread() is not threading.main_thread():
+        yield check
+        return
+    handlers = {number: handler for number in _SIGNALS if callable(handler := signal.getsignal(number))}
+
+    def note(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+        handlers[signal.Signals(number)](number, frame)
+
+    for number in handlers:
+        signal.signal(number, note)
+    try:
+        yield check
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)

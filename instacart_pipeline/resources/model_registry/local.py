@@ -12,7 +12,7 @@ from typing import Any
 
 from instacart_pipeline.lake.artefacts import Artefact
 from instacart_pipeline.lake.errors import ArtefactNotFound
-from instacart_pipeline.lake.places import kept, located
+from instacart_pipeline.lake.zones import kept, located
 from instacart_pipeline.resources.local_machine.sqlite_file import transaction
 from instacart_pipeline.resources.model_registry import ModelRegistry, ModelVersion, Status
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from dagster import ResourceDependency
 
-from instacart_pipeline.engine.duckdb_sql import duckdb_type, one_row, quoted
+from instacart_pipeline.engine.connection import duckdb_type, one_row, quoted
 from instacart_pipeline.engine.parquet import write
 from instacart_pipeline.lake.contracts import PARTITION, TableContract
 from instacart_pipeline.lake.rule_sql import outcomes, verification

@@ -162,7 +162,7 @@ def test_a_retry_of_a_run_that_died_after_it_removed_its_output_writes_it_anew(
     publishing: Publishing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with killed_before_its_record_was("closed"), monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(type(publishing.lake), "hold_inputs", _cancelled)
+        patched.setattr(type(publishing.lake), "require_inputs", _cancelled)
         publishing.make()
     assert publishing.left() == []
     publishing.make()

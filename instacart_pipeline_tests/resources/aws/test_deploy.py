@@ -18,10 +18,9 @@ from instacart_pipeline.cli.deploying import deploy, deployment
 from instacart_pipeline.lake.errors import SettingsInvalid
 from instacart_pipeline.lake.zones import Zones
 from instacart_pipeline.resources.aws_account import code
-from instacart_pipeline.resources.aws_account.changes import Change
+from instacart_pipeline.resources.aws_account.changes import Change, differences
 from instacart_pipeline.resources.aws_account.code import GLUE_JOBS
 from instacart_pipeline.resources.aws_account.deploy_glue import crawler_definition
-from instacart_pipeline.resources.aws_account.differences import differences
 from instacart_pipeline.resources.aws_account.errors import AwsDenied
 from instacart_pipeline.settings import Settings
 from instacart_pipeline.systems import STAGED_TABLES

@@ -32,7 +32,6 @@ from instacart_pipeline.resources.aws_account.objects import Held
 from instacart_pipeline.resources.aws_account.session import AwsSession
 from instacart_pipeline.resources.managed_jobs import jobs as core
 from instacart_pipeline.resources.managed_jobs.attempts import Attempt, JobEntry, Work
-from instacart_pipeline.resources.managed_jobs.interrupts import noted_interrupts
 from instacart_pipeline.resources.managed_jobs.job_service import (
     DeadlinePassed,
     JobService,
@@ -41,7 +40,7 @@ from instacart_pipeline.resources.managed_jobs.job_service import (
     State,
     StateUnknown,
 )
-from instacart_pipeline.resources.managed_jobs.jobs import ManagedJobs
+from instacart_pipeline.resources.managed_jobs.jobs import ManagedJobs, noted_interrupts
 
 BASE = "s3://lake/work"
 WORK = Work("run-1", "reorder_features.up_features", "2026-11-20", "digest")

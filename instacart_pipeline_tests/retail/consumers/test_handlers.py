@@ -248,7 +248,7 @@ def injected(
     """Tables that do something before they tell sizes of invoices, or die before sums are stored; and which invoices were read back."""
     read: list[str] = []
 
-    class Meddled(SqliteLookupTables):
+    class FaultyLookupTables(SqliteLookupTables):
         def sizes(self, table: LookupTable, partitions: Sequence[str], limit: int) -> dict[str, int]:
             before_sizes()
             return super().sizes(table, partitions, limit)
@@ -262,7 +262,7 @@ def injected(
                 raise LookupsBusy("It died between the lines and their sums.")
             super().put_if_greater(table, items, attribute)
 
-    return Meddled(home=str(shop.home)), read
+    return FaultyLookupTables(home=str(shop.home)), read
 
 
 def test_only_an_invoice_with_lines_of_another_batch_is_read_back(shop: Shop) -> None:

@@ -17,7 +17,7 @@ import httpx
 
 from instacart_pipeline.customers.mart_tables import CUSTOMER_MART
 from instacart_pipeline.customers.tables import DISTRIBUTION_CENTERS
-from instacart_pipeline.resources.table_files.local import LocalTableFiles
+from instacart_pipeline.resources.table_files import TableFiles
 from instacart_pipeline.serving.api import create_app
 from instacart_pipeline.serving.customers.mart import customers_part, mart_weeks
 from instacart_pipeline.serving.customers.mart_weeks import MartWeeks
@@ -177,7 +177,7 @@ def api(weeks: MartWeeks, keys: Sequence[str] = ()) -> AbstractContextManager[ht
 
 def weeks_of(platform: Platform) -> MartWeeks:
     """The mart of the platform, week by week."""
-    return mart_weeks(platform.catalog, LocalTableFiles())
+    return mart_weeks(platform.catalog, TableFiles())
 
 
 def _segment(number: int, rows: list[Row]) -> Row:

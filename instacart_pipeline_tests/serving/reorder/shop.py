@@ -18,7 +18,7 @@ from instacart_pipeline.reorder.names import ENDPOINT
 from instacart_pipeline.resources.endpoints import Canary, Endpoints
 from instacart_pipeline.resources.endpoints.local import LocalEndpoints
 from instacart_pipeline.resources.model_registry import ModelVersion
-from instacart_pipeline.resources.table_files.local import LocalTableFiles
+from instacart_pipeline.resources.table_files import TableFiles
 from instacart_pipeline.serving.api import create_app
 from instacart_pipeline.serving.reorder.part import reorder_part, service_of
 from instacart_pipeline.serving.reorder.service import Service
@@ -150,7 +150,7 @@ def put_behind(endpoints: LocalEndpoints, version: ModelVersion) -> None:
 
 def service(platform: Platform, endpoints: Endpoints) -> Service:
     """What answers requests about the platform."""
-    return service_of(platform.catalog, LocalTableFiles(), endpoints, platform.home)
+    return service_of(platform.catalog, TableFiles(), endpoints, platform.home)
 
 
 @contextmanager

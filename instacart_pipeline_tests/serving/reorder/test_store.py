@@ -17,7 +17,7 @@ from pyarrow import parquet
 
 from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.reorder import tables as t
-from instacart_pipeline.resources.table_files.local import LocalTableFiles
+from instacart_pipeline.resources.table_files import TableFiles
 from instacart_pipeline.serving.days import NoDay
 from instacart_pipeline.serving.reorder import building
 from instacart_pipeline.serving.reorder.days import Days
@@ -30,7 +30,7 @@ NEXT = "2026-11-21"
 
 
 def days(platform: Platform) -> Days:
-    return Days(platform.catalog, LocalTableFiles(), platform.home / "serving")
+    return Days(platform.catalog, TableFiles(), platform.home / "serving")
 
 
 def folders(platform: Platform) -> list[str]:

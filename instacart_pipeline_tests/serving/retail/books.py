@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import httpx
 
 from instacart_pipeline.lake.contracts import TableContract
-from instacart_pipeline.resources.table_files.local import LocalTableFiles
+from instacart_pipeline.resources.table_files import TableFiles
 from instacart_pipeline.retail import sandbox_tables as t
 from instacart_pipeline.serving.api import create_app
 from instacart_pipeline.serving.retail.sales import sales_days, sales_part
@@ -189,7 +189,7 @@ def api(days: SalesDays, keys: Sequence[str] = ()) -> AbstractContextManager[htt
 
 def days_of(platform: Platform) -> SalesDays:
     """The sales of the platform, day by day."""
-    return sales_days(platform.catalog, LocalTableFiles())
+    return sales_days(platform.catalog, TableFiles())
 
 
 def _late(month: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -88,13 +88,17 @@ class Faulty(LocalStream):
     """A stream that fails as it is told by a file in its folder, or waits while there is one that says so."""
 
     def put(self, entries: Sequence[Entry]) -> None:
-        fault = Path(self.home, "fault")
-        while (told := fault.read_text() if fault.exists() else "") == "wait":
+        while (fault := self._fault()) == "wait":
             time.sleep(0.01)
-        if told:
+        if fault:
             kinds = {"busy": StreamBusy, "full": StreamFull, "gone": PipelineError, "bug": ZeroDivisionError}
-            raise kinds[told](f"The stream is {told}.")
+            raise kinds[fault](f"The stream is {fault}.")
         super().put(entries)
+
+    def _fault(self) -> str:
+        with suppress(FileNotFoundError):
+            return Path(self.home, "fault").read_text()
+        return ""
 
 
 @contextmanager

@@ -15,9 +15,8 @@ from typing import Any
 
 from dagster import ResourceDependency, get_dagster_logger
 
-from instacart_pipeline.engine.csv_files import CsvFile
+from instacart_pipeline.engine.csv_files import CsvFile, sampled_rows
 from instacart_pipeline.engine.csv_records import CHUNK
-from instacart_pipeline.engine.csv_samples import sampled_rows
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.errors import FileUnreadable, InputInvalid, PipelineError, UploadChanged
 from instacart_pipeline.resources.aws_account.errors import AwsConflict, AwsNotFound, AwsUnavailable

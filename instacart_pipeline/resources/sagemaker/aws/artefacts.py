@@ -24,11 +24,10 @@ from instacart_pipeline.lake.contracts import PARTITION
 from instacart_pipeline.lake.errors import ArtefactNotFound, JobFailed
 from instacart_pipeline.lake.versions import Version, lineage_of, supersedes
 from instacart_pipeline.lake.zones import age_of
-from instacart_pipeline.resources.aws_account.errors import AwsNotFound
+from instacart_pipeline.resources.aws_account.errors import AwsNotFound, log_cleanup_errors
 from instacart_pipeline.resources.aws_account.lake import AwsLake
 from instacart_pipeline.resources.aws_account.objects import Held, split
 from instacart_pipeline.resources.managed_jobs.attempts import Attempt, Work
-from instacart_pipeline.resources.managed_jobs.clearing import log_cleanup_errors
 from instacart_pipeline.resources.managed_jobs.job_service import JobSucceeded
 
 FOLDERS = {MODEL: "model", OUTPUT: "output", SOURCE: "code"}

@@ -15,13 +15,18 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from instacart_pipeline.lake.errors import JobFailed, SettingsInvalid
-from instacart_pipeline.resources.aws_account.errors import AwsBusy, AwsConflict, AwsNotFound, AwsRefused
+from instacart_pipeline.resources.aws_account.errors import (
+    AwsBusy,
+    AwsConflict,
+    AwsNotFound,
+    AwsRefused,
+    log_cleanup_errors,
+)
 from instacart_pipeline.resources.aws_account.lake import AwsLake
 from instacart_pipeline.resources.aws_account.objects import Objects
 from instacart_pipeline.resources.aws_account.session import AwsSession
 from instacart_pipeline.resources.managed_jobs import prices
 from instacart_pipeline.resources.managed_jobs.attempts import Attempt, Work
-from instacart_pipeline.resources.managed_jobs.clearing import log_cleanup_errors
 from instacart_pipeline.resources.managed_jobs.job_service import JobService, JobStatus, JobSucceeded, State
 from instacart_pipeline.resources.managed_jobs.logs import log_tail, streams_of
 

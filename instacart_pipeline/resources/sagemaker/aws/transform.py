@@ -15,12 +15,11 @@ from instacart_pipeline.lake.errors import ArtefactNotFound, JobFailed
 from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.resources.athena.aws import athena_type
 from instacart_pipeline.resources.aws_account.athena_queries import rows_of, run_query
-from instacart_pipeline.resources.aws_account.errors import AwsConflict
+from instacart_pipeline.resources.aws_account.errors import AwsConflict, log_cleanup_errors
 from instacart_pipeline.resources.aws_account.lake import unpublished_name
 from instacart_pipeline.resources.catalog import CatalogTable
 from instacart_pipeline.resources.catalog.aws import drop_table, unpublished_table
 from instacart_pipeline.resources.managed_jobs.attempts import Attempt
-from instacart_pipeline.resources.managed_jobs.clearing import log_cleanup_errors
 from instacart_pipeline.resources.managed_jobs.job_service import JobSucceeded
 from instacart_pipeline.resources.published import Published
 from instacart_pipeline.resources.sagemaker import TransformJob

@@ -24,9 +24,8 @@ from typing import Any
 from instacart_pipeline.lake.artefacts import SOURCE, Artefact, ModelCode
 from instacart_pipeline.lake.contracts import PARTITION
 from instacart_pipeline.lake.errors import ArtefactNotFound
-from instacart_pipeline.lake.places import kept, located
 from instacart_pipeline.lake.versions import Version, supersedes
-from instacart_pipeline.lake.zones import new_version
+from instacart_pipeline.lake.zones import kept, located, new_version
 from instacart_pipeline.resources.local_machine.lake import A_TENTH, LocalLake, VersionFolder, was_left
 
 _RECORD = "published.json"

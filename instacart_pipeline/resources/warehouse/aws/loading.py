@@ -15,9 +15,9 @@ from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.errors import JobFailed
 from instacart_pipeline.lake.rule_sql import outcomes
 from instacart_pipeline.lake.zones import age_of
+from instacart_pipeline.resources.aws_account.errors import log_cleanup_errors
 from instacart_pipeline.resources.aws_account.lake import AwsLake
 from instacart_pipeline.resources.managed_jobs.attempts import Attempt, Work
-from instacart_pipeline.resources.managed_jobs.clearing import log_cleanup_errors
 from instacart_pipeline.resources.managed_jobs.job_service import JobSucceeded
 from instacart_pipeline.resources.published import VersionRefused
 from instacart_pipeline.resources.warehouse import Loaded
