@@ -10,6 +10,7 @@
 # make bench-mart  the customer mart against pandas and a hand-written DuckDB script
 # make bench-stream  transactions taken, drained and found, beside a plainly written server
 # make bench-serving  the model's server and the API against MLflow's, in an environment of its own
+# make docs   the data dictionary and the import graph of the docs, made anew from the code
 # make clean  remove the environment and everything that runs left in .instacart
 
 SHELL := /bin/bash
@@ -99,8 +100,9 @@ bench-stream: .venv/.dev
 bench-serving: .venv/.dev .venv-mlflow/.made
 	$(BIN)/python -m bench.serving
 
-docs: .venv/.run
+docs: .venv/.dev
 	$(BIN)/python -m instacart_pipeline.dictionary > docs/data-dictionary.md
+	$(BIN)/python -m instacart_pipeline_tests.import_graph
 
 clean:
 	rm -rf .venv .venv-mlflow .instacart

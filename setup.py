@@ -24,7 +24,7 @@ TEST = [
     "schemathesis",
 ]
 BENCH = [*SPARK, "polars", "psutil"]
-DEV = [*TEST, "import-linter", "mypy", "pandas-stubs", "polars", "ruff", "types-psutil"]
+DEV = [*TEST, "grimp", "import-linter", "mypy", "pandas-stubs", "polars", "ruff", "types-psutil"]
 
 
 class BuildWithConfig(build_py):

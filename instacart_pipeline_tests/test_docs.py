@@ -17,17 +17,22 @@ from instacart_pipeline.dictionary import whole_dictionary
 from instacart_pipeline.reorder import tables as reorder
 from instacart_pipeline.retail import tables as retail
 from instacart_pipeline.settings import PROJECT, Settings
+from instacart_pipeline_tests import import_graph
 from instacart_pipeline_tests.tiers import PLACED
 
-PAGES = [PROJECT / "README.md", PROJECT / "bench" / "README.md", *sorted((PROJECT / "docs").rglob("*.md"))]
+PAGES = [*sorted(PROJECT.glob("*.md")), PROJECT / "bench" / "README.md", *sorted((PROJECT / "docs").rglob("*.md"))]
 
 
 def test_the_data_dictionary_is_the_one_the_contracts_make() -> None:
     assert (PROJECT / "docs" / "data-dictionary.md").read_text(encoding="utf-8") == whole_dictionary()
 
 
-def test_readme_and_aws_page_name_every_setting() -> None:
-    told = "".join((PROJECT / page).read_text(encoding="utf-8") for page in ("README.md", "docs/aws.md"))
+def test_the_import_graph_is_that_of_the_code_and_has_no_circle() -> None:
+    assert import_graph.PAGE.read_text(encoding="utf-8") == import_graph.drawn()
+
+
+def test_settings_and_aws_page_name_every_setting() -> None:
+    told = "".join((PROJECT / page).read_text(encoding="utf-8") for page in ("docs/settings.md", "docs/aws.md"))
     unnamed = [name for name in Settings.__dataclass_fields__ if f"INSTACART_{name.upper()}" not in told]
     assert unnamed == []
 

@@ -1,4 +1,4 @@
-"""The first hour: `make run` and the README's commands, as they are written, in a real bash on what `make run` made."""
+"""The first hour: `make run` and the commands of docs/tour.md, as they are written, in a real bash on what `make run` made."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ from instacart_pipeline_tests.reorder.short_trainings import shorten
 from instacart_pipeline_tests.serving.processes import Serving, serving
 from instacart_pipeline_tests.tiers import costs
 
-USER, PRODUCT = re.findall(r"/v1/users/(\d+)/products/(\d+)/", (PROJECT / "README.md").read_text(encoding="utf-8"))[0]
+TOUR = (PROJECT / "docs" / "tour.md").read_text(encoding="utf-8")
+USER, PRODUCT = re.findall(r"/v1/users/(\d+)/products/(\d+)/", TOUR)[0]
 SECTIONS = ("The model and its page", "Transactions and sales", "Customers", "Your own data")
-"""Those with commands on data. The others hold make targets, and the AWS commands, which tests of their own run on the double."""
+"""Those with commands on data. The last one has make targets only; the AWS commands of the README are run on the double by tests of their own."""
 _CLIENT = """#!{python} -IS
 import json, os, socket, sys
 with socket.socket(socket.AF_UNIX) as to, to.makefile("rw") as file:
@@ -117,19 +118,18 @@ def served(clone: Clone, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 
 
 def commands(heading: str) -> str:
-    """The commands of a section of the README, as they are written."""
-    text = (PROJECT / "README.md").read_text(encoding="utf-8")
-    (section,) = re.findall(rf"^## {heading}\n(.*?)(?=^## )", text, re.DOTALL | re.MULTILINE)
+    """The commands of a section, as they are written."""
+    (section,) = re.findall(rf"^## {heading}\n(.*?)(?=^## )", TOUR, re.DOTALL | re.MULTILINE)
     return "\n".join(re.findall(r"^```\n(source .*?)^```", section, re.DOTALL | re.MULTILINE))
 
 
 def bananas(home: Path) -> str:
-    """The number of the product that the README asks for, which another scale of the made-up shop numbers otherwise."""
+    """The number of the product that the tour asks for, which another scale of the made-up shop numbers otherwise."""
     query = "SELECT min(product_id) FROM reorder_curated.products WHERE product_name = 'Bananas'"
     return call(home, "sql", query, "--format", "csv").out.split()[-1]
 
 
-def test_the_readmes_user_has_bought_the_readmes_product_in_what_make_run_makes(tmp_path: Path) -> None:
+def test_the_tours_user_has_bought_the_tours_product_in_what_make_run_makes(tmp_path: Path) -> None:
     scale = re.findall(r"^SCALE \?= (.+)$", (PROJECT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)[0]
     (made,) = generate_reorder(tmp_path, scale=float(scale), first_day=date(2026, 11, 24), progress=lambda *_: None)
     orders, lines = (csv.read_csv(made.folder / f"{name}.csv") for name in ("orders", "order_products__prior"))
@@ -140,7 +140,7 @@ def test_the_readmes_user_has_bought_the_readmes_product_in_what_make_run_makes(
 
 
 @pytest.mark.parametrize("heading", SECTIONS)
-def test_every_command_of_the_readme_does_what_it_is_there_for(clone: Clone, served: Serving, heading: str) -> None:
+def test_every_command_of_the_tour_does_what_it_is_there_for(clone: Clone, served: Serving, heading: str) -> None:
     here = {
         "http://127.0.0.1:8000": served.url,
         "stream send ": f"stream send --url {served.url} ",
