@@ -15,6 +15,7 @@ TEST = [
     "hypothesis",
     "flask",
     "flask-cors",
+    "grimp",
     "moto[dynamodb,glue,kinesis,s3,sns,sqs]",
     "playwright",
     "psutil",
@@ -24,7 +25,7 @@ TEST = [
     "schemathesis",
 ]
 BENCH = [*SPARK, "polars", "psutil"]
-DEV = [*TEST, "grimp", "import-linter", "mypy", "pandas-stubs", "polars", "ruff", "types-psutil"]
+DEV = [*TEST, "import-linter", "mypy", "pandas-stubs", "polars", "ruff", "types-psutil"]
 
 
 class BuildWithConfig(build_py):

@@ -29,8 +29,8 @@ from instacart_pipeline.resources.aws_account.objects import split
 from instacart_pipeline_tests.aws_double.server import AwsDouble
 from instacart_pipeline_tests.faulty_run import processes
 from instacart_pipeline_tests.platform import DT, Platform, Row, Run, run_of, shared_instance
-from instacart_pipeline_tests.resources.aws.toy_assets import IMAGE, toy_definitions
-from instacart_pipeline_tests.resources.aws.toy_assets import JOB as TOY_JOB
+from instacart_pipeline_tests.resources.toy_assets import IMAGE, toy_definitions
+from instacart_pipeline_tests.resources.toy_assets import JOB as TOY_JOB
 from instacart_pipeline_tests.resources.toy_model import SCORES
 
 ROOT = Path(__file__).parents[1]

@@ -15,7 +15,7 @@ from instacart_pipeline_tests.aws_double.server import REGION, AwsDouble
 from instacart_pipeline_tests.aws_platform import LAKE, ROLE, AwsPlatform
 from instacart_pipeline_tests.command_line import call
 from instacart_pipeline_tests.doctor import SECRET, TOKEN, Doctor, bad
-from instacart_pipeline_tests.resources.aws.toy_assets import IMAGE
+from instacart_pipeline_tests.resources.toy_assets import IMAGE
 from instacart_pipeline_tests.tiers import costs
 
 WELL_ON_AWS = {

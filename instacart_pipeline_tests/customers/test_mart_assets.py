@@ -193,7 +193,7 @@ def test_a_picture_of_nobody_is_one_too() -> None:
 
 
 # A load that fails in its middle. The warehouse of before TRUNCATEd first, so such a one left an empty table. That a process that is
-# killed there leaves no more, of any table, is proven in resources/test_local_warehouse.py.
+# killed there leaves no more, of any table, is proven in resources/warehouse/test_local_warehouse.py.
 
 
 def put_mart(platform: Platform, rows: Sequence[Row], dt: str = DT) -> None:

@@ -70,7 +70,12 @@ class Site:
             self.sqs.send_message(QueueUrl=self.queue, MessageBody=json.dumps({"Records": [record]}))
 
     def messages(self) -> int:
-        """How many messages are in the queue, hidden or not."""
+        """How many messages are in the queue, hidden or not. One that shows again while they are counted may count as neither."""
+        while (counted := self._count_messages()) != self._count_messages():
+            continue
+        return counted
+
+    def _count_messages(self) -> int:
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         found = self.sqs.get_queue_attributes(QueueUrl=self.queue, AttributeNames=names)["Attributes"]
         return sum(int(found[name]) for name in names)

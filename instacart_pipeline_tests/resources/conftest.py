@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from itertools import count
@@ -11,13 +12,16 @@ from typing import Any
 
 import pytest
 
+from instacart_pipeline_tests import faulty_run
 from instacart_pipeline_tests.aws_double import AwsDouble, opened
+from instacart_pipeline_tests.aws_double.jobs import JobRun
 from instacart_pipeline_tests.aws_double.server import REGION
 from instacart_pipeline_tests.aws_double.snapshot import Snapshot
 from instacart_pipeline_tests.aws_platform import AwsPlatform
-from instacart_pipeline_tests.faulty_run import processes
 from instacart_pipeline_tests.platform import Platform
-from instacart_pipeline_tests.resources.aws.streams import moto_site, node_site  # noqa: F401  # fixtures
+from instacart_pipeline_tests.resources.aws_account.deployments import settings  # noqa: F401  # a fixture
+from instacart_pipeline_tests.resources.aws_site import GATED, Opened, Site
+from instacart_pipeline_tests.resources.aws_streams import moto_site, node_site  # noqa: F401  # fixtures
 from instacart_pipeline_tests.resources.backends import Day
 from instacart_pipeline_tests.resources.streams import (  # noqa: F401  # fixtures
     lookups,
@@ -86,10 +90,62 @@ def day(backend: Platform, tmp_path: Path) -> Iterator[Day]:
 @costs("contract")
 def child_processes() -> ForkServerContext:
     """Makes child processes of the test: multiprocessing's forkserver, which has everything imported."""
-    return processes
+    return faulty_run.processes
 
 
 @pytest.fixture
 def jobs_started(backend_double: AwsDouble | None) -> Callable[[], int]:
     """How many jobs of AWS were started so far; on one machine there are none."""
     return lambda: len(backend_double.jobs()) if backend_double else 0
+
+
+@pytest.fixture(scope="module")
+@costs("contract")
+def opened_double() -> Iterator[Opened]:
+    """An AWS of the module's own, which the environment's credentials are good for."""
+    with opened(AwsDouble()) as double:
+        empty = double.snapshot()
+        Site(double).prepare()
+        yield Opened(double, empty, double.snapshot())
+
+
+@pytest.fixture
+def double(opened_double: Opened) -> AwsDouble:
+    """An AWS with nothing in it, which the environment's credentials are good for."""
+    return opened_double.holding(opened_double.empty)
+
+
+@pytest.fixture
+def aws(double: AwsDouble) -> AwsDouble:
+    """The same with an empty bucket `lake`."""
+    double.client("s3").create_bucket(Bucket="lake", CreateBucketConfiguration={"LocationConstraint": REGION})
+    double.requests.clear()
+    return double
+
+
+@pytest.fixture
+def site(opened_double: Opened) -> Site:
+    """A lake with a bucket and a workgroup."""
+    return Site(opened_double.holding(opened_double.prepared))
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """Jobs of the double that run for GATED seconds run until the gate is opened; gives what opens it."""
+    opened, pause = threading.Event(), JobRun.pause
+
+    def pause_at_the_gate(run: JobRun, seconds: float | None) -> None:
+        if seconds == GATED:
+            assert opened.wait(GATED)
+        else:
+            pause(run, seconds)
+
+    monkeypatch.setattr(JobRun, "pause", pause_at_the_gate)
+    yield opened.set
+    opened.set()
+
+
+@pytest.fixture
+@costs("contract")
+def processes() -> None:
+    """The right to start processes."""

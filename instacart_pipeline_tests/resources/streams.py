@@ -19,7 +19,7 @@ from instacart_pipeline.resources.lookup_tables import LookupTable, LookupTables
 from instacart_pipeline.resources.lookup_tables.local import SqliteLookupTables
 from instacart_pipeline.resources.stream import START, Claim, Record, Shard, Stream
 from instacart_pipeline.resources.stream.local import LocalStream
-from instacart_pipeline_tests.resources.aws.streams import StreamSite
+from instacart_pipeline_tests.resources.aws_streams import StreamSite
 from instacart_pipeline_tests.tiers import costs
 
 T = TypeVar("T")
