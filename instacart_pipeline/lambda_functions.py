@@ -13,7 +13,7 @@ from instacart_pipeline.profiles import build_resources
 from instacart_pipeline.retail.consumers import lookups, raw_zone
 from instacart_pipeline.retail.consumers.consumer import Consumer
 from instacart_pipeline.retail.consumers.events import Answer, Event
-from instacart_pipeline.retail.consumers.roster import consumers
+from instacart_pipeline.retail.consumers.registry import consumers
 from instacart_pipeline.settings import Settings
 
 

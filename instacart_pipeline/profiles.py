@@ -28,7 +28,7 @@ from instacart_pipeline.resources.stream import Stream
 from instacart_pipeline.resources.table_files import TableFiles
 from instacart_pipeline.resources.upload_notices import UploadNotices
 from instacart_pipeline.resources.warehouse import Warehouse
-from instacart_pipeline.retail.consumers.roster import NAMES
+from instacart_pipeline.retail.consumers.registry import NAMES
 from instacart_pipeline.settings import Settings
 
 if TYPE_CHECKING:

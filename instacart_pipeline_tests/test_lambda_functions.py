@@ -20,7 +20,7 @@ from instacart_pipeline.cli.stream_working import show_status, status
 from instacart_pipeline.lambda_functions import to_lookups, to_raw_zone
 from instacart_pipeline.resources.stream import Entry
 from instacart_pipeline.retail.consumers.events import ALL_DONE, Event, EventInvalid
-from instacart_pipeline.retail.consumers.roster import NAMES
+from instacart_pipeline.retail.consumers.registry import NAMES
 from instacart_pipeline.retail.lookups import CUSTOMERS, DEAD_LETTERS, INVOICES
 from instacart_pipeline.retail.tables import STAGED_STREAM, SYSTEM
 from instacart_pipeline_tests.aws_double.server import REGION, AwsDouble

@@ -69,7 +69,7 @@ def _serve(fd: int, folder: Path, host: str, *, access_log: bool) -> None:
 
 def _parts(settings: Settings, numbers: metrics.Metrics) -> Sequence[Part]:
     from instacart_pipeline.profiles import build_resources  # noqa: PLC0415  # as above
-    from instacart_pipeline.retail.consumers.roster import NAMES  # noqa: PLC0415
+    from instacart_pipeline.retail.consumers.registry import NAMES  # noqa: PLC0415
     from instacart_pipeline.retail.days import LineDays  # noqa: PLC0415
     from instacart_pipeline.serving.customers import mart  # noqa: PLC0415
     from instacart_pipeline.serving.reorder import part as reorder  # noqa: PLC0415

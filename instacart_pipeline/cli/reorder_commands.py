@@ -3,14 +3,17 @@
 Belongs here: arguments, help and what is printed. What a command needs is imported inside it, so that --help answers at once.
 """
 
+import json
+from collections.abc import Mapping
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from instacart_pipeline.cli import output
 from instacart_pipeline.cli.system_commands import Day, Figures, Json, generate_app, run, run_app, today, upload_app
+from instacart_pipeline.lake.errors import ArtefactNotFound
 
 
 @generate_app.command("reorder")
@@ -76,10 +79,9 @@ def run_reorder_model(dt: Day, as_json: Json = False) -> None:
 
     Needs the day's result table. Ends with the model's figures; with 1 if anything failed.
     """
-    from instacart_pipeline.cli.modelling import evaluation_of  # noqa: PLC0415
     from instacart_pipeline.reorder.automation import MODEL_JOB  # noqa: PLC0415
 
-    figures = Figures("evaluation", lambda _: evaluation_of(dt), output.model_figures)
+    figures = Figures("evaluation", lambda _: _evaluation_of(dt), output.model_figures)
     run(MODEL_JOB, dt, as_json=as_json, figures=figures)
 
 
@@ -89,3 +91,20 @@ def run_reorder_baskets(dt: Day, as_json: Json = False) -> None:
     from instacart_pipeline.reorder.automation import BASKETS_JOB  # noqa: PLC0415
 
     run(BASKETS_JOB, dt, as_json=as_json)
+
+
+def _evaluation_of(dt: str) -> Mapping[str, Any] | None:
+    """The evaluation of a day's model, as model/evaluation.py made it; None if there is none."""
+    from instacart_pipeline.profiles import build_resources  # noqa: PLC0415  # as the definitions
+    from instacart_pipeline.reorder.model_jobs import EVALUATION  # noqa: PLC0415
+    from instacart_pipeline.reorder.tables import SYSTEM  # noqa: PLC0415
+    from instacart_pipeline.settings import Settings  # noqa: PLC0415
+
+    sagemaker = build_resources(Settings.from_env()).sagemaker
+    try:
+        made = sagemaker.artefact(SYSTEM, EVALUATION, dt)
+    except ArtefactNotFound:
+        return None
+    with sagemaker.unpacked(made) as folder:
+        told: Mapping[str, Any] = json.loads((folder / "output" / "evaluation.json").read_text())
+        return told

@@ -14,7 +14,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from instacart_pipeline.retail.consumers.mapping import Delivered, Mapping
+    from instacart_pipeline.retail.consumers.event_source_mapping import Delivered, EventSourceMapping
 
 _POLL_SECONDS = {"local": 0.1, "aws": 1.0}
 """How often a shard that had nothing is looked at again; Kinesis bears five looks a second of all consumers together."""
@@ -26,8 +26,8 @@ def main() -> None:
     """Work until SIGTERM or SIGINT, or until standard input ends; or until nothing is left."""
     from instacart_pipeline.cli.children import end_with_parent  # noqa: PLC0415  # the arguments are held first
     from instacart_pipeline.profiles import build_resources  # noqa: PLC0415
-    from instacart_pipeline.retail.consumers import mapping as mappings  # noqa: PLC0415
-    from instacart_pipeline.retail.consumers.roster import NAMES, consumers  # noqa: PLC0415
+    from instacart_pipeline.retail.consumers import event_source_mapping as mappings  # noqa: PLC0415
+    from instacart_pipeline.retail.consumers.registry import NAMES, consumers  # noqa: PLC0415
     from instacart_pipeline.settings import Settings  # noqa: PLC0415
 
     parser = argparse.ArgumentParser(
@@ -45,7 +45,9 @@ def main() -> None:
     found = build_resources(settings)
     consumer = consumers(found.storage, found.lookup_tables, settings.stream_buffer_seconds)[options.consumer]
     place, workers = options.share
-    mapping = mappings.Mapping(found.stream, consumer, _POLL_SECONDS[settings.profile], share=(place, workers))
+    mapping = mappings.EventSourceMapping(
+        found.stream, consumer, _POLL_SECONDS[settings.profile], share=(place, workers)
+    )
     if options.metrics_port:
         mapping = _measured(mapping, options.metrics_port)
     gc.freeze()
@@ -53,7 +55,7 @@ def main() -> None:
     mapping.run(stopping, until_empty=options.until_empty)
 
 
-def _measured(mapping: "Mapping", port: int) -> "Mapping":
+def _measured(mapping: "EventSourceMapping", port: int) -> "EventSourceMapping":
     """The mapping, telling Prometheus at a port of this machine what it does."""
     from prometheus_client import Counter, Histogram, start_http_server  # noqa: PLC0415  # only where it is asked for
 

@@ -18,7 +18,7 @@ from instacart_pipeline.lake.errors import InputInvalid
 from instacart_pipeline.profiles import Resources, build_resources
 from instacart_pipeline.resources.stream import Lag, Rewind
 from instacart_pipeline.retail.consumers.consumer import DeadLetter, record_of
-from instacart_pipeline.retail.consumers.roster import NAMES, consumers
+from instacart_pipeline.retail.consumers.registry import NAMES, consumers
 from instacart_pipeline.retail.lookups import DEAD_LETTERS
 from instacart_pipeline.settings import Settings
 

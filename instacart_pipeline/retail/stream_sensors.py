@@ -16,7 +16,7 @@ from instacart_pipeline.lake.errors import PipelineError
 from instacart_pipeline.resources.alerts import Alert, Alerts
 from instacart_pipeline.resources.lookup_tables import LookupTables
 from instacart_pipeline.resources.stream import Stream
-from instacart_pipeline.retail.consumers.roster import NAMES
+from instacart_pipeline.retail.consumers.registry import NAMES
 from instacart_pipeline.retail.lookups import DEAD_LETTERS
 from instacart_pipeline.settings import Settings
 

@@ -20,7 +20,7 @@ from instacart_pipeline.cli.commands import app
 from instacart_pipeline.cli.stream_sending import NotTaken, Sender, files_of, pieces
 from instacart_pipeline.lake.errors import FileUnreadable, InputInvalid, PipelineError
 from instacart_pipeline.resources.stream import Entry
-from instacart_pipeline.retail.consumers.mapping import Mapping
+from instacart_pipeline.retail.consumers.event_source_mapping import EventSourceMapping
 from instacart_pipeline.retail.lines import Line, counted, folded, read_line
 from instacart_pipeline.retail.lookups import DEAD_LETTERS
 from instacart_pipeline.serving.retail.bodies import read_body
@@ -290,7 +290,7 @@ def test_nothing_to_send_is_an_error(tmp_path: Path) -> None:
 
 def worked_off(shop: Shop, name: str) -> None:
     """What a worker does until nothing is left, in this process."""
-    Mapping(shop.stream, shop.consumer(name), 0.05, share=(0, 1)).run(threading.Event(), until_empty=True)
+    EventSourceMapping(shop.stream, shop.consumer(name), 0.05, share=(0, 1)).run(threading.Event(), until_empty=True)
 
 
 def state(name: str) -> dict[str, Any]:

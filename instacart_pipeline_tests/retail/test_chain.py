@@ -20,8 +20,8 @@ from instacart_pipeline.retail import sandbox_tables as s
 from instacart_pipeline.retail import tables as t
 from instacart_pipeline.retail import warehouse_tables as w
 from instacart_pipeline.retail.automation import ANALYSES_JOB, DAYS_JOB, behind_the_warehouse
-from instacart_pipeline.retail.consumers.mapping import Mapping
-from instacart_pipeline.retail.consumers.roster import consumers
+from instacart_pipeline.retail.consumers.event_source_mapping import EventSourceMapping
+from instacart_pipeline.retail.consumers.registry import consumers
 from instacart_pipeline.retail.lookups import CUSTOMERS
 from instacart_pipeline_tests.platform import Platform, Run, run_of
 from instacart_pipeline_tests.retail.test_batch_path import MONDAY, QUIET, came_by, line, row
@@ -50,7 +50,7 @@ def day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Day]:
     lines = [line(MONDAY), line(MONDAY, "540002"), line(MONDAY, "540002")]
     found.stream.put([Entry(each.invoice_no, each.record()) for each in lines])
     for consumer in consumers(found.storage, found.lookup_tables, 60.0).values():
-        Mapping(found.stream, consumer).run(threading.Event(), until_empty=True)
+        EventSourceMapping(found.stream, consumer).run(threading.Event(), until_empty=True)
     arrived(platform, MONDAY, row(MONDAY), row(MONDAY, "540001", quantity=2), row(MONDAY, "540001", code="POST"))
     # A schedule's context takes no ephemeral instance, whose events cost a third of what those on the disk do.
     with dg.DagsterInstance.ephemeral() as instance, dg.DagsterInstance.local_temp(str(home)) as on_disk:

@@ -19,8 +19,8 @@ from instacart_pipeline.resources.stream import Entry
 from instacart_pipeline.retail import lookups
 from instacart_pipeline.retail import tables as t
 from instacart_pipeline.retail.automation import DAILY_JOB, DAYS_JOB
-from instacart_pipeline.retail.consumers.mapping import Mapping
-from instacart_pipeline.retail.consumers.roster import consumers
+from instacart_pipeline.retail.consumers.event_source_mapping import EventSourceMapping
+from instacart_pipeline.retail.consumers.registry import consumers
 from instacart_pipeline.retail.lines import Line, counted
 from instacart_pipeline.retail.sandbox_tables import SANDBOX_TABLES
 from instacart_pipeline.retail.warehouse_tables import WAREHOUSE_TABLES
@@ -93,7 +93,7 @@ def _sent(platform: Platform, lines: Iterable[Line]) -> None:
     for sent in (held, held[::2]):
         found.stream.put([Entry(line.invoice_no, line.record()) for line in sent])
     for consumer in consumers(found.storage, found.lookup_tables, 60.0).values():
-        Mapping(found.stream, consumer).run(threading.Event(), until_empty=True)
+        EventSourceMapping(found.stream, consumer).run(threading.Event(), until_empty=True)
 
 
 def _uploaded(platform: Platform, dt: str, lines: Iterable[Line]) -> None:

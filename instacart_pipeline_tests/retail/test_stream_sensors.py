@@ -17,7 +17,7 @@ from instacart_pipeline.resources.alerts import Alert, Alerts
 from instacart_pipeline.resources.lookup_tables.local import SqliteLookupTables
 from instacart_pipeline.resources.stream import Lag, StreamBusy
 from instacart_pipeline.resources.stream.local import LocalStream
-from instacart_pipeline.retail.consumers.roster import NAMES
+from instacart_pipeline.retail.consumers.registry import NAMES
 from instacart_pipeline.retail.lookups import DEAD_LETTERS
 from instacart_pipeline.retail.stream_sensors import SENSOR, build_stream_sensors
 from instacart_pipeline.settings import Settings

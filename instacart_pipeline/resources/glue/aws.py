@@ -17,8 +17,7 @@ from instacart_pipeline.resources.glue import Glue, GlueJob
 from instacart_pipeline.resources.glue.spark_job import SparkStatement
 from instacart_pipeline.resources.managed_jobs import prices
 from instacart_pipeline.resources.managed_jobs.attempts import Attempt, Work
-from instacart_pipeline.resources.managed_jobs.job_service import JobService, JobStatus, JobSucceeded, State
-from instacart_pipeline.resources.managed_jobs.logs import log_tail
+from instacart_pipeline.resources.managed_jobs.job_service import JobService, JobStatus, JobSucceeded, State, log_tail
 from instacart_pipeline.resources.published import Published
 
 __all__ = ["ADMIT_UPLOAD", "SQL_TO_PARQUET", "AwsGlue", "GlueRuns", "run_glue_job"]

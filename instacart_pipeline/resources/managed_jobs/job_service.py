@@ -6,11 +6,12 @@ Belongs here: the words between the core (jobs.py) and the services (athena_quer
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from instacart_pipeline.lake.errors import JobFailed
+from instacart_pipeline.resources.aws_account.errors import AwsNotFound
 from instacart_pipeline.resources.aws_account.session import AwsSession
 from instacart_pipeline.resources.managed_jobs.attempts import Work
 
@@ -92,3 +93,28 @@ class StateUnknown(JobFailed):
 
 class DeadlinePassed(JobFailed):
     """A job did not end in time and was stopped."""
+
+
+LINES = 30
+"""Lines that are read of a stream."""
+
+
+def log_tail(session: AwsSession, streams: Iterable[tuple[str, str]]) -> list[str]:
+    """The last lines of streams (group, name), in the order of time. A stream that is not there has none: a call each."""
+    events: list[tuple[int, str]] = []
+    for group, stream in streams:
+        try:
+            answer = session.call("logs", "get_log_events", logGroupName=group, logStreamName=stream, limit=LINES)
+        except AwsNotFound:
+            continue
+        events += [(event["timestamp"], event["message"].rstrip()) for event in answer["events"]]
+    return [line for _, message in sorted(events, key=lambda event: event[0])[-LINES:] for line in message.splitlines()]
+
+
+def streams_of(session: AwsSession, group: str, prefix: str) -> list[tuple[str, str]]:
+    """The newest streams of a group whose name begins with `prefix`, at most five: one call."""
+    try:
+        answer = session.call("logs", "describe_log_streams", logGroupName=group, logStreamNamePrefix=prefix, limit=5)
+    except AwsNotFound:
+        return []
+    return [(group, str(stream["logStreamName"])) for stream in answer["logStreams"]]

@@ -17,8 +17,8 @@ from instacart_pipeline.serving.customers.mart_store import Mart
 from instacart_pipeline.serving.customers.mart_sums import Choice, UnknownChoice, add_up, one
 from instacart_pipeline.serving.customers.mart_weeks import MartWeeks
 from instacart_pipeline.serving.errors import Failed, Refused
-from instacart_pipeline.serving.parameters import Day
 from instacart_pipeline.serving.part import Part
+from instacart_pipeline.serving.requests import Day
 
 _LISTED = 5
 _FAILURES: dict[int | str, dict[str, Any]] = {

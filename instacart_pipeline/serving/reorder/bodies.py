@@ -10,8 +10,8 @@ import math
 from collections.abc import Sequence
 
 from instacart_pipeline.reorder.model.features import ORIGINAL
-from instacart_pipeline.serving.bodies import CSV, JSON, text_of
 from instacart_pipeline.serving.errors import Refused
+from instacart_pipeline.serving.requests import CSV, JSON, text_of
 
 LARGEST = 1e38
 """No feature may lie further from nought: the model's numbers are of 32 bits."""

@@ -10,11 +10,11 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from instacart_pipeline.reorder.model.features import ORIGINAL, ORIGINAL_THRESHOLD
-from instacart_pipeline.serving.bodies import CSV, JSON, media_type
 from instacart_pipeline.serving.errors import Failed, Refused
 from instacart_pipeline.serving.reorder.answers import Predictions, Probability, Scores
 from instacart_pipeline.serving.reorder.bodies import LARGEST, csv_rows, json_row, wanted_type
 from instacart_pipeline.serving.reorder.service import FAILURES, Served, Service
+from instacart_pipeline.serving.requests import CSV, JSON, media_type
 
 _EXAMPLE = (3, 12.5, 75.0, 28, 0.4, 42, 4.3, 2, 7, 6, 1500, 0.35, 1.9, 0.47, 6.0, 0.43, 1, 0.5)
 _NUMBER = {"anyOf": [{"type": "number", "minimum": -LARGEST, "maximum": LARGEST}, {"type": "null"}]}

@@ -14,8 +14,8 @@ import orjson
 
 from instacart_pipeline.retail.days import LineDays
 from instacart_pipeline.retail.lines import FIELDS, Line, LineInvalid, counted, folded, read_line
-from instacart_pipeline.serving.bodies import JSON, text_of
 from instacart_pipeline.serving.errors import Refused
+from instacart_pipeline.serving.requests import JSON, text_of
 
 MOST_LINES = 50_000
 MOST_LISTED = 1_000

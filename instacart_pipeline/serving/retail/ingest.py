@@ -15,8 +15,8 @@ from fastapi.responses import Response
 from instacart_pipeline.resources.stream import Entry
 from instacart_pipeline.retail.days import LineDays
 from instacart_pipeline.retail.tables import STREAMED_LINES
-from instacart_pipeline.serving.bodies import CSV, JSON, media_type
 from instacart_pipeline.serving.errors import Failed, refusal
+from instacart_pipeline.serving.requests import CSV, JSON, media_type
 from instacart_pipeline.serving.retail.bodies import MOST_LINES, MOST_LISTED, read_body
 from instacart_pipeline.serving.retail.repeated import digest_of, key_of, remember, take
 from instacart_pipeline.serving.retail.service import FAILURES, Served

@@ -12,8 +12,8 @@ from instacart_pipeline.lake.errors import PipelineError
 from instacart_pipeline.resources.catalog import Catalog
 from instacart_pipeline.resources.table_files import TableFiles
 from instacart_pipeline.serving.errors import Failed, Refused
-from instacart_pipeline.serving.parameters import Day
 from instacart_pipeline.serving.part import Part
+from instacart_pipeline.serving.requests import Day
 from instacart_pipeline.serving.retail.sales_answers import Sales, SalesHealth
 from instacart_pipeline.serving.retail.sales_store import SalesDays
 from instacart_pipeline.serving.retail.sales_sums import Choice, add_up

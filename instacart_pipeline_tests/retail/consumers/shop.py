@@ -16,7 +16,7 @@ from instacart_pipeline.resources.stream import Entry, Record
 from instacart_pipeline.resources.stream.local import LocalStream
 from instacart_pipeline.retail.consumers.consumer import Consumer
 from instacart_pipeline.retail.consumers.events import Event, kinesis_event
-from instacart_pipeline.retail.consumers.roster import consumers
+from instacart_pipeline.retail.consumers.registry import consumers
 from instacart_pipeline.retail.lines import Line, read_line
 from instacart_pipeline.retail.lookups import CUSTOMERS, DEAD_LETTERS, INVOICES
 from instacart_pipeline.retail.tables import STAGED_STREAM, SYSTEM

@@ -19,7 +19,7 @@ from instacart_pipeline.retail.consumers.events import (
     ALL_DONE,
     failed_from,
 )
-from instacart_pipeline.retail.consumers.roster import NAMES, consumers
+from instacart_pipeline.retail.consumers.registry import NAMES, consumers
 from instacart_pipeline.retail.lookups import DEAD_LETTERS
 from instacart_pipeline_tests.retail.consumers.shop import (
     ARRIVED,

@@ -22,7 +22,7 @@ from instacart_pipeline.retail.consumers.events import (
     records_of,
 )
 from instacart_pipeline.retail.consumers.lookups import invoice_of, lookups, parts_of
-from instacart_pipeline.retail.consumers.roster import NAMES
+from instacart_pipeline.retail.consumers.registry import NAMES
 from instacart_pipeline.retail.lines import Line
 from instacart_pipeline.retail.lookups import BY_PRODUCT, INVOICES
 from instacart_pipeline.retail.tables import UNKNOWN

@@ -22,8 +22,8 @@ from pathlib import Path
 import pytest
 
 from instacart_pipeline.retail.consumers.consumer import RecordLine
-from instacart_pipeline.retail.consumers.mapping import Mapping
-from instacart_pipeline.retail.consumers.roster import NAMES
+from instacart_pipeline.retail.consumers.event_source_mapping import EventSourceMapping
+from instacart_pipeline.retail.consumers.registry import NAMES
 from instacart_pipeline_tests.retail.consumers.shop import Shop, lag, many_lines, soon
 from instacart_pipeline_tests.tiers import costs
 
@@ -87,7 +87,7 @@ def work(home: Path, name: str, *, until_empty: bool, dies: bool) -> None:
     consumer = Shop(home).consumer(name, window=0.0)
     if dies:
         consumer = replace(consumer, store=partial(_store_and_die, consumer.store))
-    Mapping(Shop(home).stream, consumer, 0.01).run(threading.Event(), until_empty=until_empty)
+    EventSourceMapping(Shop(home).stream, consumer, 0.01).run(threading.Event(), until_empty=until_empty)
 
 
 def _store_and_die(store: Callable[[Sequence[RecordLine]], None], taken: Sequence[RecordLine]) -> None:

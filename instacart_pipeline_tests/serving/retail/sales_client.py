@@ -17,9 +17,9 @@ from instacart_pipeline.lake.errors import PipelineError
 from instacart_pipeline.resources.lookup_tables.local import SqliteLookupTables
 from instacart_pipeline.resources.stream import Entry, Stream, StreamBusy, StreamFull
 from instacart_pipeline.resources.stream.local import LocalStream
+from instacart_pipeline.retail.consumers.event_source_mapping import EventSourceMapping
 from instacart_pipeline.retail.consumers.lookups import lookups
-from instacart_pipeline.retail.consumers.mapping import Mapping
-from instacart_pipeline.retail.consumers.roster import NAMES
+from instacart_pipeline.retail.consumers.registry import NAMES
 from instacart_pipeline.retail.days import LineDays
 from instacart_pipeline.retail.lines import Line
 from instacart_pipeline.serving.api import create_app
@@ -81,7 +81,7 @@ class SalesClient:
 
     def fill_lookups(self) -> None:
         """Have the consumer of the lookup tables read what is stored."""
-        Mapping(self.stream, lookups(self.lookups), 0.01).run(threading.Event(), until_empty=True)
+        EventSourceMapping(self.stream, lookups(self.lookups), 0.01).run(threading.Event(), until_empty=True)
 
 
 class Faulty(LocalStream):

@@ -20,8 +20,14 @@ from instacart_pipeline.resources.databrew import DataBrew, require_columns
 from instacart_pipeline.resources.databrew.aws.recipes import databrew_name, published_version
 from instacart_pipeline.resources.managed_jobs import prices
 from instacart_pipeline.resources.managed_jobs.attempts import Attempt, Work
-from instacart_pipeline.resources.managed_jobs.job_service import JobService, JobStatus, JobSucceeded, State
-from instacart_pipeline.resources.managed_jobs.logs import log_tail, streams_of
+from instacart_pipeline.resources.managed_jobs.job_service import (
+    JobService,
+    JobStatus,
+    JobSucceeded,
+    State,
+    log_tail,
+    streams_of,
+)
 from instacart_pipeline.resources.published import Published
 
 _JOB = "recipe"

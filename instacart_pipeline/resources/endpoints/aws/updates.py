@@ -8,8 +8,7 @@ from typing import Any, ClassVar
 
 from instacart_pipeline.resources.aws_account.errors import AwsNotFound
 from instacart_pipeline.resources.managed_jobs.attempts import Work
-from instacart_pipeline.resources.managed_jobs.job_service import JobService, JobStatus, State
-from instacart_pipeline.resources.managed_jobs.logs import log_tail
+from instacart_pipeline.resources.managed_jobs.job_service import JobService, JobStatus, State, log_tail
 
 _STREAMS = 2
 _AT_WORK = ("Creating", "Updating", "SystemUpdating", "RollingBack")

@@ -27,8 +27,14 @@ from instacart_pipeline.resources.aws_account.objects import Objects
 from instacart_pipeline.resources.aws_account.session import AwsSession
 from instacart_pipeline.resources.managed_jobs import prices
 from instacart_pipeline.resources.managed_jobs.attempts import Attempt, Work
-from instacart_pipeline.resources.managed_jobs.job_service import JobService, JobStatus, JobSucceeded, State
-from instacart_pipeline.resources.managed_jobs.logs import log_tail, streams_of
+from instacart_pipeline.resources.managed_jobs.job_service import (
+    JobService,
+    JobStatus,
+    JobSucceeded,
+    State,
+    log_tail,
+    streams_of,
+)
 
 OUR_TAGS = [{"Key": "created_by", "Value": "instacart_pipeline"}]
 """The tags of everything that is made in SageMaker."""

@@ -26,9 +26,9 @@ from instacart_pipeline.resources.stream import (
 )
 from instacart_pipeline.resources.stream.local import LocalStream
 from instacart_pipeline.retail.consumers.consumer import Consumer, RecordLine
+from instacart_pipeline.retail.consumers.event_source_mapping import Delivered, EventSourceMapping
 from instacart_pipeline.retail.consumers.events import ALL_DONE, Answer, Event, Failure, failed_from
-from instacart_pipeline.retail.consumers.mapping import Delivered, Mapping
-from instacart_pipeline.retail.consumers.roster import NAMES
+from instacart_pipeline.retail.consumers.registry import NAMES
 from instacart_pipeline_tests.retail.consumers.shop import Shop, a_line, lag, many_lines, soon
 
 
@@ -39,12 +39,12 @@ def shop(tmp_path: Path) -> Shop:
 
 def drain(shop: Shop, consumer: Consumer) -> list[Delivered]:
     seen: list[Delivered] = []
-    Mapping(shop.stream, consumer, 0.01, on_batch=seen.append).run(threading.Event(), until_empty=True)
+    EventSourceMapping(shop.stream, consumer, 0.01, on_batch=seen.append).run(threading.Event(), until_empty=True)
     return seen
 
 
 @contextmanager
-def working(*mappings: Mapping) -> Iterator[None]:
+def working(*mappings: EventSourceMapping) -> Iterator[None]:
     """Workers in threads, until the end of the block."""
     stopping = threading.Event()
     threads = [threading.Thread(target=mapping.run, args=(stopping,)) for mapping in mappings]
@@ -71,7 +71,7 @@ def test_everything_is_read_in_batches_of_at_most_the_consumers_size_and_committ
 def test_nothing_is_given_before_its_window_is_over_and_until_empty_waits_for_none(shop: Shop) -> None:
     shop.put([a_line()])
     begun = time.time()
-    with working(Mapping(shop.stream, shop.consumer("raw_zone", window=1.0), 0.01)):
+    with working(EventSourceMapping(shop.stream, shop.consumer("raw_zone", window=1.0), 0.01)):
         time.sleep(0.4)
         assert shop.raw_lines() == {}
         soon(lambda: bool(shop.raw_lines()))
@@ -98,7 +98,9 @@ def test_a_full_batch_waits_for_no_window_and_no_record_is_read_more_than_twice(
     consumer = Consumer("patient", 100, 20.0, shop.tables, lambda taken: kept.append(len(taken)))
     lines = list(many_lines(350))
     shop.put(lines[:40])
-    with working(Mapping(stream, consumer, 0.01, turn_seconds=0.05)):  # which gives the shard back in between
+    with working(
+        EventSourceMapping(stream, consumer, 0.01, turn_seconds=0.05)
+    ):  # which gives the shard back in between
         soon(lambda: sum(stream._reads) == 40)
         shop.put(lines[40:70])
         soon(lambda: sum(stream._reads) == 70)
@@ -172,7 +174,7 @@ def test_an_error_of_any_kind_at_one_shard_holds_up_no_other(shop: Shop) -> None
             raise ZeroDivisionError
         kept.extend(each.line.line_id for each in taken)
 
-    with working(Mapping(shop.stream, Consumer("unlucky", 50, 0.0, shop.tables, store), 0.01)):
+    with working(EventSourceMapping(shop.stream, Consumer("unlucky", 50, 0.0, shop.tables, store), 0.01)):
         soon(lambda: len(kept) == len(lines) - len(poison))
     assert lag(shop, "unlucky") == len(poison)
 
@@ -180,11 +182,11 @@ def test_an_error_of_any_kind_at_one_shard_holds_up_no_other(shop: Shop) -> None
 def test_two_workers_share_the_shards_and_take_over_from_one_that_stops(shop: Shop) -> None:
     by_worker: dict[str, set[str]] = {"one": set(), "other": set()}
 
-    def worker(name: str) -> Mapping:
+    def worker(name: str) -> EventSourceMapping:
         def tell(delivered: Delivered) -> None:
             by_worker[name].add(delivered.shard)
 
-        return Mapping(shop.stream, shop.consumer("lookups"), 0.01, turn_seconds=0.3, on_batch=tell)
+        return EventSourceMapping(shop.stream, shop.consumer("lookups"), 0.01, turn_seconds=0.3, on_batch=tell)
 
     lines = list(many_lines(6000))
     feeding = iter(range(0, len(lines), 100))
@@ -218,7 +220,7 @@ def test_a_worker_that_is_told_to_stop_ends_between_two_batches(shop: Shop) -> N
         if len(kept) == 3:
             stopping.set()
 
-    Mapping(shop.stream, Consumer("obedient", 100, 0.0, shop.tables, store), 0.01).run(stopping)
+    EventSourceMapping(shop.stream, Consumer("obedient", 100, 0.0, shop.tables, store), 0.01).run(stopping)
     assert (kept, lag(shop, "obedient")) == ([100, 100, 100], 1700)
     shop.stream.rewind("obedient", Rewind())  # which it could not while a claim is held
 
@@ -277,7 +279,7 @@ def test_a_closed_shard_is_finished_and_then_those_made_of_it_are_read_and_a_los
     consumer = Consumer(
         "c", 10, 0.0, shop.tables, lambda taken: kept.extend((t.record.shard, t.record.sequence) for t in taken)
     )
-    Mapping(stream, consumer, 0.01).run(threading.Event(), until_empty=True)  # type: ignore[arg-type]  # a stream in all but name
+    EventSourceMapping(stream, consumer, 0.01).run(threading.Event(), until_empty=True)  # type: ignore[arg-type]  # a stream in all but name
     assert kept == [("a", "1"), ("a", "2")] * 2 + [("b", "1")]
     assert stream.finished == ["a"]
 

@@ -64,7 +64,7 @@ class _Waiting:
 
 
 @dataclass
-class Mapping:
+class EventSourceMapping:
     """A worker of a consumer. Any number of them, in any processes, share the shards of the stream.
 
     `poll_seconds` is how long it waits before it looks again at a shard that had nothing. A worker that holds more shards looks less often for further

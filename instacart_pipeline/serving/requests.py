@@ -1,9 +1,14 @@
-"""Bodies of requests, whichever system they are for: their type and their text.
+"""Requests, whichever system they are for: the type and text of a body, and parameters that several routes take.
 
-Belongs here: what every route that takes CSV or JSON refuses alike. Doesn't: what a body holds (reorder/bodies.py, retail/bodies.py).
+Belongs here: what all routes refuse alike. Doesn't: what a body holds (reorder/bodies.py, retail/bodies.py), what a day chooses (retail/sales.py).
 """
 
 from __future__ import annotations
+
+from datetime import date
+from typing import Annotated
+
+from pydantic import BeforeValidator
 
 from instacart_pipeline.serving.errors import Refused
 
@@ -26,3 +31,13 @@ def text_of(body: bytes) -> str:
         return body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise Refused(400, "not_utf8", f"The body is not UTF-8 (byte {error.start}).") from None
+
+
+def _written_as_a_day(given: object) -> object:
+    if isinstance(given, str) and not (len(given) == 10 and given[4] == given[7] == "-"):
+        raise ValueError("write a day as 2011-01-31")  # pydantic takes seconds since 1970 for days too
+    return given
+
+
+Day = Annotated[date | None, BeforeValidator(_written_as_a_day)]
+"""A day, or none."""
