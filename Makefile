@@ -101,7 +101,7 @@ bench-serving: .venv/.dev .venv-mlflow/.made
 	$(BIN)/python -m bench.serving
 
 docs: .venv/.dev
-	$(BIN)/python -m instacart_pipeline.dictionary > docs/data-dictionary.md
+	$(BIN)/python -m instacart_pipeline.dictionary docs/data-dictionary
 	$(BIN)/python -m instacart_pipeline_tests.import_graph
 
 clean:
