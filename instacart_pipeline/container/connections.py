@@ -29,6 +29,12 @@ _MAX_SENT = 2 * MAX_BODY
 """The most bytes that a body may come in, the marks of its chunks and its trailers included."""
 
 
+def most_connections() -> int:
+    """As many as leave half of a process's file descriptors to all else; a thousand at most."""
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 1_000 if descriptors == resource.RLIM_INFINITY else min(1_000, descriptors // 2)
+
+
 class _Awaited(Enum):
     """What a client has to send next."""
 
@@ -49,7 +55,7 @@ class BoundedConnection(HttpToolsProtocol):
     body_bytes_a_second = 1_000
     unread_seconds = 60.0
     """How long a client may leave an answer unread that no longer fits into buffers."""
-    most = min(1_000, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
+    most = most_connections()
     """Connections of a process. One more takes the place of the one whose request is waited for the longest."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import resource
 import socket
 import threading
 from collections.abc import Callable, Coroutine, Iterator
@@ -16,7 +17,7 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from instacart_pipeline.container.connections import MAX_HEAD, MAX_LINE, BoundedConnection
+from instacart_pipeline.container.connections import MAX_HEAD, MAX_LINE, BoundedConnection, most_connections
 from instacart_pipeline_tests.serving import web
 from instacart_pipeline_tests.tiers import costs
 
@@ -224,6 +225,16 @@ def test_while_all_connections_are_answered_one_more_is_told_to_come_again(
     assert refusal(until_closed(connect())) == (503, "unavailable")
     app.allowed.set()
     assert all(b"200 OK" in until_closed(one) for one in busy)
+
+
+@pytest.mark.parametrize(
+    ("descriptors", "most"), [(256, 128), (1024, 512), (1_048_576, 1_000), (resource.RLIM_INFINITY, 1_000)]
+)
+def test_connections_leave_descriptors_to_all_else(
+    monkeypatch: pytest.MonkeyPatch, descriptors: int, most: int
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (descriptors, descriptors))
+    assert most_connections() == most
 
 
 class Clock(MagicMock):
