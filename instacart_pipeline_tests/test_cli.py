@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from instacart_pipeline.cli import commands, output
-from instacart_pipeline.cli.running import AssetReport, RunReport
+from instacart_pipeline.cli.run_reports import AssetReport, RunReport
 from instacart_pipeline.reorder import tables as t
 from instacart_pipeline_tests.command_line import CommandResult, call, call_process
 from instacart_pipeline_tests.platform import DT, Platform, write_upload

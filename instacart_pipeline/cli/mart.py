@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from instacart_pipeline.customers.mart_tables import CUSTOMER_MART
 
 if TYPE_CHECKING:
-    from instacart_pipeline.cli.running import RunReport
+    from instacart_pipeline.cli.run_reports import RunReport
 
 _COUNTED = """SELECT {by}count(*) AS customers, count_if(items > 0) AS buyers,
     CAST(sum(returns) AS double) / nullif(sum(items), 0) AS return_rate, sum(spend) AS spend

@@ -19,7 +19,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from dagster import EventLogEntry
 
-    from instacart_pipeline.cli.running import RunReport
+    from instacart_pipeline.cli.run_reports import RunReport
     from instacart_pipeline.cli.uploading import Upload
     from instacart_pipeline.resources.athena import QueryResult
     from instacart_pipeline.resources.catalog import CatalogTable, Partition

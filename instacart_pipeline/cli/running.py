@@ -12,12 +12,11 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
 from dagster import (
-    DagsterEventType,
     DagsterInstance,
     DagsterRun,
     DagsterRunStatus,
@@ -31,6 +30,7 @@ from dagster import (
 from sqlalchemy.exc import SQLAlchemyError
 
 from instacart_pipeline.cli import output
+from instacart_pipeline.cli.run_reports import RunReport
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.errors import InputInvalid, PipelineError
 from instacart_pipeline.lake.zones import parse_day
@@ -59,68 +59,6 @@ class _Days:
     def tags(self) -> dict[str, str]:
         """The tags by which a run knows its days."""
         return {"dagster/partition": self.last, **({FROM_DAY: self.first} if self.first < self.last else {})}
-
-
-@dataclass
-class AssetReport:
-    """What a run did to one asset."""
-
-    asset: str
-    rows: int | None
-    rejects: int | None
-    duplicates: int | None
-    seconds: float
-    location: str
-
-
-@dataclass
-class RunReport:
-    """What came of a run. `errors` are (step, text); `failed_checks` are (asset, check, text)."""
-
-    job: str
-    dt: str
-    home: str
-    run_id: str = ""
-    success: bool = False
-    seconds: float = 0.0
-    assets: list[AssetReport] = field(default_factory=list)
-    errors: list[tuple[str, str]] = field(default_factory=list)
-    failed_checks: list[tuple[str, str, str]] = field(default_factory=list)
-    checks_passed: int = 0
-
-    def note(self, entry: EventLogEntry) -> None:
-        """Take in an event of the run."""
-        event = entry.dagster_event
-        if event is None:
-            return
-        if event.event_type is DagsterEventType.ASSET_MATERIALIZATION:
-            materialization = event.step_materialization_data.materialization
-            values = {name: value.value for name, value in materialization.metadata.items()}
-            of_run = {name.removeprefix("run_"): value for name, value in values.items() if name.startswith("run_")}
-            days = of_run.get("days")
-            made = AssetReport(
-                "/".join(materialization.asset_key.path),
-                _number(of_run.get("rows", values.get("dagster/row_count"))),
-                _number(of_run.get("rejects", values.get("rejects"))),
-                _number(of_run.get("duplicates", values.get("duplicates"))),
-                float(str(of_run.get("seconds", values.get("seconds", 0)))),
-                str(values.get("dagster/uri", "")) if days is None else f"{days:,} days",
-            )
-            # A run over many days tells of an asset once for each of them, and of them all at the end.
-            self.assets = [*(found for found in self.assets if found.asset != made.asset), made]
-        elif event.event_type is DagsterEventType.ASSET_CHECK_EVALUATION:
-            check = event.asset_check_evaluation_data
-            if check.passed:
-                self.checks_passed += 1
-            else:
-                self.failed_checks.append(("/".join(check.asset_key.path), check.check_name, check.description or ""))
-        elif event.event_type is DagsterEventType.STEP_FAILURE:
-            error = event.step_failure_data.error
-            if error and error.cls_name != "DagsterAssetCheckFailedError":
-                cause = error.cause or error
-                self.errors.append(
-                    (event.step_key or "", cause.message.strip().removeprefix("instacart_pipeline.lake.errors."))
-                )
 
 
 def daily_job(name: str) -> JobDefinition:
@@ -291,7 +229,3 @@ def _require_day(job: JobDefinition, dt: str) -> None:
     days, keys = job.partitions_def, job.asset_layer.executable_asset_keys
     if isinstance(days, TimeWindowPartitionsDefinition):
         require_partition(days, dt, FIRST_DAYS[next(iter(keys)).path[0]])
-
-
-def _number(value: object) -> int | None:
-    return int(value) if isinstance(value, (int, float)) else None

@@ -14,7 +14,7 @@ import typer
 from instacart_pipeline.cli import output
 
 if TYPE_CHECKING:
-    from instacart_pipeline.cli.running import RunReport
+    from instacart_pipeline.cli.run_reports import RunReport
 
 generate_app = typer.Typer(help="Make raw files of a system, to try the platform on.", no_args_is_help=True)
 upload_app = typer.Typer(help="Put a folder of files into the raw zone, as a day's upload.", no_args_is_help=True)

@@ -10,7 +10,7 @@ import pytest
 
 from instacart_pipeline.cli import output
 from instacart_pipeline.cli.mart import mart_of
-from instacart_pipeline.cli.running import AssetReport, RunReport
+from instacart_pipeline.cli.run_reports import AssetReport, RunReport
 from instacart_pipeline.customers.mart_tables import CUSTOMER_MART
 from instacart_pipeline.datagen.customers import generate_customers
 from instacart_pipeline_tests.command_line import call
