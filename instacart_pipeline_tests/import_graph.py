@@ -19,7 +19,7 @@ _DRAWN = re.compile(r"(?<=<!-- imports -->\n).*?(?=<!-- /imports -->)", re.DOTAL
 
 def arrows() -> set[tuple[str, str]]:
     """Which part of the package imports which, once all that follows is left out. Raises ValueError naming a circle."""
-    graph = grimp.build_graph(_PACKAGE)
+    graph = grimp.build_graph(_PACKAGE, cache_dir=None)
     parts = sorted(name for name in graph.find_children(_PACKAGE) if not name.endswith("__main__"))
     direct = {
         (one, other)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from instacart_pipeline.resources.aws_account import session
-from instacart_pipeline.resources.aws_account.code import ADMIT_UPLOAD, SQL_TO_PARQUET
+from instacart_pipeline.resources.aws_account.code import INGEST_UPLOAD, SQL_TO_PARQUET
 from instacart_pipeline_tests.aws_double.server import REGION, AwsDouble
 from instacart_pipeline_tests.aws_platform import LAKE, ROLE, AwsPlatform
 from instacart_pipeline_tests.command_line import call
@@ -98,7 +98,7 @@ def test_an_account_that_was_not_deployed_to_says_so_of_every_thing(there: Docto
     glue = account.double.client("glue")
     for system in ("reorder", "retail"):
         glue.delete_crawler(Name=f"instacart-{system}-raw")
-    for job in (ADMIT_UPLOAD, SQL_TO_PARQUET):
+    for job in (INGEST_UPLOAD, SQL_TO_PARQUET):
         glue.delete_job(JobName=job)
     account.double.client("athena").delete_work_group(WorkGroup="instacart", RecursiveDeleteOption=True)
     account.double.client("kinesis").delete_stream(StreamName="instacart-transactions")
@@ -119,10 +119,10 @@ def test_an_account_that_was_not_deployed_to_says_so_of_every_thing(there: Docto
 
 @pytest.mark.usefixtures("mended")
 def test_what_was_changed_by_hand_is_named(there: Doctor, account: Account) -> None:
-    job = account.double.client("glue").get_job(JobName=ADMIT_UPLOAD)["Job"]
+    job = account.double.client("glue").get_job(JobName=INGEST_UPLOAD)["Job"]
     update = {name: job[name] for name in ("Role", "GlueVersion", "DefaultArguments")}
-    command = {**job["Command"], "ScriptLocation": f"{LAKE}/work/code/older/admit_upload.py"}
-    account.double.client("glue").update_job(JobName=ADMIT_UPLOAD, JobUpdate={**update, "Command": command})
+    command = {**job["Command"], "ScriptLocation": f"{LAKE}/work/code/older/ingest_upload.py"}
+    account.double.client("glue").update_job(JobName=INGEST_UPLOAD, JobUpdate={**update, "Command": command})
     account.double.client("athena").update_work_group(
         WorkGroup="instacart", ConfigurationUpdates={"EnforceWorkGroupConfiguration": True}
     )
@@ -135,7 +135,7 @@ def test_what_was_changed_by_hand_is_named(there: Doctor, account: Account) -> N
     told = there.json()
     assert (told.code, bad(told), told.health["kinesis"]) == (1, {"glue job", "athena", "dynamodb"}, "note")
     (found,) = told.of("glue job")
-    for part in (ADMIT_UPLOAD, "code/older/", "instacart-pipeline deploy --apply"):
+    for part in (INGEST_UPLOAD, "code/older/", "instacart-pipeline deploy --apply"):
         assert part in found["found"]
     (found,) = told.of("athena")
     assert found["found"] == "the workgroup instacart enforces its own output location"

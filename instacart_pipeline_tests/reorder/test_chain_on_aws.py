@@ -61,7 +61,7 @@ def test_real_baskets_give_the_same_tables_on_aws_for_few_requests(
 def _require_requests_bounded(aws: AwsDouble, asked: dict[tuple[str, str], int]) -> None:
     assert (
         len(aws.jobs()) == 1 + 5 + 1 + 2 * 2 + 2 * 4 + 2
-    )  # a crawl; admissions; the check of orders without lines; tables by CTAS, recipe and Glue, each judged
+    )  # a crawl; ingest jobs; the check of orders without lines; tables by CTAS, recipe and Glue, each judged
     assert [job for job in aws.jobs() if job.alive] == []
     # A look at a job every half second at first, then ever more seldom: two a second at most, of whatever service.
     assert max(aws.requests.most_per_minute(service=service) for service in ("athena", "databrew", "glue")) < 600

@@ -21,8 +21,8 @@ from instacart_pipeline.resources.aws_account.errors import AwsNotFound
 from instacart_pipeline.resources.aws_account.session import AwsSession
 
 SQL_TO_PARQUET = "instacart-sql-to-parquet"
-ADMIT_UPLOAD = "instacart-admit-upload"
-GLUE_JOBS = {SQL_TO_PARQUET: "sql_to_parquet.py", ADMIT_UPLOAD: "admit_upload.py"}
+INGEST_UPLOAD = "instacart-ingest-upload"
+GLUE_JOBS = {SQL_TO_PARQUET: "sql_to_parquet.py", INGEST_UPLOAD: "ingest_upload.py"}
 """The Glue jobs, each with its script."""
 PACKAGE = "instacart_pipeline.zip"
 

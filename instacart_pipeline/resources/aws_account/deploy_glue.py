@@ -12,7 +12,7 @@ from typing import Any
 
 from instacart_pipeline.lake.contracts import TableContract
 from instacart_pipeline.lake.zones import Zones
-from instacart_pipeline.resources.aws_account.code import ADMIT_UPLOAD, PACKAGE, glue_code, script_location
+from instacart_pipeline.resources.aws_account.code import INGEST_UPLOAD, PACKAGE, glue_code, script_location
 from instacart_pipeline.resources.crawler.aws import crawler_name
 
 CLASSIFIER = "instacart-csv"
@@ -68,7 +68,7 @@ def crawler_definition(system: str, staged: Sequence[TableContract], zones: Zone
 def glue_job(name: str, lake: str, *, role: str, worker_type: str, workers: int, minutes: int) -> dict[str, Any]:
     """The definition of a Glue job, its name excepted. A run says its own workers and timeout; these are for runs by hand."""
     arguments = {"--job-language": "python", "--TempDir": f"{Zones(lake).zone('work')}/glue/"}
-    if name == ADMIT_UPLOAD:
+    if name == INGEST_UPLOAD:
         arguments |= {
             "--extra-py-files": f"{glue_code().location(lake)}/{PACKAGE}",
             "--additional-python-modules": ",".join(f"{module}=={version(module)}" for module in _MODULES),

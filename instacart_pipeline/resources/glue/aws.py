@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 from dagster import ResourceDependency
 
 from instacart_pipeline.lake.contracts import TableContract
-from instacart_pipeline.resources.aws_account.code import ADMIT_UPLOAD, SQL_TO_PARQUET, require_deployed
+from instacart_pipeline.resources.aws_account.code import INGEST_UPLOAD, SQL_TO_PARQUET, require_deployed
 from instacart_pipeline.resources.aws_account.errors import AwsNotFound, log_cleanup_errors, translated
 from instacart_pipeline.resources.aws_account.lake import AwsLake
 from instacart_pipeline.resources.catalog.inputs import inputs_of
@@ -20,7 +20,7 @@ from instacart_pipeline.resources.managed_jobs.attempts import Attempt, Work
 from instacart_pipeline.resources.managed_jobs.job_service import JobService, JobStatus, JobSucceeded, State, log_tail
 from instacart_pipeline.resources.published import Published
 
-__all__ = ["ADMIT_UPLOAD", "SQL_TO_PARQUET", "AwsGlue", "GlueRuns", "run_glue_job"]
+__all__ = ["INGEST_UPLOAD", "SQL_TO_PARQUET", "AwsGlue", "GlueRuns", "run_glue_job"]
 
 _TOKEN = "--instacart-token"  # noqa: S105  # names a run, opens nothing
 """The argument by which a run is found again: Glue itself takes no token and would start a second run."""
@@ -89,7 +89,7 @@ class GlueRuns(JobService):
     def left(self, work: Work, token: str) -> str | None:
         """See JobService."""
         del work
-        found = (self.started(name, token) for name in (SQL_TO_PARQUET, ADMIT_UPLOAD))
+        found = (self.started(name, token) for name in (SQL_TO_PARQUET, INGEST_UPLOAD))
         return next((job for job in found if job), None)
 
     def started(self, job_name: str, token: str) -> str | None:

@@ -18,7 +18,7 @@ from instacart_pipeline.lake.versions import Version
 from instacart_pipeline.lake.zones import new_version
 from instacart_pipeline.resources.aws_account.errors import log_cleanup_errors
 from instacart_pipeline.resources.aws_account.lake import AwsLake
-from instacart_pipeline.resources.glue.aws import ADMIT_UPLOAD, run_glue_job
+from instacart_pipeline.resources.glue.aws import INGEST_UPLOAD, run_glue_job
 from instacart_pipeline.resources.ingest import Ingest, Inputs, facts_of, held_to_limit, those_read
 from instacart_pipeline.resources.managed_jobs.attempts import Attempt, Work
 from instacart_pipeline.resources.managed_jobs.job_service import JobSucceeded
@@ -56,7 +56,7 @@ class AwsIngest(Ingest):
         def make(attempt: Attempt) -> Published:
             if published := self.lake.published_by(attempt, target, dt, started):
                 return published
-            base = f"{self.lake.zones.zone('work')}/admissions/{attempt.token('admit')}"
+            base = f"{self.lake.zones.zone('work')}/ingest/{attempt.token('ingest')}"
 
             def give_up(*tables: TableContract) -> None:
                 self.lake.discard(attempt, dt, *tables)
@@ -131,7 +131,7 @@ class AwsIngest(Ingest):
         self.lake.objects.put(f"{base}/order.json", json.dumps(order).encode())
         arguments = {"--order": f"{base}/order.json"}
         ended = run_glue_job(
-            self.lake, attempt, "admit", ADMIT_UPLOAD, arguments, worker_type=self.worker_type, workers=_WORKERS
+            self.lake, attempt, "ingest", INGEST_UPLOAD, arguments, worker_type=self.worker_type, workers=_WORKERS
         )
         report = json.loads(self.lake.objects.text(f"{base}/report.json"))
         if "error" in report:

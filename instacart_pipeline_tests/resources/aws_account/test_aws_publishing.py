@@ -112,7 +112,7 @@ def test_what_can_not_be_cleared_up_hides_no_result(publishing: Publishing) -> N
     faults = [
         publishing.aws.faults.add("denied", "s3", "DeleteObject", containing="locks/"),
         publishing.aws.faults.add("denied", "s3", "DeleteObject", containing="attempts/"),
-        publishing.aws.faults.add("denied", "s3", "DeleteObjects", containing="work/admissions")
+        publishing.aws.faults.add("denied", "s3", "DeleteObjects", containing="work/ingest")
         if publishing.scene.stage.service == "glue"
         else publishing.aws.faults.add("denied", "glue", "DeleteTable"),
     ]

@@ -14,7 +14,7 @@ import pytest
 
 from instacart_pipeline.cli.deploying import deploy
 from instacart_pipeline.resources.aws_account import code
-from instacart_pipeline.resources.aws_account.code import ADMIT_UPLOAD, GLUE_JOBS, SQL_TO_PARQUET, Bundle, glue_code
+from instacart_pipeline.resources.aws_account.code import GLUE_JOBS, INGEST_UPLOAD, SQL_TO_PARQUET, Bundle, glue_code
 from instacart_pipeline.settings import Settings
 from instacart_pipeline_tests.aws_double import AwsDouble, opened
 from instacart_pipeline_tests.aws_double.support import eventually
@@ -104,8 +104,8 @@ def test_a_changed_recipe_is_published_anew_and_only_that_one(
 def test_changed_code_goes_to_a_place_of_its_own_and_the_jobs_to_it(
     double: AwsDouble, settings: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = double.client("glue").get_job(JobName=ADMIT_UPLOAD)["Job"]["Command"]["ScriptLocation"]
-    newer = Bundle({**glue_code().files, "admit_upload.py": b"print('newer')"})
+    before = double.client("glue").get_job(JobName=INGEST_UPLOAD)["Job"]["Command"]["ScriptLocation"]
+    newer = Bundle({**glue_code().files, "ingest_upload.py": b"print('newer')"})
     with monkeypatch.context() as patched:
         for module in ("code", "deploy", "deploy_glue"):
             patched.setattr(f"instacart_pipeline.resources.aws_account.{module}.glue_code", lambda: newer)
@@ -113,7 +113,7 @@ def test_changed_code_goes_to_a_place_of_its_own_and_the_jobs_to_it(
     assert actions == {newer.location(LAKE): "create", **dict.fromkeys(GLUE_JOBS, "update")}
     s3 = double.client("s3")
     kept = s3.get_object(Bucket="lake", Key=before.removeprefix(f"{LAKE}/"))["Body"].read()
-    assert kept == scripts()["admit_upload.py"]  # a run under way goes on with what it began with
+    assert kept == scripts()["ingest_upload.py"]  # a run under way goes on with what it began with
     assert changed(applied(settings, capsys)) == dict.fromkeys(GLUE_JOBS, "update")
 
 
