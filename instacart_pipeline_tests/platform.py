@@ -153,7 +153,7 @@ class Platform:
         return [path.name for path in self.lake.orphaned(table, dt)]
 
     def rejects(self, table: TableContract, dt: str = DT) -> list[Row]:
-        """The rejects of an admitted table."""
+        """The rejects of an ingested table."""
         return self.rows(rejects_of(table), dt)
 
     def orphaned_files(self, dt: str = DT) -> list[Path]:

@@ -85,7 +85,7 @@ def upload_customers(
 
 @run_app.command("customers")
 def run_customers(dt: Monday, as_json: Json = False) -> None:
-    """Build a week: crawl, admit, features, segments, mart, warehouse. Ends with the mart in figures; with 1 if anything failed.
+    """Build a week: crawl, ingest, features, segments, mart, warehouse. Ends with the mart in figures; with 1 if anything failed.
 
     Waits for other runs of the system. A week that is there already is built anew, from its upload as it is now.
     """

@@ -67,7 +67,7 @@ def upload_reorder(
 
 @run_app.command("reorder")
 def run_reorder(dt: Day, as_json: Json = False) -> None:
-    """Build a day: crawl, admit, join, features, result table. Ends with 1 if anything failed."""
+    """Build a day: crawl, ingest, join, features, result table. Ends with 1 if anything failed."""
     from instacart_pipeline.reorder.automation import DAILY_JOB  # noqa: PLC0415
 
     run(DAILY_JOB, dt, as_json=as_json)
@@ -94,7 +94,7 @@ def run_reorder_baskets(dt: Day, as_json: Json = False) -> None:
 
 
 def _evaluation_of(dt: str) -> Mapping[str, Any] | None:
-    """The evaluation of a day's model, as model/evaluation.py made it; None if there is none."""
+    """The evaluation of a day's model, as reorder/model/evaluation.py made it; None if there is none."""
     from instacart_pipeline.profiles import build_resources  # noqa: PLC0415  # as the definitions
     from instacart_pipeline.reorder.model_jobs import EVALUATION  # noqa: PLC0415
     from instacart_pipeline.reorder.tables import SYSTEM  # noqa: PLC0415

@@ -1,7 +1,7 @@
 """Reading the CSV files of an upload with DuckDB.
 
 Belongs here: the files of a raw folder, their headers, and the one set of reader options, so that the crawler, ingest
-and a query read a file alike. Doesn't: judging values (admission.py).
+and a query read a file alike. Doesn't: judging values (ingest.py).
 """
 
 from __future__ import annotations

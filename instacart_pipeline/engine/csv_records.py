@@ -1,7 +1,7 @@
 """The records of a CSV file, each with its place and its text as it stands there.
 
 Belongs here: opening a file, cutting it into records, and telling what is wrong with one that is none. Doesn't: judging
-values (validate.py), nor reading a sound file fast (csv_files.py).
+values (validation.py), nor reading a sound file fast (csv_files.py).
 
 A quote that is not closed as it should be costs the one line it stands on: reading goes on with the next line, rather than
 taking everything up to the next quote for one long value.

@@ -1,7 +1,7 @@
 """Admitting the files of a table: good rows to Parquet, the others to its rejects.
 
 An upload is nearly always good, so it is first read as if it were: typed, straight to Parquet, and verified whole. Only if
-anything at all is wrong is it read a second time, as text, and validated row by row (validate.py).
+anything at all is wrong is it read a second time, as text, and validated row by row (validation.py).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Validating an upload row by row: which rows break the contract, why, and where they stand in their file.
 
-Belongs here: the careful reading, for uploads in which the quick one (admission.py) met anything wrong.
+Belongs here: the careful reading, for uploads in which the quick one (ingest.py) met anything wrong.
 """
 
 from __future__ import annotations

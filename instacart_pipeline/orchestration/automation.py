@@ -101,8 +101,8 @@ def upload_sensor(
             heard = arrival.hear(uploads, heard.memory, all_days)
         if heard.trouble:
             context.log.warning(heard.trouble)
-        for unrecognized_one in heard.unrecognized:
-            context.log.info(f"A notice named {unrecognized_one}, which is no table and day of this sensor's.")
+        for named in heard.unrecognized:
+            context.log.info(f"A notice named {named}, which is no table and day of this sensor's.")
         under_way = watched.days_under_way(context.instance)
         tick = arrival.tick(heard, time.time(), [dt for dt in all_days if dt not in under_way])
         passed_over = _told(tick.unknown, {*all_days}, unknown)

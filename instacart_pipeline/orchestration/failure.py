@@ -1,7 +1,7 @@
 """What happens when a run fails or is cancelled: people are told, and what it left running is stopped.
 
 Belongs here: noticing runs that are over, and turning a failed one into an alert. Doesn't: where alerts go
-(resources/alerts.py), and how a job is stopped (resources/orphaned_jobs/__init__.py).
+(resources/alerts/), and how a job is stopped (resources/orphaned_jobs/__init__.py).
 
 Dagster's own sensors on the status of runs go on to the next run when their function fails: an alert that could not be sent
 would be lost, and a job that could not be stopped would go on costing. So these sensors keep what failed and try it again.

@@ -121,7 +121,7 @@ def ingest_asset(
     """The rows of `staged` held to the contract of `target`.
 
     Any table of `arriving` makes a day, so that `staged` may lack it; then a run may also take a range of days, and files that are added
-    between crawl and admission are crawled and admitted too.
+    between crawl and ingest are crawled and ingested too.
     """
     known = {column.references.table for column in target.columns if column.references}
 
@@ -139,7 +139,7 @@ def ingest_asset(
             for _ in range(_CRAWLS_AGAIN if arriving else 0):
                 try:
                     return ingest.ingest_table(staged, target, dt, may_lack=True)
-                except UploadChanged as changed:  # noqa: PERF203  # an admission costs far more than its try
+                except UploadChanged as changed:  # noqa: PERF203  # an ingest costs far more than its try
                     # Where files are added at any time, one may well have come since the crawl. That is nobody's fault.
                     context.log.info(f"{changed} It is crawled again.")
                     crawler.crawl([staged], dt)

@@ -96,7 +96,7 @@ CURATED_TABLES = {staged: staged.moved_to(CURATED) for staged in STAGED}
 
 # A line is named by its user, product and order number: the rule that numbering a user's purchases of a product stands on.
 # (order_id, product_id) names it as well, since an order has one user and number; ORDERS and ORDER_PRODUCTS hold that.
-# Foreign keys were held when the lines were admitted.
+# Foreign keys were held when the lines were ingested.
 _LINE_KEY = ("user_id", "product_id", "order_number")
 _LINE_COLUMNS = [
     replace(column, key=column.name in _LINE_KEY, nullable=column.nullable and not column.key, references=None)

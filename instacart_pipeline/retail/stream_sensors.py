@@ -1,6 +1,6 @@
 """The sensor that tells people when the stream needs them: a consumer far behind, records that became dead letters, or nothing to be seen.
 
-Belongs here: what counts as an incident, and what is said of it. Doesn't: where alerts go (resources/alerts.py), days of the lake (automation.py).
+Belongs here: what counts as an incident, and what is said of it. Doesn't: where alerts go (resources/alerts/), days of the lake (automation.py).
 """
 
 from __future__ import annotations

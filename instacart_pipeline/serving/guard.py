@@ -1,6 +1,6 @@
 """What stands in front of every request: the names it may come by, the limit of a body, the headers that browsers heed, and API keys.
 
-Belongs here: what holds for all addresses alike. Doesn't: what a single one takes (bodies.py).
+Belongs here: what holds for all addresses alike. Doesn't: what a single one takes (requests.py).
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ class Ingest:
         self._references = {t.USERS.qualified_name: str(users)}
 
     def read(self, table: TableContract, rows: Sequence[dict[str, str]]) -> tuple[list[Row], list[Row]]:
-        """The rows admitted of a file with `rows`, and its rejects."""
+        """The rows ingested of a file with `rows`, and its rejects."""
         self._runs += 1
         folder = self._folder / str(self._runs)
         good, rejects, scratch = (folder / name for name in ("good", "rejects", "scratch"))

@@ -60,7 +60,7 @@ class IngestHarness:
         return self.crawler.crawl([staged], DT).tables[staged.name]
 
     def ingest_table(self, staged: TableContract, files: Files | str | bytes) -> Version:
-        """Upload, crawl and admit; the rows are accounted for on the way."""
+        """Upload, crawl and ingest; the rows are accounted for on the way."""
         self.put(staged, files if isinstance(files, Mapping) else {f"{staged.name}.csv": files})
         self.crawl(staged)
         version = self.ingest.ingest_table(staged, t.CURATED_TABLES.get(staged) or ingested(staged), DT).version

@@ -123,7 +123,7 @@ def test_steps_at_once_make_the_same_tables(
 
 @pytest.fixture
 def with_x(platform: Platform, upload_folder: Path) -> Platform:
-    """The upload, catalogued and admitted."""
+    """The upload, catalogued and ingested."""
     return build(platform, upload_folder, tables=t.CURATED_TABLES.values())
 
 

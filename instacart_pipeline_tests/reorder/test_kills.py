@@ -28,7 +28,7 @@ KILLS: tuple[tuple[TableContract, Point], ...] = (
     (t.RESULT_TABLE, "before_publish"),
     (t.RESULT_TABLE, "after_publish"),
 )
-"""One point of each kind of step: a crawl, an admission, its rejects, a CTAS, a recipe, a Glue job. Further on each time."""
+"""One point of each kind of step: a crawl, an ingest, its rejects, a CTAS, a recipe, a Glue job. Further on each time."""
 
 
 class Shop:

@@ -1,4 +1,4 @@
-"""The real files of Instacart 2017, as far as they are here: catalogued, admitted, and compared with a plain reading of them."""
+"""The real files of Instacart 2017, as far as they are here: catalogued, ingested, and compared with a plain reading of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PRIOR_LINES, TRAIN_LINES = 199_999, 1_384_617
 
 
 class Instacart:
-    """The real files, uploaded, crawled and admitted in the chain's order."""
+    """The real files, uploaded, crawled and ingested in the chain's order."""
 
     def __init__(self, platform: Platform, files: Path, train: Path) -> None:
         self.platform, self.files, self.train = platform, files, train

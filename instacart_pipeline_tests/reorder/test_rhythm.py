@@ -27,7 +27,7 @@ def keyed(rows: list[Row]) -> dict[tuple[int, int], Row]:
 
 
 def put_histories(platform: Platform, histories: dict[int, History], *, known: bool = True) -> None:
-    """Publish the orders of some users, with products 1 to 9 in three aisles, as if they had been admitted."""
+    """Publish the orders of some users, with products 1 to 9 in three aisles, as if they had been ingested."""
     orders: list[Row] = []
     lines: dict[TableContract, list[Row]] = defaultdict(list)
     for user, history in histories.items():

@@ -79,7 +79,7 @@ class Day:
         return [tuple(row.values()) for row in self.rows(table)]
 
     def rejects(self, table: TableContract) -> list[Row]:
-        """The rejects of an admitted table, as they stand in the files."""
+        """The rejects of an ingested table, as they stand in the files."""
         return sorted(self.backend.rejects(table, self.dt), key=lambda row: (row["file"], row["line"]))
 
     def current(self, table: TableContract) -> Version:

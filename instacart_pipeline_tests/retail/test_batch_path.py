@@ -87,7 +87,7 @@ def run(
 
 
 def admit_streamed(platform: Platform, dt: str, ingest: Ingest) -> Run:
-    """Run no more than the crawl of a day and the admission of its streamed lines."""
+    """Run no more than the crawl of a day and the ingest of its streamed lines."""
     tables = (*t.STAGED, t.STREAMED_LINES)
     return run_of(
         dg.materialize(

@@ -61,7 +61,7 @@ class Ingest:
         self._folder, self._runs = folder, 0
 
     def read(self, rows: Sequence[dict[str, str]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """The rows admitted of a file with `rows`, and its rejects."""
+        """The rows ingested of a file with `rows`, and its rejects."""
         self._runs += 1
         folder = self._folder / str(self._runs)
         good, rejects, scratch = (folder / name for name in ("good", "rejects", "scratch"))

@@ -45,7 +45,7 @@ def sent(**changes: str) -> dict[str, str]:
 def given(
     platform: Platform, uploaded: Iterable[Mapping[str, str]] = (), streamed: Iterable[Line] = (), dt: str = DAY
 ) -> None:
-    """Put what was admitted of a day's file and of the stream into the lake."""
+    """Put what was ingested of a day's file and of the stream into the lake."""
     platform.put_rows(t.UPLOADED_LINES, [_typed(line) for line in uploaded], dt=dt)
     fields = t.STREAMED_LINES.column_names
     rows = [_typed({**dict(zip(fields, map(_text, line), strict=True))}) for line in streamed]

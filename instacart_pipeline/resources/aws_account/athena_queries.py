@@ -1,6 +1,6 @@
 """Athena queries as managed jobs, and their results.
 
-Belongs here: starting a statement, its states, its rows. Doesn't: which statements there are (athena.py, lake.py).
+Belongs here: starting a statement, its states, its rows. Doesn't: which statements there are (athena/aws.py, lake.py).
 """
 
 from __future__ import annotations

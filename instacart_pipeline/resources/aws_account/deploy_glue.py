@@ -58,7 +58,7 @@ def crawler_definition(system: str, staged: Sequence[TableContract], zones: Zone
             ]
         },
         # Days that are catalogued already are left alone: a crawl over them would cost more each day, and could wipe what
-        # is kept with their partitions. What a re-upload changes is found by our own look at the day (crawler.py).
+        # is kept with their partitions. What a re-upload changes is found by our own look at the day (crawler/aws/).
         "RecrawlPolicy": {"RecrawlBehavior": "CRAWL_NEW_FOLDERS_ONLY"},
         "SchemaChangePolicy": {"UpdateBehavior": "LOG", "DeleteBehavior": "LOG"},  # the only policy it allows
         "Configuration": json.dumps(configuration),

@@ -1,6 +1,6 @@
 """What AWS answered when it didn't do what was asked, sorted by what can be done about it.
 
-Belongs here: the kinds of refusal, and which code of which service is which kind. Doesn't: what a job's end means (jobs.py).
+Belongs here: the kinds of refusal, and which code of which service is which kind. Doesn't: what a job's end means (managed_jobs/jobs.py).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """S3 objects, by their URI: small reads and writes, conditional ones, and prefixes.
 
-Belongs here: what the AWS backends do with objects that are no tables. Doesn't: uploads of the raw zone (storage.py).
+Belongs here: what the AWS backends do with objects that are no tables. Doesn't: uploads of the raw zone (storage/aws.py).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The Glue Data Catalog.
 
 Belongs here: a table and a partition as Glue takes them, and moving a partition's pointer safely: Glue itself has no
-conditional update of a partition, so writers take turns by a lock in S3 (locks.py).
+conditional update of a partition, so writers take turns by a lock in S3 (aws_account/locks.py).
 """
 
 import random

@@ -1,6 +1,6 @@
 """Ingest: a day's upload of a table, held to its contract row by row.
 
-Belongs here: what admission promises, and what both backends make of its counts.
+Belongs here: what ingest promises, and what both backends make of its counts.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from instacart_pipeline.resources.storage import RawObject
 
 
 class Ingest(ConfigurableResource[Any], ABC):
-    """Admits uploaded rows: good ones become the typed table, others its rejects, exact duplicates are counted.
+    """Ingests uploaded rows: good ones become the typed table, others its rejects, exact duplicates are counted.
 
     Of several rows with one key the first in the file is kept. Nothing else leaves the sight of the caller:
     rows read = rows published + rejects + duplicates.
@@ -45,7 +45,7 @@ class Ingest(ConfigurableResource[Any], ABC):
 
 @dataclass(frozen=True)
 class Inputs:
-    """What an admission reads: the upload, if there is one, the tables looked up by qualified name, and the lineage they make."""
+    """What an ingest reads: the upload, if there is one, the tables looked up by qualified name, and the lineage they make."""
 
     upload: Version | None
     references: Mapping[str, Version]
@@ -78,7 +78,7 @@ def those_read(objects: Sequence[RawObject], read: Sequence[RawObject] | None) -
 
 
 def held_to_limit(target: TableContract, dt: str, ingested: IngestedRows, max_rejected: float) -> tuple[Outcome, ...]:
-    """What came of every rule of an admission, that all rows are accounted for and few enough rejected among them.
+    """What came of every rule of an ingest, that all rows are accounted for and few enough rejected among them.
 
     Raises VersionRefused if one is broken.
     """
@@ -105,7 +105,7 @@ def held_to_limit(target: TableContract, dt: str, ingested: IngestedRows, max_re
 
 
 def facts_of(ingested: IngestedRows) -> dict[str, str]:
-    """The facts of an admitted version."""
+    """The facts of an ingested version."""
     return {
         "rows_in": str(ingested.rows_in),
         "rejects": str(ingested.rejects),

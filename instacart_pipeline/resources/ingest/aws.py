@@ -1,4 +1,4 @@
-"""Ingest on AWS: a Glue job that admits an upload's files with the very code that does so on one machine."""
+"""Ingest on AWS: a Glue job that ingests an upload's files with the very code that does so on one machine."""
 
 import json
 import time
@@ -30,7 +30,7 @@ _WORKERS = 2
 
 
 class AwsIngest(Ingest):
-    """Admits CSV files of the raw zone in S3. `max_rejected` is the share of rows that may be rejected."""
+    """Ingests CSV files of the raw zone in S3. `max_rejected` is the share of rows that may be rejected."""
 
     lake: ResourceDependency[AwsLake]
     storage: ResourceDependency[Storage]

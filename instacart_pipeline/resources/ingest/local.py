@@ -1,4 +1,4 @@
-"""Ingest on this machine: files of the raw folder are admitted by the embedded engine."""
+"""Ingest on this machine: files of the raw folder are ingested by the embedded engine."""
 
 import time
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from instacart_pipeline.resources.storage.local import raw_objects
 
 
 class LocalIngest(Ingest):
-    """Admits CSV files of the local raw zone. `max_rejected` is the share of rows that may be rejected."""
+    """Ingests CSV files of the local raw zone. `max_rejected` is the share of rows that may be rejected."""
 
     lake: ResourceDependency[LocalLake]
     max_rejected: float

@@ -1,7 +1,7 @@
 """Running portable SQL over the lake on DuckDB.
 
 Belongs here: how a table of the catalog is read by DuckDB, and how a query's result is written as a new version of a
-table. Doesn't: how a result is judged (verify.py).
+table. Doesn't: how a result is judged (engine/verification.py).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A SQLite file that any number of processes share, for what is kept on this machine.
 
-Belongs here: making it, transactions on it, and its troubles in words. Doesn't: what is in it (catalog.py, stream.py, ...).
+Belongs here: making it, transactions on it, and its troubles in words. Doesn't: what is in it (catalog/local.py, stream/local.py, ...).
 """
 
 from __future__ import annotations

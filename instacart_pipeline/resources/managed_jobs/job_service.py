@@ -1,6 +1,6 @@
 """What the managed-job core needs of a service: how its jobs are looked at, stopped and found.
 
-Belongs here: the words between the core (jobs.py) and the services (athena_queries.py, crawls.py, databrew.py, glue.py).
+Belongs here: the words between the core (jobs.py) and the services (aws_account/athena_queries.py, crawler/aws/crawls.py, databrew/aws/, glue/aws.py).
 """
 
 from __future__ import annotations

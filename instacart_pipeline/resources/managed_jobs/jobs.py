@@ -1,7 +1,7 @@
 """The managed-job core: how any AWS job is started once, watched, and ended.
 
 Belongs here: starting or finding again, polling, deadlines, end states, stopping. Doesn't: what a service's job is made of
-(athena.py, glue.py, ...), and what is remembered of it (attempts.py).
+(athena/aws.py, glue/aws.py, ...), and what is remembered of it (attempts.py).
 """
 
 import random

@@ -1,6 +1,6 @@
 """What all consumers have in common: reading records, dead letters, and which failures are worth another try.
 
-Belongs here: a consumer as a function of an event. Doesn't: what one makes of lines (raw_zone.py, lookups.py), when it is called (mapping.py).
+Belongs here: a consumer as a function of an event. Doesn't: what one makes of lines (raw_zone.py, lookups.py), when it is called (event_source_mapping.py).
 """
 
 from __future__ import annotations

@@ -189,7 +189,7 @@ def test_every_shape_of_an_upload_is_read(queue: Queue, shape: str) -> None:
     assert len(queue.messages) == 1
 
 
-STRANGERS = {
+UNRECOGNIZED = {
     "another prefix": event("work/attempts/run=1/x.json"),
     "a prefix that only begins alike": event(f"raw_old/reorder/orders/dt={DT}/a.csv"),
     "another bucket": event(KEY, bucket="other"),
@@ -208,11 +208,9 @@ STRANGERS = {
 
 
 @pytest.mark.usefixtures("dagster_logs")
-@pytest.mark.parametrize("unrecognized_one", STRANGERS)
-def test_what_is_no_upload_is_told_and_deleted(
-    queue: Queue, unrecognized_one: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    queue.send(STRANGERS[unrecognized_one])
+@pytest.mark.parametrize("unknown", UNRECOGNIZED)
+def test_what_is_no_upload_is_told_and_deleted(queue: Queue, unknown: str, caplog: pytest.LogCaptureFixture) -> None:
+    queue.send(UNRECOGNIZED[unknown])
     with caplog.at_level(logging.INFO):
         assert queue.notices.receive(10) == []
     assert queue.messages == {}

@@ -1,6 +1,6 @@
 """Crawls of Glue crawlers as managed jobs: starting one's own, and telling it from others'.
 
-Belongs here: a crawl's states and log, and the book of who started which crawl. Doesn't: what a crawl is for (crawler.py).
+Belongs here: a crawl's states and log, and the book of who started which crawl. Doesn't: what a crawl is for (__init__.py).
 
 StartCrawler takes no token and gives no id, and a crawler does one crawl at a time. So a crawl is started under a lock, and
 what is about to be started is written down in S3 first, with the newest crawl there is: the crawl that follows on it is ours,

@@ -1,6 +1,6 @@
 """Recipes in DataBrew: published when their steps have changed, and used by the number of their version.
 
-Belongs here: names, comparing, publishing. Doesn't: running a recipe (databrew.py).
+Belongs here: names, comparing, publishing. Doesn't: running a recipe (__init__.py).
 """
 
 from __future__ import annotations

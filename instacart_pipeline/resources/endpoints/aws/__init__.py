@@ -1,7 +1,7 @@
 """Endpoints on AWS: real-time endpoints of SageMaker, a configuration a model version.
 
 Belongs here: bringing a version behind an endpoint, holding it to its canary, and going back. Doesn't: watching the change
-(endpoint_updates.py).
+(updates.py).
 
 A configuration's name says the version and a digest of all it is made of, so that the same one is made once. The endpoint's tag
 `answered` names the configuration that last answered its canary: what a failed deployment goes back to, and what a

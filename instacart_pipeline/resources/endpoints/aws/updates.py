@@ -1,6 +1,6 @@
 """Endpoints of SageMaker coming to stand on a configuration, as jobs of the managed-job core.
 
-Belongs here: how such a change is looked at, and when it has failed. Doesn't: which configuration, and the canary (endpoints.py).
+Belongs here: how such a change is looked at, and when it has failed. Doesn't: which configuration, and the canary (__init__.py).
 """
 
 from collections.abc import Sequence

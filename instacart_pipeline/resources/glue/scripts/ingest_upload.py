@@ -1,6 +1,6 @@
-"""The Glue script of ingest: holds the files of an upload to their contract, on one worker, as the platform does locally.
+"""The Glue script of ingest: validates the files of an upload by their contract, on one worker, as the platform does locally.
 
-It is given an order, a JSON object in S3 (AdmissionOrder below), fetches the files, admits them with the embedded engine, puts
+It is given an order, a JSON object in S3, fetches the files, ingests them with the embedded engine, puts
 the good rows and the rejects where the order says, and last of all its report. What fails is reported in words too: the caller raises it.
 """
 

@@ -1,7 +1,7 @@
 """SageMaker's jobs as the managed-job core sees them: training, tuning, processing and transform, each by its name.
 
 Belongs here: names, looking, stopping, and starting a job by a request. Doesn't: what a request is made of
-(sagemaker_training.py, sagemaker_tuning.py, sagemaker_processing.py, sagemaker_transform.py).
+(training.py, tuning.py, processing.py, transform.py).
 
 A name is unique for ever, and made of the work and its token: so a job whose start went unanswered is found by its name,
 and one that is in use already is our own.

@@ -1,6 +1,6 @@
 """Processing jobs: what the request is made of, and the artefact or table that comes of one.
 
-The script runs below scripts/run_processing.py, which unpacks what SageMaker brings packed, and packs what is to be an artefact.
+The script runs below sagemaker/run_processing.py, which unpacks what SageMaker brings packed, and packs what is to be an artefact.
 """
 
 import json

@@ -1,6 +1,6 @@
 """SageMaker on this machine: a job is a child process over links to the lake's own files.
 
-Belongs here: the resource. What the kinds of job are made of: sagemaker_jobs.py, sagemaker_tuning.py, sagemaker_transform.py.
+Belongs here: the resource. What the kinds of job are made of: jobs.py, tuning.py, transform.py.
 """
 
 from collections.abc import Iterator

@@ -1,6 +1,6 @@
 """Tuning on this machine: Optuna proposes the hyper-parameters, a child process tries them, and hopeless ones are ended early.
 
-Belongs here: the search. Doesn't: what a training is (sagemaker_jobs.py).
+Belongs here: the search. Doesn't: what a training is (jobs.py).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """How far consumers of a stream are, and who reads for them: one item a consumer and shard in a DynamoDB table.
 
-Belongs here: positions, and leases that are taken, renewed and lost by conditional writes. Doesn't: shards and records (stream.py).
+Belongs here: positions, and leases that are taken, renewed and lost by conditional writes. Doesn't: shards and records (__init__.py).
 """
 
 from __future__ import annotations

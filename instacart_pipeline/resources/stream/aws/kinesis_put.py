@@ -1,6 +1,6 @@
 """Putting records into a Kinesis stream: requests within its limits, what failed again, as fast as the shards take it.
 
-Belongs here: batches, partial failures and pace. Doesn't: reading (stream.py).
+Belongs here: batches, partial failures and pace. Doesn't: reading (__init__.py).
 """
 
 from __future__ import annotations

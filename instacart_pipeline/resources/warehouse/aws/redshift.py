@@ -1,6 +1,6 @@
 """A database of Redshift, as the warehouse asks it: transactions, their answers, and what is known of its tables.
 
-Belongs here: asking. Doesn't: what a statement says (warehouse_sql.py), and how rows are brought in (warehouse_loading.py).
+Belongs here: asking. Doesn't: what a statement says (sql.py), and how rows are brought in (loading.py).
 """
 
 from __future__ import annotations

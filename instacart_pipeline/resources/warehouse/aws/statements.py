@@ -1,6 +1,6 @@
 """Redshift statements as managed jobs, through the Data API, and their results.
 
-Belongs here: starting statements as one transaction, their states, their rows. Doesn't: which statements there are (warehouse_sql.py).
+Belongs here: starting statements as one transaction, their states, their rows. Doesn't: which statements there are (sql.py).
 """
 
 from __future__ import annotations
